@@ -1,0 +1,30 @@
+import { defineConfig } from 'vitest/config'
+
+export default defineConfig({
+  test: {
+    projects: [
+      { test: { name: 'unit', include: ['src/**/*.test.ts'], exclude: ['src/**/*.integration.test.ts'] } },
+      // These share one machine's kernel, disk and store formats: a few at a time, and patient.
+      {
+        test: {
+          name: 'integration',
+          include: ['src/**/*.integration.test.ts', 'integration-tests/**/*.test.ts'],
+          exclude: ['integration-tests/differential/**'],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+        },
+      },
+      // What peers make of the same Dockerfiles: its list of explained differences is not complete, so it is run by itself.
+      {
+        test: {
+          name: 'differential',
+          include: ['integration-tests/differential/**/*.test.ts'],
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+        },
+      },
+      { test: { name: 'registry', include: ['registry-tests/**/*.test.ts'], testTimeout: 120_000, hookTimeout: 120_000 } },
+    ],
+    maxWorkers: 2,
+  },
+})
