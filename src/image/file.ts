@@ -1,0 +1,104 @@
+import { randomBytes } from 'node:crypto'
+import { open, rename, rm, type FileHandle } from 'node:fs/promises'
+import type { Context } from '#context.ts'
+import { StaveError, type ErrorCode } from '#error.ts'
+import type { Descriptor } from '#oci/descriptor.ts'
+import type { Bytes } from './content.ts'
+import { verified } from './read.ts'
+
+/** What layouts and archives have in common: content in files. */
+
+const chunkBytes = 256 * 1024
+
+/** Reads `size` bytes of an open file, or fewer if it ends. */
+export async function* readRange(
+  cx: Context,
+  handle: FileHandle,
+  start: number,
+  size: number,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let position = start
+  const end = start + size
+  while (position < end) {
+    cx.signal.throwIfAborted()
+    const buffer = Buffer.allocUnsafe(Math.min(chunkBytes, end - position))
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, position)
+    if (bytesRead === 0) return
+    position += bytesRead
+    yield buffer.subarray(0, bytesRead)
+  }
+}
+
+/** Writes a stream to an open file from `position` on, and gives the number of bytes. */
+export async function writeRange(cx: Context, handle: FileHandle, position: number, bytes: Bytes): Promise<number> {
+  let written = 0
+  for await (const chunk of bytes) {
+    cx.signal.throwIfAborted()
+    for (let offset = 0; offset < chunk.length;) {
+      const { bytesWritten } = await handle.write(chunk, offset, chunk.length - offset, position + written)
+      offset += bytesWritten
+      written += bytesWritten
+    }
+  }
+  return written
+}
+
+/** Makes a file of verified content, which appears at `path` only when it is whole. */
+export async function writeFileVerified(cx: Context, path: string, what: Descriptor, bytes: Bytes, title: string): Promise<void> {
+  await replaceFile(path, async (temporary) => {
+    const handle = await open(temporary, 'wx')
+    try {
+      await writeRange(cx, handle, 0, verified(bytes, what, title))
+    } finally {
+      await handle.close()
+    }
+  })
+}
+
+/** Lets `make` write a file beside `path`, then puts it there in one step. If anything fails, nothing is left. */
+export async function replaceFile(path: string, make: (temporary: string) => Promise<void>): Promise<void> {
+  const temporary = temporaryBeside(path)
+  try {
+    await make(temporary)
+    await rename(temporary, path)
+  } catch (error) {
+    await rm(temporary, { force: true })
+    throw error
+  }
+}
+
+/** A name that no one else has, in the same directory. */
+export function temporaryBeside(path: string): string {
+  return `${path}.stave-${randomBytes(6).toString('hex')}`
+}
+
+/** Says in Stave's words what the operating system said. What is no such error is given back as it is. */
+export function fileError(error: unknown, what: string): unknown {
+  const errno = (error as NodeJS.ErrnoException | undefined)?.code
+  if (error instanceof StaveError || !(error instanceof Error) || typeof errno !== 'string' || !/^E[A-Z0-9]+$/.test(errno)) return error
+  const code = codes[errno] ?? 'io'
+  return new StaveError(code, `cannot ${what}: ${error.message}`, {
+    cause: error,
+    ...(code === 'no-space' && { hint: 'Free some space there, or choose another place.' }),
+    ...(code === 'permission' && { hint: 'Check who owns it and its mode.' }),
+  })
+}
+
+const codes: Readonly<Record<string, ErrorCode>> = {
+  ENOENT: 'not-found',
+  ENOTDIR: 'not-found',
+  EACCES: 'permission',
+  EPERM: 'permission',
+  EROFS: 'permission',
+  ENOSPC: 'no-space',
+  EDQUOT: 'no-space',
+}
+
+/** Runs `work`, with {@link fileError} for what it throws. */
+export async function withFileErrors<T>(what: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (error) {
+    throw fileError(error, what)
+  }
+}
