@@ -1,0 +1,329 @@
+//! A layer blob as a stream of tar bytes, verified on the way: reading, hashing and decompressing are threads of
+//! their own beside the one that extracts.
+
+use crate::error::{Error, Kind, Result};
+use crate::protocol::Compression;
+use crate::tar::reader::{Stream, stream_error};
+use rustix::fd::OwnedFd;
+use sha2::{Digest, Sha256};
+use std::io::{BufRead, Read};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{Scope, ScopedJoinHandle};
+
+/// Bytes that pass from thread to thread at once: small enough to stay in the cache of the core.
+const CHUNK: usize = 256 << 10;
+/// Chunks between two threads.
+const AHEAD: usize = 8;
+/// Bytes read of the blob at once.
+const READ: usize = 256 << 10;
+/// zstd windows beyond this are refused, as by zstd itself without `--ultra --long`.
+const ZSTD_WINDOW_LOG: u32 = 27;
+/// Without a bound from the host: more output than this for each byte of input is a bomb (gzip reaches 1,032).
+const RATIO: u64 = 4096;
+/// Output that is never a bomb.
+const HARMLESS: u64 = 1 << 30;
+
+/// What the threads of all layers of a job share.
+#[derive(Default)]
+pub struct Shared {
+    /// Compressed bytes read.
+    pub read: AtomicU64,
+    /// Set as soon as one layer failed.
+    pub cancelled: AtomicBool,
+}
+
+/// What a blob must be.
+pub struct Expected<'a> {
+    pub digest: &'a str,
+    pub size: u64,
+    pub diff_id: Option<&'a str>,
+    pub compression: Compression,
+    pub max_bytes: Option<u64>,
+}
+
+/// Buffers that go round.
+#[derive(Default)]
+struct Pool(Mutex<Vec<Vec<u8>>>);
+
+/// Tar bytes on their way; the buffer returns to the pool when the last reader drops it.
+struct Chunk {
+    bytes: Vec<u8>,
+    pool: Arc<Pool>,
+}
+
+impl Drop for Chunk {
+    fn drop(&mut self) {
+        if let Ok(mut free) = self.pool.0.lock() {
+            free.push(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// The extracting end: a [`Stream`] of the tar.
+pub struct Source<'s> {
+    chunks: Receiver<Result<Arc<Chunk>>>,
+    current: Option<Arc<Chunk>>,
+    at: usize,
+    shared: &'s Shared,
+}
+
+/// The threads behind a [`Source`].
+pub struct Threads<'scope> {
+    inflate: ScopedJoinHandle<'scope, Result<(String, u64)>>,
+    hash: ScopedJoinHandle<'scope, String>,
+}
+
+/// Starts reading `blob`.
+pub fn open<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    blob: OwnedFd,
+    expected: &'scope Expected<'_>,
+    shared: &'scope Shared,
+) -> Result<(Source<'scope>, Threads<'scope>)> {
+    let stat = rustix::fs::fstat(&blob).map_err(|errno| Error::call("fstat(blob)", errno))?;
+    if stat.st_size as u64 != expected.size {
+        return Err(Error::new(
+            Kind::SizeMismatch,
+            format!("the blob {} has {} bytes instead of {}", expected.digest, stat.st_size, expected.size),
+        ));
+    }
+    let _ = rustix::fs::fadvise(&blob, 0, None, rustix::fs::Advice::Sequential);
+    let (to_extract, chunks) = sync_channel(AHEAD);
+    let (to_hash, hashed) = sync_channel::<Arc<Chunk>>(AHEAD);
+    let started = |error: std::io::Error| Error::io("clone3()", &error);
+    let hash = std::thread::Builder::new()
+        .name("hash".into())
+        .spawn_scoped(scope, move || {
+            let mut hasher = Sha256::new();
+            for chunk in hashed {
+                hasher.update(&chunk.bytes);
+            }
+            hex(hasher)
+        })
+        .map_err(started)?;
+    let inflate = std::thread::Builder::new()
+        .name("inflate".into())
+        .spawn_scoped(scope, move || inflate(Blob::new(blob, shared), expected, &to_extract, &to_hash))
+        .map_err(started)?;
+    Ok((Source { chunks, current: None, at: 0, shared }, Threads { inflate, hash }))
+}
+
+impl Source<'_> {
+    /// Reads to the end, so that every byte is hashed.
+    pub fn drain(mut self) -> Result<()> {
+        loop {
+            let length = self.fill()?.len();
+            if length == 0 {
+                return Ok(());
+            }
+            self.consume(length);
+        }
+    }
+}
+
+impl Stream for Source<'_> {
+    fn fill(&mut self) -> Result<&[u8]> {
+        while self.current.as_ref().is_none_or(|chunk| self.at == chunk.bytes.len()) {
+            if self.shared.cancelled.load(Ordering::Relaxed) {
+                return Err(cancelled());
+            }
+            self.at = 0;
+            let Ok(chunk) = self.chunks.recv() else {
+                self.current = None;
+                return Ok(&[]);
+            };
+            self.current = Some(chunk?);
+        }
+        Ok(self.current.as_ref().map_or(&[][..], |chunk| &chunk.bytes[self.at..]))
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.at += count;
+    }
+}
+
+impl Threads<'_> {
+    /// Waits for the end and judges the digests; gives the diff id. `extracted` is how extraction ended: a blob
+    /// that is not what it must be explains every other failure.
+    pub fn finish(self, expected: &Expected<'_>, extracted: Result<()>) -> Result<String> {
+        let gone = || Error::new(Kind::Io, "a thread ended unexpectedly");
+        let inflated = self.inflate.join().map_err(|_| gone())?;
+        let diff_id = self.hash.join().map_err(|_| gone())?;
+        match inflated {
+            Ok((digest, read)) if read != expected.size => {
+                let message = format!("the blob {} ({digest}) ended after {read} of {} bytes", expected.digest, expected.size);
+                return Err(Error::new(Kind::SizeMismatch, message));
+            }
+            Ok((digest, _)) if digest != expected.digest => {
+                return Err(Error::new(Kind::DigestMismatch, format!("the blob {} has the digest {digest}", expected.digest))
+                    .hint("The stored blob is damaged: remove it and pull the image again."));
+            }
+            Ok(_) => extracted?,
+            // A failure to read is the cause, unless extraction has failed on its own before.
+            Err(error) => {
+                extracted?;
+                return Err(error);
+            }
+        }
+        match expected.diff_id {
+            Some(wanted) if wanted != diff_id => Err(Error::new(
+                Kind::DigestMismatch,
+                format!("the uncompressed layer {} has the digest {diff_id}, and the image's configuration says {wanted}", expected.digest),
+            )),
+            _ => Ok(diff_id),
+        }
+    }
+}
+
+fn cancelled() -> Error {
+    Error::new(Kind::Cancelled, "another layer failed")
+}
+
+/// The blob, hashed while it is read.
+struct Blob<'s> {
+    file: OwnedFd,
+    hasher: Sha256,
+    buffer: Box<[u8]>,
+    start: usize,
+    end: usize,
+    total: u64,
+    shared: &'s Shared,
+}
+
+impl<'s> Blob<'s> {
+    fn new(file: OwnedFd, shared: &'s Shared) -> Self {
+        Self { file, hasher: Sha256::new(), buffer: vec![0; READ].into_boxed_slice(), start: 0, end: 0, total: 0, shared }
+    }
+
+    fn next(&mut self) -> std::io::Result<()> {
+        let count = loop {
+            match rustix::io::read(&self.file, &mut self.buffer[..]) {
+                Err(rustix::io::Errno::INTR) => {}
+                other => break other?,
+            }
+        };
+        self.hasher.update(&self.buffer[..count]);
+        (self.start, self.end) = (0, count);
+        self.total += count as u64;
+        self.shared.read.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl BufRead for Blob<'_> {
+    fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+        if self.start == self.end {
+            self.next()?;
+        }
+        Ok(&self.buffer[self.start..self.end])
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.start += count;
+    }
+}
+
+impl Read for Blob<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let available = self.fill_buf()?;
+        let count = available.len().min(buffer.len());
+        buffer[..count].copy_from_slice(&available[..count]);
+        self.consume(count);
+        Ok(count)
+    }
+}
+
+/// Decompresses the blob into chunks for both ends, then hashes what is left of it. Gives its digest and length.
+fn inflate(
+    mut blob: Blob<'_>,
+    expected: &Expected<'_>,
+    to_extract: &SyncSender<Result<Arc<Chunk>>>,
+    to_hash: &SyncSender<Arc<Chunk>>,
+) -> Result<(String, u64)> {
+    let outcome = send_chunks(&mut blob, expected, to_extract, to_hash);
+    if let Err(error) = outcome {
+        // Whoever extracts has gone, or is told why it goes no further.
+        let _ = to_extract.send(Err(error));
+    }
+    loop {
+        let length = blob.fill_buf().map_err(|error| Error::io("read(blob)", &error))?.len();
+        if length == 0 {
+            break;
+        }
+        if blob.shared.cancelled.load(Ordering::Relaxed) {
+            return Err(cancelled());
+        }
+        blob.consume(length);
+    }
+    Ok((hex(blob.hasher), blob.total))
+}
+
+fn send_chunks(
+    blob: &mut Blob<'_>,
+    expected: &Expected<'_>,
+    to_extract: &SyncSender<Result<Arc<Chunk>>>,
+    to_hash: &SyncSender<Arc<Chunk>>,
+) -> Result<()> {
+    let max = expected.max_bytes.unwrap_or_else(|| expected.size.saturating_mul(RATIO).max(HARMLESS));
+    // Media types of images in the wild are not always right, and no tar begins like a compressed file.
+    let magic = blob.fill_buf().map_err(|error| Error::io("read(blob)", &error))?;
+    let compression = match magic {
+        [0x1f, 0x8b, 8, ..] => Compression::Gzip,
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
+        // A skippable frame.
+        [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] if expected.compression == Compression::Zstd => Compression::Zstd,
+        [] => Compression::None,
+        _ if expected.compression == Compression::None => Compression::None,
+        _ => return Err(Error::new(Kind::Corrupt, format!("the blob {} is not {:?} data", expected.digest, expected.compression))),
+    };
+    let mut decoder: Box<dyn Read + '_> = match compression {
+        Compression::None => Box::new(blob),
+        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(blob)),
+        Compression::Zstd => {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(blob).map_err(|error| stream_error(&error))?;
+            decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(|error| stream_error(&error))?;
+            Box::new(decoder)
+        }
+    };
+    let pool = Arc::new(Pool::default());
+    let mut total = 0u64;
+    loop {
+        let free = pool.0.lock().ok().and_then(|mut free| free.pop());
+        let mut chunk = Chunk { bytes: free.unwrap_or_default(), pool: Arc::clone(&pool) };
+        chunk.bytes.resize(CHUNK, 0);
+        let mut filled = 0;
+        while filled < CHUNK {
+            match decoder.read(&mut chunk.bytes[filled..]) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(stream_error(&error)),
+            }
+        }
+        if filled == 0 {
+            return Ok(());
+        }
+        chunk.bytes.truncate(filled);
+        total += filled as u64;
+        if total > max {
+            return Err(Error::new(Kind::TooLarge, format!("the layer {} unpacks to more than {max} bytes", expected.digest)));
+        }
+        let chunk = Arc::new(chunk);
+        // The hasher ends only after this thread does.
+        let _ = to_hash.send(Arc::clone(&chunk));
+        if to_extract.send(Ok(chunk)).is_err() {
+            return Ok(());
+        }
+    }
+}
+
+fn hex(hasher: Sha256) -> String {
+    use std::fmt::Write;
+    let mut text = String::from("sha256:");
+    for byte in hasher.finalize() {
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}

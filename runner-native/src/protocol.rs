@@ -1,0 +1,590 @@
+//! The messages of `src/runner/protocol.ts`, word for word; `fixtures/protocol/*.json` keeps the two equal.
+//! What a field means is documented there.
+
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+pub const VERSION: u32 = 1;
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    pub fd: i32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "mode", rename_all = "lowercase", deny_unknown_fields)]
+pub enum UserNamespace {
+    Create,
+    Join { fd: i32 },
+    Single,
+}
+
+/// The request line: what every verb shares, and the verb's own part.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Request {
+    pub version: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub userns: Option<UserNamespace>,
+    #[serde(flatten)]
+    pub job: Job,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(tag = "verb", rename_all = "lowercase")]
+pub enum Job {
+    Probe(Probe),
+    Hold {},
+    Unpack(Unpack),
+    Remove(Remove),
+    Diff(Diff),
+    Digest(Digest),
+    Copy(Copy),
+    Read(Read),
+    Run(Box<Run>),
+    Exec(Box<Exec>),
+    Signal(Signal),
+    Attach(Attach),
+}
+
+impl Job {
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Job::Probe(_) => "probe",
+            Job::Hold {} => "hold",
+            Job::Unpack(_) => "unpack",
+            Job::Remove(_) => "remove",
+            Job::Diff(_) => "diff",
+            Job::Digest(_) => "digest",
+            Job::Copy(_) => "copy",
+            Job::Read(_) => "read",
+            Job::Run(_) => "run",
+            Job::Exec(_) => "exec",
+            Job::Signal(_) => "signal",
+            Job::Attach(_) => "attach",
+        }
+    }
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Probe {
+    pub store: Place,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct ProbeResult {
+    pub isolation: &'static str,
+    pub kernel: String,
+    pub architecture: String,
+    pub overlay: bool,
+    pub reflink: bool,
+    pub seccomp: bool,
+    pub landlock: u32,
+    pub cgroup: &'static str,
+    pub controllers: Vec<String>,
+    pub missing: Vec<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    None,
+    Gzip,
+    Zstd,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnpackLayer {
+    pub blob: Place,
+    pub compression: Compression,
+    pub digest: String,
+    pub size: u64,
+    #[serde(default, rename = "diffID", skip_serializing_if = "Option::is_none")]
+    pub diff_id: Option<String>,
+    pub into: Place,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Unpack {
+    pub lowers: Vec<Place>,
+    pub layers: Vec<UnpackLayer>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_entries: Option<u64>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct UnpackedLayer {
+    #[serde(rename = "diffID")]
+    pub diff_id: String,
+    pub entries: u64,
+    pub bytes: u64,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct UnpackResult {
+    pub layers: Vec<UnpackedLayer>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Remove {
+    pub trees: Vec<Place>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct LayerOutput {
+    pub blob: Place,
+    pub compression: Compression,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub level: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<i64>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LayerResult {
+    pub digest: String,
+    pub size: u64,
+    #[serde(rename = "diffID")]
+    pub diff_id: String,
+    pub uncompressed_size: u64,
+    pub entries: u64,
+    pub tree_digest: String,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Diff {
+    pub upper: Place,
+    /// Uppers below it, top first: the layer is what all of them change together.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub under: Vec<Place>,
+    pub lowers: Vec<Place>,
+    pub layer: LayerOutput,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct IgnorePattern {
+    pub pattern: String,
+    pub negated: bool,
+    pub line: u32,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Tree {
+    Directory { root: Place },
+    Lowers { lowers: Vec<Place> },
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Selection {
+    pub from: Tree,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ignore: Option<Vec<IgnorePattern>>,
+    pub sources: Vec<String>,
+    #[serde(default)]
+    pub literal: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exclude: Option<Vec<String>>,
+    #[serde(default)]
+    pub parents: bool,
+    #[serde(default)]
+    pub reset_owner: bool,
+    #[serde(default)]
+    pub unpack: bool,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Field {
+    Mode,
+    Owner,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct DigestSelection {
+    pub selection: Selection,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub without: Option<Vec<Field>>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Digest {
+    pub selections: Vec<DigestSelection>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stat_cache: Option<Place>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub listings: Option<Place>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct DigestedSelection {
+    pub digest: String,
+    pub entries: u64,
+    pub bytes: u64,
+    pub unmatched: Vec<String>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct DigestResult {
+    pub selections: Vec<DigestedSelection>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum CopyItem {
+    Select {
+        selection: Selection,
+    },
+    Inline {
+        name: String,
+        content: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mode: Option<u32>,
+    },
+    File {
+        name: String,
+        file: Place,
+        mode: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mtime: Option<i64>,
+        #[serde(default)]
+        unpack: bool,
+    },
+    Directory {},
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Copy {
+    pub base: Vec<Place>,
+    pub items: Vec<CopyItem>,
+    pub to: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chown: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chmod: Option<String>,
+    #[serde(default)]
+    pub link: bool,
+    #[serde(default)]
+    pub parents: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<Place>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plain: Option<Place>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<LayerOutput>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<i64>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct CopyResult {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<LayerResult>,
+    pub entries: u64,
+    pub unmatched: Vec<String>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Read {
+    pub from: Tree,
+    pub paths: Vec<String>,
+    pub max_bytes: u64,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct ReadFile {
+    pub path: String,
+    pub base64: String,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct ReadResult {
+    pub files: Vec<ReadFile>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct RootFilesystem {
+    pub lowers: Vec<Place>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upper: Option<Place>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub work: Option<Place>,
+    #[serde(default)]
+    pub readonly: bool,
+    #[serde(default)]
+    pub volatile: bool,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(tag = "type", rename_all = "lowercase", rename_all_fields = "camelCase")]
+pub enum RunMount {
+    Bind {
+        source: Place,
+        target: String,
+        #[serde(default)]
+        readonly: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        propagation: Option<String>,
+        #[serde(default)]
+        file: bool,
+        #[serde(default)]
+        recursive: bool,
+    },
+    Tree {
+        from: Tree,
+        path: String,
+        target: String,
+        #[serde(default)]
+        readonly: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ignore: Option<Vec<IgnorePattern>>,
+    },
+    Tmpfs {
+        target: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        size_bytes: Option<u64>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        mode: Option<u32>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        options: Option<Vec<String>>,
+    },
+    Content {
+        target: String,
+        base64: String,
+        mode: u32,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uid: Option<u32>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        gid: Option<u32>,
+    },
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Namespaces {
+    /// `host`, `none` or `private`.
+    pub network: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipc: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uts: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Device {
+    pub path: String,
+    pub target: String,
+    pub access: String,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Resources {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_bytes: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory_swap_bytes: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpu_shares: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pids: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cpuset_cpus: Option<String>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Ulimit {
+    pub name: String,
+    pub soft: i64,
+    pub hard: i64,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunSpec {
+    pub args: Vec<String>,
+    pub env: Vec<String>,
+    pub cwd: String,
+    #[serde(default)]
+    pub make_cwd: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(default)]
+    pub additional_groups: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostname: Option<String>,
+    #[serde(default)]
+    pub terminal: bool,
+    #[serde(default)]
+    pub interactive: bool,
+    pub namespaces: Namespaces,
+    pub capabilities: Vec<String>,
+    #[serde(default)]
+    pub no_new_privileges: bool,
+    /// `default` or `unconfined`.
+    pub seccomp: String,
+    #[serde(default)]
+    pub privileged: bool,
+    pub mounts: Vec<RunMount>,
+    #[serde(default)]
+    pub devices: Vec<Device>,
+    #[serde(default)]
+    pub resources: Resources,
+    #[serde(default)]
+    pub ulimits: Vec<Ulimit>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shm_bytes: Option<u64>,
+    #[serde(default)]
+    pub sysctl: BTreeMap<String, String>,
+    #[serde(default)]
+    pub init: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_signal: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oom_score_adj: Option<i32>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RunContainer {
+    pub directory: Place,
+    pub log: bool,
+    pub detach: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detach_keys: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup_name: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Run {
+    pub id: String,
+    pub root: RootFilesystem,
+    pub spec: RunSpec,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layer: Option<LayerOutput>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<RunContainer>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stop_timeout: Option<f64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ContainerState {
+    pub status: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid_start: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monitor_pid: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub monitor_start: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oom_killed: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct RunResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signal: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub oom_killed: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detached: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub layer: Option<LayerResult>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct ContainerPlace {
+    pub directory: Place,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExecSpec {
+    pub args: Vec<String>,
+    pub env: Vec<String>,
+    pub cwd: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(default)]
+    pub additional_groups: Vec<String>,
+    #[serde(default)]
+    pub terminal: bool,
+    #[serde(default)]
+    pub interactive: bool,
+    pub capabilities: Vec<String>,
+    #[serde(default)]
+    pub no_new_privileges: bool,
+    pub seccomp: String,
+    #[serde(default)]
+    pub privileged: bool,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Exec {
+    pub container: ContainerPlace,
+    pub spec: ExecSpec,
+    #[serde(default)]
+    pub detach: bool,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ExecResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Signal {
+    pub container: ContainerPlace,
+    pub signal: i32,
+    #[serde(default)]
+    pub all: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Attach {
+    pub container: ContainerPlace,
+    pub interactive: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detach_keys: Option<String>,
+}

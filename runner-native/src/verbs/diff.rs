@@ -1,0 +1,15 @@
+use crate::error::Result;
+use crate::event::Events;
+use crate::layer;
+use crate::overlay::Stack;
+use crate::protocol::{Diff, LayerResult};
+use crate::root::open_directory;
+
+pub fn diff(request: &Diff, events: &Events) -> Result<LayerResult> {
+    let lowers = Stack::lowers(&request.lowers)?;
+    if request.under.is_empty() {
+        return layer::diff::diff(open_directory(&request.upper)?, &lowers, &request.layer, events);
+    }
+    let all = [std::slice::from_ref(&request.upper), &request.under, &request.lowers].concat();
+    layer::squash::squash(Stack::lowers(&all)?, 1 + request.under.len(), &lowers, &request.layer, events)
+}

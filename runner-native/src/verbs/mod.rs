@@ -1,0 +1,50 @@
+//! One module a verb: open what the request names, call the library, report.
+
+mod copy;
+mod diff;
+mod digest;
+mod probe;
+mod read;
+mod remove;
+mod unpack;
+
+use crate::error::Result;
+use crate::event::Events;
+use crate::lifeline;
+use crate::protocol::Job;
+use crate::runtime;
+use std::fs::File;
+
+/// Does one job and reports its result. `control` is the lifeline.
+pub fn perform(job: Job, control: File, events: &Events) -> Result<()> {
+    match job {
+        // These have processes of their own to end, and watch the lifeline themselves.
+        Job::Hold {} => return runtime::hold(control, events),
+        Job::Run(request) => return runtime::run(*request, control, events),
+        Job::Exec(request) => return runtime::exec(&request, control, events),
+        Job::Attach(request) => return runtime::attach(&request, control, events),
+        // Before there is a thread: what it tries is only for a process that has one.
+        Job::Probe(request) => {
+            events.result(&probe::probe(&request));
+            return Ok(());
+        }
+        _ => lifeline::watch(control),
+    }
+    match job {
+        Job::Unpack(request) => events.result(&unpack::unpack(&request, events)?),
+        Job::Remove(request) => {
+            remove::remove(&request)?;
+            events.result(&serde_json::json!({}));
+        }
+        Job::Diff(request) => events.result(&diff::diff(&request, events)?),
+        Job::Digest(request) => events.result(&digest::digest(&request)?),
+        Job::Copy(request) => events.result(&copy::copy(&request, events)?),
+        Job::Read(request) => events.result(&read::read(&request)?),
+        Job::Signal(request) => {
+            runtime::signal(&request)?;
+            events.result(&serde_json::json!({}));
+        }
+        Job::Probe(_) | Job::Hold {} | Job::Run(_) | Job::Exec(_) | Job::Attach(_) => {}
+    }
+    Ok(())
+}
