@@ -1,0 +1,234 @@
+import type { Readable } from 'node:stream'
+import type { Dispatcher } from 'undici'
+import { StaveError } from '#error.ts'
+import type { Bytes } from '#image/content.ts'
+
+export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
+
+/** A body that is read once, of known length. */
+export interface StreamBody {
+  readonly bytes: Bytes
+  readonly length: number
+}
+
+/** Header fields, in lower case. */
+export type Headers = Readonly<Record<string, string | undefined>>
+
+/** What came back. The body must be read, discarded or aborted, or the connection stays taken. */
+export interface Response {
+  readonly method: Method
+  /** Where the answer came from, after redirects. */
+  readonly url: URL
+  readonly status: number
+  readonly headers: Headers
+  readonly body: ResponseBody
+}
+
+export interface ResponseBody extends AsyncIterable<Uint8Array> {
+  /** Reads the rest and drops it, so that the connection can be used again; a long rest closes the connection. */
+  discard(): Promise<void>
+}
+
+export interface Exchange {
+  readonly method: Method
+  readonly url: URL
+  readonly headers: Record<string, string>
+  readonly body?: Uint8Array | StreamBody
+  readonly signal: AbortSignal
+  /** How long to wait for the status line after the request was sent, and between two parts of the body. */
+  readonly headersTimeoutMs: number
+  readonly bodyTimeoutMs: number
+}
+
+/** How much of a response is held for a consumer that is slower than the network. */
+const highWaterBytes = 1024 * 1024
+const discardBytes = 128 * 1024
+
+/** One request and its response: no retry, no redirect, no credentials. Fails as undici and the socket do. */
+export function exchange(dispatcher: Dispatcher, request: Exchange): Promise<Response> {
+  const { signal, url, method } = request
+  if (signal.aborted) return Promise.reject(abortedError(signal))
+  return new Promise((resolve, reject) => {
+    let controller: Dispatcher.DispatchController | undefined
+    let incoming: Incoming | undefined
+    let over = false
+    const abort = () => {
+      const reason = abortedError(signal)
+      controller?.abort(reason)
+      if (controller === undefined) reject(reason)
+    }
+    const done = () => {
+      over = true
+      signal.removeEventListener('abort', abort)
+    }
+    signal.addEventListener('abort', abort)
+    dispatcher.dispatch(
+      {
+        origin: url.origin,
+        path: url.pathname + url.search,
+        method,
+        headers: bodyHeaders(request),
+        body: bodyOf(request.body),
+        headersTimeout: request.headersTimeoutMs,
+        bodyTimeout: request.bodyTimeoutMs,
+      },
+      {
+        onRequestStart(started) {
+          controller = started
+          if (signal.aborted) started.abort(abortedError(signal))
+        },
+        onResponseStart(current, status, headers) {
+          if (status < 200) return
+          incoming = createIncoming(current, () => over)
+          resolve({ method, url, status, headers: flatten(headers), body: incoming })
+        },
+        onResponseData(_, chunk) {
+          incoming?.push(chunk)
+        },
+        onResponseEnd() {
+          done()
+          incoming?.end()
+        },
+        onResponseError(_, error) {
+          done()
+          if (incoming === undefined) reject(error)
+          else incoming.fail(error)
+        },
+      },
+    )
+  })
+}
+
+interface Incoming extends ResponseBody {
+  push(chunk: Uint8Array): void
+  end(): void
+  fail(error: unknown): void
+}
+
+// undici's own Readable works too; this is the same without a stream's bookkeeping for each chunk.
+function createIncoming(controller: Dispatcher.DispatchController, isOver: () => boolean): Incoming {
+  const queue: Uint8Array[] = []
+  let queued = 0
+  let paused = false
+  let ended = false
+  let failure: { readonly error: unknown } | undefined
+  let wake: (() => void) | undefined
+
+  const signal = () => {
+    const waiting = wake
+    wake = undefined
+    waiting?.()
+  }
+  const next = async (): Promise<Uint8Array | undefined> => {
+    for (;;) {
+      const chunk = queue.shift()
+      if (chunk !== undefined) {
+        queued -= chunk.length
+        if (paused && queued < highWaterBytes / 2) {
+          paused = false
+          controller.resume()
+        }
+        return chunk
+      }
+      if (failure !== undefined) throw failure.error
+      if (ended) return undefined
+      await new Promise<void>((resolve) => {
+        wake = resolve
+      })
+    }
+  }
+  const stop = () => {
+    ended = true
+    queue.length = 0
+    if (!isOver()) controller.abort(new Error('the rest of the response was not wanted'))
+  }
+
+  return {
+    push(chunk) {
+      if (ended) return
+      queue.push(chunk)
+      queued += chunk.length
+      if (queued > highWaterBytes && !paused) {
+        paused = true
+        controller.pause()
+      }
+      signal()
+    },
+    end() {
+      ended = true
+      signal()
+    },
+    fail(error) {
+      failure = { error }
+      signal()
+    },
+    async discard() {
+      try {
+        let size = 0
+        for (;;) {
+          const chunk = await next()
+          if (chunk === undefined) return
+          size += chunk.length
+          if (size > discardBytes) return stop()
+        }
+      } catch {
+        // What was not wanted may also break.
+      }
+    },
+    [Symbol.asyncIterator]: () => ({
+      async next() {
+        const value = await next()
+        return value === undefined ? { done: true, value: undefined } : { done: false, value }
+      },
+      async return() {
+        stop()
+        return { done: true, value: undefined }
+      },
+    }),
+  }
+}
+
+function bodyHeaders({ headers, body }: Exchange): Record<string, string> {
+  if (body === undefined || body instanceof Uint8Array) return headers
+  return { ...headers, 'content-length': String(body.length) }
+}
+
+function bodyOf(body: Uint8Array | StreamBody | undefined): Uint8Array | Readable | null {
+  if (body === undefined) return null
+  if (body instanceof Uint8Array) return body
+  // undici takes any async iterable; its type names only Node's stream.
+  return body.bytes as unknown as Readable
+}
+
+function flatten(headers: Readonly<Record<string, string | readonly string[] | undefined>>): Headers {
+  const flat: Record<string, string | undefined> = Object.create(null)
+  for (const [name, value] of Object.entries(headers)) flat[name.toLowerCase()] = typeof value === 'string' ? value : value?.join(', ')
+  return flat
+}
+
+/** Reads a body of at most `limit` bytes into memory; undefined when it is longer. */
+export async function readAll(body: ResponseBody, limit: number): Promise<Uint8Array | undefined> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of body) {
+    size += chunk.length
+    if (size > limit) return undefined
+    chunks.push(chunk)
+  }
+  return chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, size)
+}
+
+/** A body that is in memory already. */
+export function bodyOfBytes(bytes: Uint8Array): ResponseBody {
+  return {
+    discard: async () => {},
+    async *[Symbol.asyncIterator]() {
+      if (bytes.length > 0) yield bytes
+    },
+  }
+}
+
+/** What an operation fails with when its context was cancelled. */
+export function abortedError(signal: AbortSignal): StaveError {
+  return signal.reason instanceof StaveError ? signal.reason : new StaveError('cancelled', 'cancelled', { cause: signal.reason })
+}

@@ -1,0 +1,180 @@
+import type { Context } from '#context.ts'
+import { StaveError } from '#error.ts'
+import * as limit from '#limit.ts'
+import type { Descriptor } from '#oci/descriptor.ts'
+import { digestAlgorithm, digestOf, isDigest, type Digest } from '#oci/digest.ts'
+import { acceptedManifests, isManifestOrIndex, isSchema1, mediaTypes, normalizeMediaType } from '#oci/media-type.ts'
+import { readAll, type Headers } from './exchange.ts'
+import type { Endpoint } from './hosts.ts'
+import { deleteScope, pathOf, pullScope, pushScope, type Remote } from './remote.ts'
+
+/** A manifest or index, with the exact bytes that its digest names. */
+export interface Fetched {
+  readonly descriptor: Descriptor
+  readonly raw: Uint8Array
+}
+
+// All in one field: some registries read only the first of several. Schema 1 is named last, in order to be told that
+// an image is of that kind, and not that there is none.
+const accept = [...acceptedManifests, mediaTypes.dockerSchema1Signed].join(', ')
+
+/** Is content of this media type kept under `manifests/`? */
+export function isManifestLike(mediaType: string): boolean {
+  return isManifestOrIndex(mediaType) || isSchema1(mediaType)
+}
+
+/**
+ * Gets a manifest by tag or digest. Its digest is computed from the bytes; what the registry says of it must agree.
+ *
+ * @throws StaveError `not-found`, `digest-mismatch`, `too-large`
+ * @see distribution-spec, "Pulling manifests"
+ */
+export async function getManifest(cx: Context, remote: Remote, endpoint: Endpoint, name: string): Promise<Fetched> {
+  const doing = reading(remote, name)
+  const response = await remote.transport.send(cx, endpoint, {
+    method: 'GET',
+    to: pathOf(endpoint, `manifests/${name}`),
+    headers: { accept },
+    scopes: pullScope(endpoint),
+    expect: [200],
+    doing,
+  })
+  const raw = await readAll(response.body, limit.manifestBytes)
+  if (raw === undefined) throw new StaveError('too-large', `${doing}: it has more than ${limit.manifestBytes} bytes`)
+  const said = response.headers['docker-content-digest']
+  const expected = isDigest(name) ? name : undefined
+  const digest = digestOf(raw, digestAlgorithm(expected ?? (said !== undefined && isDigest(said) ? said : ('sha256:' as Digest))))
+  const mediaType = mediaTypeOf(response.headers, raw)
+  // The digest of a signed schema 1 manifest leaves out its signatures.
+  const isComparable = !isSchema1(mediaType)
+  if (isComparable && expected !== undefined && digest !== expected) throw mismatch(doing, expected, digest)
+  if (isComparable && said !== undefined && isDigest(said) && digestAlgorithm(said) === digestAlgorithm(digest) && said !== digest) {
+    throw mismatch(doing, said, digest)
+  }
+  return { descriptor: { mediaType, digest: isComparable ? digest : (expected ?? digest), size: raw.length }, raw }
+}
+
+/** Asks for a manifest's descriptor only. Undefined when the registry does not say its digest. @throws StaveError `not-found` */
+export async function headManifest(cx: Context, remote: Remote, endpoint: Endpoint, name: string): Promise<Descriptor | undefined> {
+  const response = await remote.transport.send(cx, endpoint, {
+    method: 'HEAD',
+    to: pathOf(endpoint, `manifests/${name}`),
+    headers: { accept },
+    scopes: pullScope(endpoint),
+    expect: [200],
+    doing: reading(remote, name),
+  })
+  await response.body.discard()
+  return describedBy(response.headers)
+}
+
+/**
+ * The same of the repository that is written to, with the token that writing needs anyway. Undefined also when there is
+ * nothing.
+ */
+export async function lookAtManifest(cx: Context, remote: Remote, name: string): Promise<Descriptor | undefined> {
+  const { endpoint } = remote
+  const response = await remote.transport.send(cx, endpoint, {
+    method: 'HEAD',
+    to: pathOf(endpoint, `manifests/${name}`),
+    headers: { accept },
+    scopes: pushScope(endpoint),
+    expect: [200, 404],
+    doing: reading(remote, name),
+  })
+  await response.body.discard()
+  return response.status === 200 ? describedBy(response.headers) : undefined
+}
+
+function describedBy(headers: Headers): Descriptor | undefined {
+  const digest = headers['docker-content-digest']
+  const size = Number(headers['content-length'])
+  const mediaType = normalizeMediaType(headers['content-type'] ?? '')
+  if (digest === undefined || !isDigest(digest) || !Number.isSafeInteger(size) || !isManifestLike(mediaType)) return undefined
+  return { mediaType, digest, size }
+}
+
+/** Is a manifest in the repository itself? One HEAD. */
+export async function hasManifest(cx: Context, remote: Remote, digest: Digest): Promise<boolean> {
+  const { endpoint } = remote
+  const response = await remote.transport.send(cx, endpoint, {
+    method: 'HEAD',
+    to: pathOf(endpoint, `manifests/${digest}`),
+    headers: { accept },
+    scopes: pushScope(endpoint),
+    expect: [200, 404],
+    doing: `cannot see whether ${remote.title} has ${digest}`,
+  })
+  await response.body.discard()
+  return response.status === 200
+}
+
+/**
+ * Puts a manifest, exactly these bytes, under a tag or its digest.
+ *
+ * @returns the subject that the registry lists it under; undefined when it does not keep such lists
+ * @see distribution-spec, "Pushing Manifests"
+ */
+export async function putManifest(
+  cx: Context,
+  remote: Remote,
+  what: Descriptor,
+  raw: Uint8Array,
+  name: string,
+): Promise<string | undefined> {
+  const { endpoint } = remote
+  const doing = `cannot push ${remote.title}${isDigest(name) ? '@' : ':'}${name}`
+  const response = await remote.transport.send(cx, endpoint, {
+    method: 'PUT',
+    to: pathOf(endpoint, `manifests/${name}`),
+    headers: { 'content-type': what.mediaType },
+    body: raw,
+    scopes: pushScope(endpoint),
+    expect: [201, 202],
+    doing,
+  })
+  await response.body.discard()
+  const stored = response.headers['docker-content-digest']
+  if (stored !== undefined && isDigest(stored) && digestAlgorithm(stored) === digestAlgorithm(what.digest) && stored !== what.digest) {
+    throw mismatch(doing, what.digest, stored)
+  }
+  return response.headers['oci-subject']
+}
+
+/** Deletes a manifest by digest, or a tag. @throws StaveError `not-found`, `unsupported` */
+export async function deleteManifest(cx: Context, remote: Remote, name: string): Promise<void> {
+  const { endpoint } = remote
+  const response = await remote.transport.send(cx, endpoint, {
+    method: 'DELETE',
+    to: pathOf(endpoint, `manifests/${name}`),
+    scopes: deleteScope(endpoint),
+    expect: [202, 200, 204],
+    doing: `cannot delete ${remote.title}${isDigest(name) ? '@' : ':'}${name}`,
+  })
+  await response.body.discard()
+}
+
+// The field is authoritative, as it is what the registry checked the document against; where it says nothing of use,
+// the document does.
+function mediaTypeOf(headers: Headers, raw: Uint8Array): string {
+  const said = normalizeMediaType(headers['content-type'] ?? '')
+  if (said !== '' && said !== 'application/json' && !said.startsWith('text/') && said !== 'application/octet-stream') return said
+  try {
+    const document = JSON.parse(new TextDecoder().decode(raw)) as { mediaType?: unknown; manifests?: unknown; schemaVersion?: unknown }
+    if (typeof document.mediaType === 'string') return normalizeMediaType(document.mediaType)
+    if (document.schemaVersion === 1) return mediaTypes.dockerSchema1
+    return Array.isArray(document.manifests) ? mediaTypes.ociIndex : mediaTypes.ociManifest
+  } catch {
+    return said
+  }
+}
+
+function reading(remote: Remote, name: string): string {
+  return `cannot read ${remote.title}${isDigest(name) ? '@' : ':'}${name}`
+}
+
+function mismatch(doing: string, expected: string, actual: string): StaveError {
+  return new StaveError('digest-mismatch', `${doing}: expected ${expected}, got ${actual}`, {
+    hint: 'It was damaged or exchanged on the way, or the registry is broken.',
+  })
+}

@@ -1,0 +1,297 @@
+import type { Context } from '#context.ts'
+import { hasCode, StaveError } from '#error.ts'
+import type { Bytes, Source, Target } from '#image/content.ts'
+import { verified } from '#image/read.ts'
+import { referrerOf } from '#image/referrer.ts'
+import * as limit from '#limit.ts'
+import type { Descriptor } from '#oci/descriptor.ts'
+import { isDigest, type Digest } from '#oci/digest.ts'
+import { decodeManifestOrIndex } from '#oci/manifest.ts'
+import type { Reference } from '#oci/reference.ts'
+import { deleteBlob, hasBlob, openBlob } from './blobs.ts'
+import type { ProxySettings } from './connection.ts'
+import { isDockerHub } from './credential.ts'
+import { anonymous, type Credentials } from './credentials.ts'
+import { type Endpoint, type Hosts, noHosts } from './hosts.ts'
+import { listRepositories, type ListOptions, listTags } from './listing.ts'
+import {
+  deleteManifest,
+  type Fetched,
+  getManifest,
+  hasManifest,
+  headManifest,
+  isManifestLike,
+  lookAtManifest,
+  putManifest,
+} from './manifests.ts'
+import { addReferrer, listReferrers } from './referrers.ts'
+import type { Remote } from './remote.ts'
+import { defaultRetry, type RetryPolicy } from './retry.ts'
+import { createTransport } from './transport.ts'
+import { type Content, mountBlob, onceContent, type Session, uploadBlob } from './uploads.ts'
+
+export interface RegistryOptions {
+  /** Default: none. */
+  readonly credentials?: Credentials
+  /** Mirrors, rewritten and blocked names. Default: none. */
+  readonly hosts?: Hosts
+  readonly tls?: {
+    /** `--tls-verify`: false accepts any certificate and plain http; true insists even where registries.conf or loopback would not. */
+    readonly verify?: boolean
+    /** `--cert-dir`: for every host, instead of `certificates`. */
+    readonly certificateDirectory?: string
+    /** certs.d directories: `HostsPaths.certificates`. */
+    readonly certificates?: readonly string[]
+  }
+  readonly proxy?: ProxySettings
+  /** `stave/1.2.3` */
+  readonly userAgent?: string
+  readonly retry?: Partial<RetryPolicy>
+}
+
+/** One repository of one registry. */
+export interface Registry extends Target {
+  readonly reference: Reference
+  referrers(cx: Context, subject: Digest): Promise<readonly Descriptor[]>
+  transfer(cx: Context, what: Descriptor, open: (from: number) => Promise<Bytes>): Promise<void>
+  adopt(cx: Context, what: Descriptor, from: Source): Promise<boolean>
+  listTags(cx: Context, options?: ListOptions): Promise<string[]>
+  /** What a name stands for in the repository that is written to, by one HEAD. Undefined: nothing, or the registry does not say. */
+  look(cx: Context, name: string): Promise<Descriptor | undefined>
+  /** Deletes a tag, or by digest a manifest with all its tags. @throws StaveError `not-found`, `unsupported` */
+  deleteManifest(cx: Context, name: string): Promise<void>
+  /** @throws StaveError `blob-unknown`, `unsupported` */
+  deleteBlob(cx: Context, digest: Digest): Promise<void>
+}
+
+/** Registries, with the connections, tokens and limits that their repositories share. */
+export interface RegistryClient extends AsyncDisposable {
+  /** @throws StaveError `denied` when registries.conf blocks the name */
+  open(reference: Pick<Reference, 'registry' | 'repository' | 'tag' | 'digest'>): Registry
+  /** Is it a registry, and does it accept the credentials? @throws StaveError `unauthorized`, `network`, … */
+  ping(cx: Context, registry: string): Promise<void>
+  listRepositories(cx: Context, registry: string, options?: ListOptions): Promise<string[]>
+}
+
+/** Opens one repository, with a client of its own that is closed with it. For more than one, use {@link createRegistryClient}. */
+export async function openRegistry(options: RegistryOptions & { readonly reference: Reference }): Promise<Registry> {
+  const client = createRegistryClient(options)
+  return { ...client.open(options.reference), [Symbol.asyncDispose]: () => client[Symbol.asyncDispose]() }
+}
+
+// Which registry and repository a source is, for mounts: a key that only this file knows, and copies of the object keep.
+const place = Symbol('place')
+
+function placeOf(source: Source): Endpoint | undefined {
+  return (source as { readonly [place]?: Endpoint })[place]
+}
+
+export function createRegistryClient(options: RegistryOptions = {}): RegistryClient {
+  const hosts = options.hosts ?? noHosts
+  const retry = { ...defaultRetry, ...options.retry }
+  const transport = createTransport({
+    credentials: options.credentials ?? anonymous,
+    verifyTls: options.tls?.verify,
+    certificateDirectory: options.tls?.certificateDirectory,
+    certificateParents: options.tls?.certificates ?? [],
+    proxy: options.proxy,
+    userAgent: options.userAgent ?? 'stave',
+    retry,
+  })
+  const remoteOf = (endpoint: Endpoint, title: string): Remote => ({ transport, retry, endpoint, title })
+  const wholeRegistry = (registry: string) => {
+    const endpoints = hosts.endpoints(registry, '')
+    return remoteOf({ ...endpoints.at(-1)!, repository: '' }, registry)
+  }
+  return {
+    open(reference) {
+      const endpoints = hosts.endpoints(reference.registry, reference.repository, reference.tag)
+      return openRepository(remoteOf(endpoints.at(-1)!, `${reference.registry}/${reference.repository}`), endpoints, reference)
+    },
+    async ping(cx, registry) {
+      const remote = wholeRegistry(registry)
+      const response = await transport.send(cx, remote.endpoint, {
+        method: 'GET',
+        to: '/v2/',
+        scopes: [],
+        expect: [200],
+        doing: `cannot reach ${registry}`,
+      })
+      await response.body.discard()
+    },
+    listRepositories: (cx, registry, list) => listRepositories(cx, wholeRegistry(registry), list),
+    [Symbol.asyncDispose]: () => transport[Symbol.asyncDispose](),
+  }
+}
+
+function openRepository(remote: Remote, endpoints: readonly Endpoint[], reference: Reference): Registry {
+  const manifests = createCache()
+  // What is known to be there needs no further HEAD.
+  const present = new Set<Digest>()
+  const sessions = new Map<Digest, Session>()
+  const unmountable = new Set<string>()
+  const isHub = isDockerHub(remote.endpoint.registry)
+
+  async function fetchManifest(cx: Context, name: string): Promise<Fetched> {
+    const cached = manifests.get(name)
+    if (cached !== undefined) return cached
+    const fetched = await fromAny(endpoints, isDigest(name), (endpoint) => getManifest(cx, remote, endpoint, name))
+    manifests.set(fetched)
+    return fetched
+  }
+
+  async function resolve(cx: Context, name: string): Promise<Descriptor> {
+    // One GET brings what would be read next anyway. On Docker Hub a GET counts as a pull and a HEAD does not.
+    if (isHub && !isDigest(name)) {
+      const found = await fromAny(endpoints, false, (endpoint) => headManifest(cx, remote, endpoint, name))
+      if (found !== undefined) return found
+    }
+    return (await fetchManifest(cx, name)).descriptor
+  }
+
+  async function writeManifest(cx: Context, what: Descriptor, raw: Uint8Array): Promise<void> {
+    const listedUnder = await putManifest(cx, remote, what, raw, what.digest)
+    present.add(what.digest)
+    manifests.set({ descriptor: what, raw })
+    const document = decodeManifestOrIndex(raw, { mediaType: what.mediaType, title: what.digest })
+    const { subject } = document.kind === 'manifest' ? document.manifest : document.index
+    const referrer = subject === undefined || listedUnder !== undefined ? undefined : referrerOf(subject.digest, what, raw)
+    if (subject !== undefined && referrer !== undefined) await addReferrer(cx, remote, subject.digest, referrer)
+  }
+
+  async function store(cx: Context, what: Descriptor, content: Content): Promise<void> {
+    if (isManifestLike(what.mediaType)) {
+      if (what.size > limit.manifestBytes) {
+        throw new StaveError(
+          'too-large',
+          `cannot push ${what.digest} to ${remote.title}: a manifest has at most ${limit.manifestBytes} bytes`,
+        )
+      }
+      const chunks: Uint8Array[] = []
+      for await (const chunk of verified(await content.open(0), what, remote.title)) chunks.push(chunk)
+      return writeManifest(cx, what, Buffer.concat(chunks))
+    }
+    const session = sessions.get(what.digest)
+    sessions.delete(what.digest)
+    await uploadBlob(cx, remote, what, content, session)
+    present.add(what.digest)
+  }
+
+  const registry: Registry & { readonly [place]: Endpoint } = {
+    [place]: remote.endpoint,
+    title: remote.title,
+    reference,
+    resolve,
+    async open(cx, what, from = 0) {
+      if (!isManifestLike(what.mediaType)) return fromAny(endpoints, true, (endpoint) => openBlob(cx, remote, endpoint, what, from))
+      const { raw } = await fetchManifest(cx, what.digest)
+      if (raw.length !== what.size) {
+        throw new StaveError(
+          'size-mismatch',
+          `cannot read ${remote.title}@${what.digest}: it has ${raw.length} bytes instead of ${what.size}`,
+        )
+      }
+      return Object.assign(once(from === 0 ? raw : raw.subarray(from)), from === 0 ? { verifies: what.digest } : {})
+    },
+    referrers: (cx, subject) => fromAny(endpoints, true, (endpoint) => listReferrers(cx, remote, endpoint, subject)),
+    async has(cx, what) {
+      if (present.has(what.digest)) return true
+      const found = await (isManifestLike(what.mediaType) ? hasManifest : hasBlob)(cx, remote, what.digest)
+      if (found) present.add(what.digest)
+      return found
+    },
+    write: (cx, what, bytes) => store(cx, what, onceContent(bytes)),
+    transfer: (cx, what, open) => store(cx, what, { open, isReopenable: true }),
+    async name(cx, root, name) {
+      if (name === root.digest) {
+        if (present.has(root.digest) || (await hasManifest(cx, remote, root.digest))) return
+        throw new StaveError('not-found', `cannot name ${remote.title}@${root.digest}: it was not pushed`)
+      }
+      const raw = manifests.get(root.digest)?.raw ?? (await getManifest(cx, remote, remote.endpoint, root.digest)).raw
+      await putManifest(cx, remote, root, raw, name)
+    },
+    async adopt(cx, what, from) {
+      const other = placeOf(from)
+      if (other === undefined || other.host !== remote.endpoint.host || isManifestLike(what.mediaType)) return false
+      if (other.repository === remote.endpoint.repository) return hasBlob(cx, remote, what.digest)
+      if (unmountable.has(other.repository)) return false
+      const result = await mountBlob(cx, remote, what, other.repository)
+      if (result === 'mounted') {
+        present.add(what.digest)
+        return true
+      }
+      if (result === undefined) unmountable.add(other.repository)
+      else sessions.set(what.digest, result)
+      return false
+    },
+    listTags: (cx, list) => listTags(cx, remote, remote.endpoint, list),
+    look: (cx, name) => lookAtManifest(cx, remote, name),
+    async deleteManifest(cx, name) {
+      present.clear()
+      manifests.clear()
+      await deleteManifest(cx, remote, name)
+    },
+    async deleteBlob(cx, digest) {
+      present.delete(digest)
+      await deleteBlob(cx, remote, digest)
+    },
+    async [Symbol.asyncDispose]() {},
+  }
+  return registry
+}
+
+/** Asks the mirrors in turn, and the registry itself last: a mirror that fails in whatever way is passed over. */
+async function fromAny<T>(endpoints: readonly Endpoint[], byDigest: boolean, ask: (endpoint: Endpoint) => Promise<T>): Promise<T> {
+  const failures: unknown[] = []
+  for (const endpoint of endpoints) {
+    if (endpoint.serves === (byDigest ? 'tag-only' : 'digest-only')) continue
+    try {
+      return await ask(endpoint)
+    } catch (error) {
+      if (!endpoint.isMirror && failures.length === 0) throw error
+      if (!endpoint.isMirror || hasCode(error, 'cancelled')) throw withMirrors(error, endpoints, failures)
+      failures.push(error)
+    }
+  }
+  throw new StaveError('not-found', 'no endpoint to read from')
+}
+
+function withMirrors(error: unknown, endpoints: readonly Endpoint[], failures: readonly unknown[]): unknown {
+  if (!(error instanceof StaveError) || error.code === 'cancelled') return error
+  const mirrors = endpoints.filter((endpoint) => endpoint.isMirror).map((endpoint) => endpoint.host)
+  return new StaveError(error.code, error.message, {
+    cause: new AggregateError(
+      [error.cause, ...failures],
+      `${(error.cause as Error | undefined)?.message ?? ''} (mirrors failed before: ${mirrors.join(', ')})`,
+    ),
+    ...(error.hint === undefined ? {} : { hint: error.hint }),
+  })
+}
+
+/** The manifests of this run by digest, bounded: they are asked for again when their blobs have been moved. */
+function createCache() {
+  const mostBytes = 32 * 1024 * 1024
+  const entries = new Map<string, Fetched>()
+  let bytes = 0
+  return {
+    get: (digest: string) => entries.get(digest),
+    set(fetched: Fetched) {
+      if (entries.has(fetched.descriptor.digest)) return
+      entries.set(fetched.descriptor.digest, fetched)
+      bytes += fetched.raw.length
+      for (const [digest, oldest] of entries) {
+        if (bytes <= mostBytes) break
+        entries.delete(digest)
+        bytes -= oldest.raw.length
+      }
+    },
+    clear() {
+      entries.clear()
+      bytes = 0
+    },
+  }
+}
+
+async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  if (bytes.length > 0) yield bytes
+}

@@ -1,0 +1,149 @@
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
+import { formatScopes, parseScopes, type Scope } from './auth.ts'
+import { type Answer, jsonAnswer, Refusal } from './server-answer.ts'
+import { isPassword } from './server-htpasswd.ts'
+
+/** Who may do what. */
+export interface ServerAuth {
+  /** `basic`: a password with each request. `token`: this server is its own token server too. */
+  readonly kind: 'basic' | 'token'
+  /** Names and passwords: plain, or hashed as in an htpasswd file (`parseHtpasswd`). */
+  readonly users: Readonly<Record<string, string>>
+  /** What needs no user. Default: nothing. */
+  readonly anonymous?: 'pull'
+  /** Whether a user may do something. Default: everything. */
+  readonly allows?: (user: string, repository: string, action: string) => boolean
+  /** How long a token is good for, in seconds. Default: 300. */
+  readonly lifetimeS?: number
+}
+
+/** What a request needs: an action on a repository, or on the catalog. */
+export type Need = { readonly repository: string; readonly action: 'pull' | 'push' | 'delete' } | 'catalog' | 'ping'
+
+export interface Guard {
+  /** @throws Refusal 401 with a challenge, 403 */
+  check(authorization: string | undefined, needs: readonly Need[], origin: string): void
+  /** May this be done too? For mounts, which do without if not. */
+  may(authorization: string | undefined, need: Need): boolean
+  /** The token server, at `/token`. */
+  token(method: string, authorization: string | undefined, query: URLSearchParams, body: URLSearchParams): Answer
+}
+
+const service = 'stave'
+
+export function createGuard(auth: ServerAuth | undefined): Guard {
+  const secret = randomBytes(32)
+  const proven = new Set<string>()
+
+  const allows = (user: string | undefined, scope: { name: string }, action: string) => {
+    if (user === undefined) return auth?.anonymous === 'pull' && action === 'pull'
+    return auth?.allows === undefined || auth.allows(user, scope.name, action)
+  }
+
+  function userOf(authorization: string | undefined): string | undefined {
+    const match = /^basic\s+([A-Za-z0-9+/=]+)$/i.exec(authorization ?? '')
+    const text = Buffer.from(match?.[1] ?? '', 'base64').toString('utf8')
+    const colon = text.indexOf(':')
+    return colon < 0 ? undefined : authenticate(text.slice(0, colon), text.slice(colon + 1))
+  }
+
+  function authenticate(user: string, password: string): string | undefined {
+    const kept = auth !== undefined && Object.hasOwn(auth.users, user) ? auth.users[user] : undefined
+    if (kept === undefined) return undefined
+    // A password hash is slow on purpose: what was right once is remembered, as a digest under this process's key.
+    const seen = mac(secret, `${user}\n${kept}\n${password}`).toString('base64')
+    if (!proven.has(seen) && !isPassword(password, kept)) return undefined
+    proven.add(seen)
+    return user
+  }
+
+  function scopesOf(need: Need): Scope[] {
+    if (need === 'ping') return []
+    if (need === 'catalog') return [{ type: 'registry', name: 'catalog', actions: ['*'] }]
+    return [{ type: 'repository', name: need.repository, actions: [need.action] }]
+  }
+
+  function grants(authorization: string | undefined, need: Need): boolean {
+    if (auth === undefined) return true
+    const wanted = scopesOf(need)
+    if (auth.kind === 'basic') {
+      const user = userOf(authorization)
+      if (user === undefined && need === 'ping') return false
+      return wanted.every((scope) => scope.actions.every((action) => allows(user, scope, action)))
+    }
+    const granted = readToken(/^bearer\s+(\S+)$/i.exec(authorization ?? '')?.[1])
+    if (granted === undefined) return false
+    return wanted.every((scope) =>
+      granted.some(
+        (other) =>
+          other.type === scope.type && other.name === scope.name && scope.actions.every((action) => other.actions.includes(action)),
+      ),
+    )
+  }
+
+  function issue(kind: 'access' | 'refresh', content: object, lifetimeS: number): string {
+    const payload = Buffer.from(JSON.stringify({ ...content, kind, expires: Date.now() + lifetimeS * 1000 })).toString('base64url')
+    return `${payload}.${mac(secret, payload).toString('base64url')}`
+  }
+
+  function open(token: string | undefined, kind: string): Record<string, unknown> | undefined {
+    const [payload = '', signature = ''] = (token ?? '').split('.')
+    const given = Buffer.from(signature, 'base64url')
+    const expected = mac(secret, payload)
+    if (given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined
+    const content = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as Record<string, unknown>
+    return content.kind === kind && Number(content.expires) > Date.now() ? content : undefined
+  }
+
+  function readToken(token: string | undefined): Scope[] | undefined {
+    const content = open(token, 'access')
+    return content === undefined ? undefined : parseScopes(String(content.scope))
+  }
+
+  return {
+    may: grants,
+    check(authorization, needs, origin) {
+      if (needs.every((need) => grants(authorization, need))) return
+      const scopes = formatScopes(needs.flatMap(scopesOf))
+      const isKnown =
+        auth?.kind === 'basic' ? userOf(authorization) !== undefined : readToken(authorization?.replace(/^bearer\s+/i, '')) !== undefined
+      // Who is known and asks for too much is told so; with tokens, another token may do.
+      if (isKnown && auth?.kind === 'basic') throw new Refusal(403, 'DENIED', 'requested access to the resource is denied')
+      const challenge =
+        auth?.kind === 'basic'
+          ? 'Basic realm="stave"'
+          : `Bearer realm="${origin}/token",service="${service}"${scopes.length === 0 ? '' : `,scope="${scopes.join(' ')}"`}${isKnown ? ',error="insufficient_scope"' : ''}`
+      throw new Refusal(401, isKnown ? 'DENIED' : 'UNAUTHORIZED', 'authentication required', { 'www-authenticate': challenge })
+    },
+    token(method, authorization, query, body) {
+      if (auth?.kind !== 'token') throw new Refusal(404, 'UNSUPPORTED', 'no token server here')
+      const isPost = method === 'POST'
+      let user = userOf(authorization)
+      if (isPost && body.get('grant_type') === 'password') user = authenticate(body.get('username') ?? '', body.get('password') ?? '')
+      if (isPost && body.get('grant_type') === 'refresh_token')
+        user = open(body.get('refresh_token') ?? '', 'refresh')?.user as string | undefined
+      if (user === undefined && (isPost || authorization !== undefined))
+        throw new Refusal(401, 'UNAUTHORIZED', 'wrong user name or password')
+      const asked = (isPost ? [body.get('scope') ?? ''] : query.getAll('scope')).flatMap((text) => parseScopes(text))
+      const granted = asked.map(({ type, name, actions }) => ({
+        type,
+        name,
+        actions: actions.filter((action) => allows(user, { name }, action)),
+      }))
+      const lifetimeS = auth.lifetimeS ?? 300
+      const token = issue('access', { scope: formatScopes(granted.filter((scope) => scope.actions.length > 0)).join(' ') }, lifetimeS)
+      const refresh = user === undefined ? {} : { refresh_token: issue('refresh', { user }, 86_400) }
+      return jsonAnswer(200, {
+        token,
+        access_token: token,
+        expires_in: lifetimeS,
+        issued_at: new Date().toISOString(),
+        ...(isPost ? refresh : {}),
+      })
+    },
+  }
+}
+
+function mac(secret: Uint8Array, text: string): Buffer {
+  return createHmac('sha256', secret).update(text).digest()
+}

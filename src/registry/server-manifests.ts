@@ -1,0 +1,185 @@
+import { StaveError } from '#error.ts'
+import { referrerOf } from '#image/referrer.ts'
+import * as limit from '#limit.ts'
+import type { Descriptor } from '#oci/descriptor.ts'
+import { digestAlgorithm, digestOf, isDigest, type Digest } from '#oci/digest.ts'
+import { decodeManifestOrIndex } from '#oci/manifest.ts'
+import { isForeignLayer, isManifestOrIndex, mediaTypes, normalizeMediaType } from '#oci/media-type.ts'
+import { isTag } from '#oci/reference.ts'
+import { type Answer, jsonAnswer, Refusal } from './server-answer.ts'
+import type { Storage } from './server-storage.ts'
+
+/** The most tags that one request may set. @see distribution-spec, "Pushing Manifests", asks for at least 10 */
+const tagsPerPut = 100
+const pageSize = 1000
+
+/** Manifests, tags, referrers: what is small enough to be handled in memory. */
+export interface Manifests {
+  get(repository: string, name: string, headers: Readonly<Record<string, string | string[] | undefined>>): Promise<Answer>
+  put(repository: string, name: string, contentType: string, body: AsyncIterable<Uint8Array>, query: URLSearchParams): Promise<Answer>
+  delete(repository: string, name: string): Promise<Answer>
+  tags(repository: string, query: URLSearchParams): Promise<Answer>
+  catalog(query: URLSearchParams): Promise<Answer>
+  referrers(repository: string, subject: string, query: URLSearchParams): Promise<Answer>
+}
+
+export function createManifests(storage: Storage): Manifests {
+  async function find(repository: string, name: string): Promise<{ digest: Digest; mediaType: string }> {
+    const digest = isDigest(name) ? name : await readTag(repository, name)
+    const mediaType = digest === undefined ? undefined : await storage.manifestType(repository, digest)
+    if (digest === undefined || mediaType === undefined) throw new Refusal(404, 'MANIFEST_UNKNOWN', `no manifest ${name} in ${repository}`)
+    return { digest, mediaType }
+  }
+
+  async function readTag(repository: string, name: string): Promise<Digest | undefined> {
+    if (!isTag(name))
+      throw new Refusal(
+        name.includes(':') ? 400 : 404,
+        name.includes(':') ? 'DIGEST_INVALID' : 'MANIFEST_UNKNOWN',
+        'neither a tag nor a digest',
+      )
+    const text = await storage.readTag(repository, name)
+    return text !== undefined && isDigest(text) ? text : undefined
+  }
+
+  // Whatever a manifest mentions must be there before it, or a client could see an image that it cannot pull.
+  async function checkMentioned(repository: string, document: ReturnType<typeof decodeManifestOrIndex>): Promise<void> {
+    const missing = new Set<Digest>()
+    if (document.kind === 'manifest') {
+      const { config, layers } = document.manifest
+      const blobs = [config, ...layers].filter((blob) => !isForeignLayer(blob.mediaType) && (blob.urls ?? []).length === 0)
+      for (const blob of blobs) if ((await storage.blobSize(repository, blob.digest)) !== blob.size) missing.add(blob.digest)
+    } else {
+      for (const child of document.index.manifests) {
+        const isThere = isManifestOrIndex(child.mediaType)
+          ? (await storage.manifestType(repository, child.digest)) !== undefined
+          : (await storage.blobSize(repository, child.digest)) !== undefined
+        if (!isThere) missing.add(child.digest)
+      }
+    }
+    if (missing.size > 0) throw new Refusal(400, 'MANIFEST_BLOB_UNKNOWN', `unknown or of another size: ${[...missing].join(', ')}`)
+  }
+
+  return {
+    async get(repository, name, headers) {
+      const { digest, mediaType } = await find(repository, name)
+      const etag = `"${digest}"`
+      const fields = { 'content-type': mediaType, 'docker-content-digest': digest, etag }
+      if (headers['if-none-match'] === etag) return { status: 304, headers: fields }
+      return { status: 200, headers: fields, body: await storage.readManifest(digest) }
+    },
+
+    async put(repository, name, contentType, body, query) {
+      const raw = await readBounded(body)
+      const digest = digestOf(raw, isDigest(name) ? digestAlgorithm(name) : 'sha256')
+      if (isDigest(name) && name !== digest) throw new Refusal(400, 'DIGEST_INVALID', `the content has the digest ${digest}`)
+      const tags = isDigest(name) ? query.getAll('tag') : [name]
+      if (tags.length > tagsPerPut) throw new Refusal(414, 'MANIFEST_INVALID', `more than ${tagsPerPut} tags at once`)
+      const badTag = tags.find((tag) => !isTag(tag))
+      if (badTag !== undefined) throw new Refusal(400, 'MANIFEST_INVALID', 'neither a tag nor a digest')
+      const document = decode(raw, contentType)
+      await checkMentioned(repository, document)
+      const { subject } = document.kind === 'manifest' ? document.manifest : document.index
+      // The list of referrers first: an entry whose manifest never came is left out of it.
+      if (subject !== undefined) {
+        const referrer = referrerOf(subject.digest, { mediaType: document.mediaType, digest, size: raw.length }, raw)
+        if (referrer !== undefined) await storage.addReferrer(repository, subject.digest, digest, referrer)
+      }
+      await storage.putManifest(repository, digest, document.mediaType, raw)
+      for (const tag of tags) await storage.putTag(repository, tag, digest)
+      return {
+        status: 201,
+        headers: {
+          location: `/v2/${repository}/manifests/${digest}`,
+          'docker-content-digest': digest,
+          'oci-subject': subject?.digest,
+          'oci-tag': isDigest(name) && tags.length > 0 ? tags : undefined,
+        },
+      }
+    },
+
+    async delete(repository, name) {
+      if (!isDigest(name)) {
+        if (!isTag(name)) throw new Refusal(400, 'DIGEST_INVALID', 'neither a tag nor a digest')
+        if (!(await storage.deleteTag(repository, name))) throw new Refusal(404, 'MANIFEST_UNKNOWN', `no tag ${name} in ${repository}`)
+        return { status: 202 }
+      }
+      const mediaType = await storage.manifestType(repository, name)
+      if (mediaType === undefined) throw new Refusal(404, 'MANIFEST_UNKNOWN', `no manifest ${name} in ${repository}`)
+      const document = decode(await storage.readManifest(name), mediaType)
+      const { subject } = document.kind === 'manifest' ? document.manifest : document.index
+      for (const tag of (await storage.listTags(repository)) ?? []) {
+        if ((await storage.readTag(repository, tag)) === name) await storage.deleteTag(repository, tag)
+      }
+      await storage.deleteManifest(repository, name)
+      if (subject !== undefined) await storage.deleteReferrer(repository, subject.digest, name)
+      return { status: 202 }
+    },
+
+    async tags(repository, query) {
+      const tags = await storage.listTags(repository)
+      if (tags === undefined) throw new Refusal(404, 'NAME_UNKNOWN', `no repository ${repository}`)
+      const { page, headers } = paginate(tags, query, `/v2/${repository}/tags/list`)
+      return jsonAnswer(200, { name: repository, tags: page }, headers)
+    },
+
+    async catalog(query) {
+      const { page, headers } = paginate(await storage.listRepositories(), query, '/v2/_catalog')
+      return jsonAnswer(200, { repositories: page }, headers)
+    },
+
+    async referrers(repository, subject, query) {
+      if (!isDigest(subject)) throw new Refusal(400, 'DIGEST_INVALID', 'not a digest')
+      const listed = (await storage.listReferrers(repository, subject)) as Descriptor[]
+      const types = await Promise.all(listed.map((entry) => storage.manifestType(repository, entry.digest)))
+      const present = listed.filter((_, index) => types[index] !== undefined)
+      const artifactType = query.get('artifactType')
+      const manifests = artifactType === null ? present : present.filter((entry) => entry.artifactType === artifactType)
+      return jsonAnswer(
+        200,
+        { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests },
+        { 'content-type': mediaTypes.ociIndex, 'oci-filters-applied': artifactType === null ? undefined : 'artifactType' },
+      )
+    },
+  }
+}
+
+async function readBounded(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array[] = []
+  let size = 0
+  for await (const chunk of body) {
+    size += chunk.length
+    if (size > limit.manifestBytes) throw new Refusal(413, 'SIZE_INVALID', `a manifest has at most ${limit.manifestBytes} bytes`)
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks, size)
+}
+
+function decode(raw: Uint8Array, contentType: string): ReturnType<typeof decodeManifestOrIndex> {
+  const mediaType = normalizeMediaType(contentType)
+  if (mediaType !== '' && mediaType !== 'application/json' && !isManifestOrIndex(mediaType)) {
+    throw new Refusal(400, 'MANIFEST_INVALID', `${JSON.stringify(mediaType)} is no media type of a manifest or index`)
+  }
+  try {
+    return decodeManifestOrIndex(raw, isManifestOrIndex(mediaType) ? { mediaType } : {})
+  } catch (error) {
+    if (!(error instanceof StaveError)) throw error
+    throw new Refusal(400, 'MANIFEST_INVALID', error.message)
+  }
+}
+
+function paginate(
+  names: readonly string[],
+  query: URLSearchParams,
+  path: string,
+): { page: readonly string[]; headers: Record<string, string> } {
+  const asked = query.get('n')
+  if (asked !== null && !/^\d{1,9}$/.test(asked)) throw new Refusal(400, 'UNSUPPORTED', 'n is not a number')
+  const size = Math.min(asked === null ? pageSize : Number(asked), pageSize)
+  const last = query.get('last')
+  const rest = last === null ? names : names.filter((name) => name > last)
+  const page = rest.slice(0, size)
+  if (page.length === 0 || page.length === rest.length) return { page, headers: {} }
+  const next = new URLSearchParams({ n: String(size), last: page.at(-1)! })
+  return { page, headers: { link: `<${path}?${next.toString()}>; rel="next"` } }
+}
