@@ -1,0 +1,230 @@
+import { constants, statSync } from 'node:fs'
+import { copyFile, mkdir, open, readdir, readFile, stat } from 'node:fs/promises'
+import { dirname, join, resolve as absolute } from 'node:path'
+import type { Context } from '#context.ts'
+import { StaveError } from '#error.ts'
+import type { Listed, Target } from '#image/content.ts'
+import { findEntry, isNamed, listEntries, namesOf, withName } from '#image/entries.ts'
+import { fileError, readRange, replaceFile, withFileErrors, writeFileVerified } from '#image/file.ts'
+import { encode, parseKeeping, patch } from '#image/json.ts'
+import { verified } from '#image/read.ts'
+import { findReferrers, referrerOf } from '#image/referrer.ts'
+import * as limit from '#limit.ts'
+import { fieldsOf, parseJson } from '#oci/decode.ts'
+import type { Descriptor } from '#oci/descriptor.ts'
+import { digestAlgorithm, digestHex, isDigest, type Digest } from '#oci/digest.ts'
+import { decodeIndex, decodeManifestOrIndex, sniffMediaType } from '#oci/manifest.ts'
+import { isManifestOrIndex, mediaTypes } from '#oci/media-type.ts'
+import { withLock } from './lock.ts'
+
+/** A directory in the form of image-spec, "Image Layout". */
+export interface Layout extends Target {
+  readonly path: string
+  list(cx: Context): Promise<readonly Listed[]>
+  file(what: Descriptor): string | undefined
+}
+
+export interface LayoutOptions {
+  /** Makes the directory, or a layout in an empty one, where there is none yet. */
+  readonly create?: boolean
+}
+
+const indexFile = 'index.json'
+const layoutFile = 'oci-layout'
+const lockFile = '.stave.lock'
+
+/**
+ * Opens an OCI layout. Several processes may write it at once: a blob appears when it is whole, and index.json is
+ * replaced under a lock, so that no entry is lost.
+ *
+ * @throws StaveError `not-found`, `unsupported` (its version), `conflict` (a directory with other things)
+ */
+export async function openLayout(path: string, options: LayoutOptions = {}): Promise<Layout> {
+  const root = absolute(path)
+  await withFileErrors(`open the OCI layout ${path}`, async () => {
+    if (!(await checkVersion(root))) {
+      if (options.create !== true) {
+        throw new StaveError('not-found', `cannot open the OCI layout ${path}: there is no file ${layoutFile}`, {
+          hint: 'Check the path: an OCI layout is a directory with oci-layout, index.json and blobs.',
+        })
+      }
+      await create(root)
+    }
+  })
+  return layoutAt(root)
+}
+
+async function checkVersion(root: string): Promise<boolean> {
+  let bytes: Buffer
+  try {
+    bytes = await readFile(join(root, layoutFile))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw error
+  }
+  const document = join(root, layoutFile)
+  const fields = fieldsOf(parseJson(bytes, limit.manifestBytes, document), { document, section: 'image-spec, "oci-layout file"', path: '' })
+  const version = fields['imageLayoutVersion']
+  if (typeof version !== 'string' || !version.startsWith('1.')) {
+    throw new StaveError('unsupported', `cannot open the OCI layout ${root}: its version is ${JSON.stringify(version)}, not 1`)
+  }
+  return true
+}
+
+async function create(root: string): Promise<void> {
+  await mkdir(join(root, 'blobs', 'sha256'), { recursive: true })
+  const others = (await readdir(root)).filter(
+    (name) => name !== 'blobs' && name !== indexFile && !name.startsWith('oci-layout') && !name.startsWith(indexFile),
+  )
+  if (others.length > 0) {
+    throw new StaveError('conflict', `cannot make an OCI layout of ${root}: it has other things in it (${others.slice(0, 3).join(', ')})`, {
+      hint: 'Choose an empty or new directory.',
+    })
+  }
+  try {
+    await stat(join(root, indexFile))
+  } catch {
+    await replaceFile(join(root, indexFile), (temporary) =>
+      write(temporary, { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: [] }),
+    )
+  }
+  // Last: with it, it is a layout.
+  await replaceFile(join(root, layoutFile), (temporary) => write(temporary, { imageLayoutVersion: '1.0.0' }))
+}
+
+async function write(path: string, document: unknown): Promise<void> {
+  const handle = await open(path, 'wx')
+  try {
+    await handle.writeFile(encode(document))
+  } finally {
+    await handle.close()
+  }
+}
+
+/** An object of functions, none of which needs `this`: who wants another title or one method changed spreads it. */
+function layoutAt(path: string): Layout {
+  const title = `oci:${path}`
+  const indexPath = join(path, indexFile)
+  const blobPath = (digest: Digest): string => join(path, 'blobs', digestAlgorithm(digest), digestHex(digest))
+  const has = (what: Descriptor): boolean => isFile(blobPath(what.digest), what.size)
+
+  const readIndex = (): Promise<Uint8Array> => withFileErrors(`read ${indexPath}`, () => readFile(indexPath))
+  const entries = async (): Promise<readonly Descriptor[]> => decodeIndex(await readIndex(), { title: indexPath }).manifests
+  /** A manifest, if it is there and not larger than one may be. */
+  const readSmall = async (digest: Digest): Promise<Buffer | undefined> => {
+    const found = statSync(blobPath(digest), { throwIfNoEntry: false })
+    return found?.isFile() === true && found.size <= limit.manifestBytes ? readFile(blobPath(digest)) : undefined
+  }
+
+  const update = (cx: Context, change: (entries: readonly Descriptor[]) => readonly Descriptor[]): Promise<void> =>
+    withFileErrors(`write the index of ${title}`, () =>
+      withLock(cx, join(path, lockFile), async () => {
+        const raw = await readIndex()
+        const decoded = decodeIndex(raw, { title: indexPath }).manifests
+        const before = parseKeeping(raw)
+        // An entry that stays is written as it was, with the fields that only others know.
+        const originals = new Map(decoded.map((entry, position) => [entry, (before['manifests'] as readonly unknown[])[position]] as const))
+        const manifests = change(decoded).map((entry) => originals.get(entry) ?? entry)
+        await replaceFile(indexPath, (temporary) => write(temporary, patch(before, { manifests })))
+      }),
+    )
+
+  /** In a layout, what refers to something else is found only among the entries. */
+  const listReferrer = async (cx: Context, what: Descriptor): Promise<void> => {
+    const raw = isManifestOrIndex(what.mediaType) ? await readSmall(what.digest) : undefined
+    if (raw === undefined) return
+    const document = decodeManifestOrIndex(raw, { mediaType: what.mediaType, title: what.digest })
+    const subject = document.kind === 'manifest' ? document.manifest.subject : document.index.subject
+    const referrer = subject === undefined ? undefined : referrerOf(subject.digest, what, raw)
+    if (referrer === undefined) return
+    await update(cx, (before) => (before.some((entry) => entry.digest === what.digest) ? before : [...before, referrer]))
+  }
+
+  const layout: Layout = {
+    path,
+    title,
+    async list() {
+      return listEntries(await entries())
+    },
+    async resolve(cx, name) {
+      const list = await layout.list(cx)
+      if (!isDigest(name) || list.some((entry) => entry.descriptor.digest === name)) return findEntry(list, name, title)
+      // A manifest that only an index mentions.
+      const raw = await readSmall(name)
+      if (raw === undefined) throw new StaveError('not-found', `cannot find a manifest ${name} in ${title}`)
+      return { mediaType: sniffMediaType(raw), digest: name, size: raw.length }
+    },
+    async open(cx, what, from = 0) {
+      if (!isFile(blobPath(what.digest))) throw new StaveError('blob-unknown', `cannot read ${what.digest}: it is not in ${title}`)
+      return stream(cx, blobPath(what.digest), what, from, title)
+    },
+    file: (what) => (has(what) ? blobPath(what.digest) : undefined),
+    has: async (_cx, what) => has(what),
+    async write(cx, what, bytes) {
+      const blob = blobPath(what.digest)
+      await withFileErrors(`write ${what.digest} to ${title}`, async () => {
+        await mkdir(dirname(blob), { recursive: true })
+        await writeFileVerified(cx, blob, what, bytes, 'its source')
+        await listReferrer(cx, what)
+      })
+    },
+    async adopt(cx, what, from) {
+      const other = from.file?.(what)
+      if (other === undefined) return false
+      const blob = blobPath(what.digest)
+      await withFileErrors(`copy ${other} to ${title}`, async () => {
+        await mkdir(dirname(blob), { recursive: true })
+        // Never a hard link: whoever edits a file of the layout must not edit it in the other place.
+        await replaceFile(blob, async (temporary) => {
+          await copyFile(other, temporary, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
+          for await (const _ of stream(cx, temporary, what, 0, from.title)) cx.signal.throwIfAborted()
+        })
+        await listReferrer(cx, what)
+      })
+      return true
+    },
+    async name(cx, root, name) {
+      if (!has(root)) throw new StaveError('blob-unknown', `cannot name ${root.digest}: it is not in ${title}`)
+      const entry = withName(root, name)
+      await update(cx, (before) => {
+        // Without a name, it is there already if it is there at all.
+        if (name === '' && before.some((other) => other.digest === root.digest)) return before
+        return [...before.filter((other) => !isReplaced(other, root, name)), entry]
+      })
+    },
+    async referrers(_cx, subject) {
+      return findReferrers(subject, await entries(), (what) => readSmall(what.digest))
+    },
+    async [Symbol.asyncDispose]() {},
+  }
+  return layout
+}
+
+/** A name is one entry's. An entry without a name that is the same content gives way to the one with a name. */
+function isReplaced(other: Descriptor, root: Descriptor, name: string): boolean {
+  return isNamed(other, name) || (other.digest === root.digest && namesOf(other).length === 0)
+}
+
+function isFile(path: string, size?: number): boolean {
+  // A blob may be a symbolic link (shared blob directories are made so), but never a pipe or device: opening one could block.
+  const found = statSync(path, { throwIfNoEntry: false })
+  return found?.isFile() === true && (size === undefined || found.size === size)
+}
+
+async function* stream(
+  cx: Context,
+  path: string,
+  what: Descriptor,
+  from: number,
+  title: string,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  const handle = await open(path, 'r').catch((error: unknown) => {
+    throw fileError(error, `read ${path}`)
+  })
+  try {
+    const bytes = readRange(cx, handle, from, Number.MAX_SAFE_INTEGER - from)
+    yield* from > 0 ? bytes : verified(bytes, what, title)
+  } finally {
+    await handle.close()
+  }
+}
