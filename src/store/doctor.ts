@@ -1,0 +1,153 @@
+import { existsSync, readdirSync, statSync, unlinkSync } from 'node:fs'
+import type { Context } from '#context.ts'
+import { hasCode } from '#error.ts'
+import type { Descriptor } from '#oci/descriptor.ts'
+import type { Digest } from '#oci/digest.ts'
+import { lives } from './leases.ts'
+import type { LocalStore } from './open.ts'
+import { isAlive, ownerOf } from './owner.ts'
+import { blobFiles } from './prune.ts'
+import { reach, roots } from './reach.ts'
+import { sweepSnapshots } from './snapshots.ts'
+
+export interface Problem {
+  readonly kind: 'database' | 'blob-damaged' | 'image-incomplete' | 'leftover' | 'snapshot-lost' | 'container-lost' | 'volume-lost'
+  readonly message: string
+  /** It was put right. */
+  readonly repaired: boolean
+}
+
+export interface DoctorOptions {
+  /** Read every blob and compare its digest. Takes as long as reading them all. */
+  readonly verify?: boolean
+  readonly repair?: boolean
+}
+
+/** Directories without a row are somebody's unfinished work while they are younger than this. */
+const unfinishedMs = 60_000
+
+/**
+ * Looks for what must not be: damaged blobs, images of which parts are missing, rows without files and files without
+ * rows. What a crash leaves is `leftover`: invisible, harmless, and removed with `repair`. Other processes may work meanwhile.
+ */
+export async function doctor(cx: Context, store: LocalStore, options: DoctorOptions = {}): Promise<readonly Problem[]> {
+  const repair = options.repair ?? false
+  const problems: Problem[] = [...databaseProblems(store)]
+  if (options.verify === true) problems.push(...(await damagedBlobs(cx, store, repair)))
+  problems.push(...incompleteImages(store, repair))
+  problems.push(...leftoverFiles(store, repair))
+  problems.push(...lostDirectories(store, repair))
+  problems.push(...(await leftoverDirectories(cx, store, repair)))
+  return problems
+}
+
+function databaseProblems(store: LocalStore): Problem[] {
+  const rows = store.database.all('PRAGMA quick_check').map((row) => String(Object.values(row)[0]))
+  return rows
+    .filter((text) => text !== 'ok')
+    .map((text) => ({ kind: 'database', message: `stave.db is damaged: ${text}`, repaired: false }))
+}
+
+async function damagedBlobs(cx: Context, store: LocalStore, repair: boolean): Promise<Problem[]> {
+  const problems: Problem[] = []
+  const files = blobFiles(store)
+  const id = 'doctor-verify'
+  cx.report({ type: 'step', id, title: `verifying ${files.length} blobs`, state: 'started' })
+  for (const [position, { digest, path }] of files.entries()) {
+    const size = statSync(path, { throwIfNoEntry: false })?.size
+    if (size === undefined) continue
+    const what: Descriptor = { mediaType: 'application/octet-stream', digest, size }
+    try {
+      for await (const _ of store.files.stream(cx, what, 0, { recheck: true })) {
+        // Reading to the end is the verification.
+      }
+    } catch (error) {
+      if (hasCode(error, 'blob-unknown')) continue
+      if (!hasCode(error, 'digest-mismatch', 'size-mismatch')) throw error
+      if (repair) unlinkSync(path)
+      problems.push({ kind: 'blob-damaged', message: `blob ${digest} has another content than its name says`, repaired: repair })
+    }
+    cx.report({ type: 'status', id, current: position + 1, total: files.length, unit: 'entries' })
+  }
+  cx.report({ type: 'step', id, title: `verifying ${files.length} blobs`, state: 'done' })
+  return problems
+}
+
+/** A name whose image cannot be read in full. Repaired, the name goes: a pull brings all of it back. */
+function incompleteImages(store: LocalStore, repair: boolean): Problem[] {
+  const missing = new Map<string, Digest[]>()
+  for (const { digest, within } of reach(store, roots(store)).problems) missing.set(within, [...(missing.get(within) ?? []), digest])
+  return [...missing].map(([name, digests]) => ({
+    kind: 'image-incomplete',
+    message: `${name} lacks ${digests.slice(0, 3).join(', ')}${digests.length > 3 ? ` and ${digests.length - 3} more` : ''}`,
+    repaired: repair && store.names.delete(name),
+  }))
+}
+
+function leftoverFiles(store: LocalStore, repair: boolean): Problem[] {
+  return entries(`${store.root}/tmp`)
+    .filter((name) => {
+      const owner = ownerOf(name)
+      return owner === undefined || !isAlive(owner)
+    })
+    .map((name) => {
+      if (repair) unlinkSync(`${store.root}/tmp/${name}`)
+      return { kind: 'leftover', message: `tmp/${name} was left by a process that is no more`, repaired: repair }
+    })
+}
+
+function lostDirectories(store: LocalStore, repair: boolean): Problem[] {
+  const { database, root } = store
+  const lost = (sql: string, directory: string) =>
+    database.all(sql).filter((row) => !existsSync(`${root}/${directory}/${String(row['key'])}`))
+  const problems: Problem[] = []
+  for (const row of lost('SELECT id AS key, chain FROM snapshot', 'snapshots')) {
+    if (repair) database.run('DELETE FROM snapshot WHERE id = ?', row['key']!)
+    problems.push({ kind: 'snapshot-lost', message: `the tree of layer stack ${String(row['chain'])} is gone`, repaired: repair })
+  }
+  for (const row of lost('SELECT id AS key, name FROM container', 'containers')) {
+    if (repair) database.run('DELETE FROM container WHERE id = ?', row['key']!)
+    problems.push({ kind: 'container-lost', message: `the files of the container ${String(row['name'])} are gone`, repaired: repair })
+  }
+  for (const row of lost('SELECT name AS key FROM volume', 'volumes')) {
+    if (repair) database.run('DELETE FROM volume WHERE name = ?', row['key']!)
+    problems.push({ kind: 'volume-lost', message: `the files of the volume ${String(row['key'])} are gone`, repaired: repair })
+  }
+  return problems
+}
+
+async function leftoverDirectories(cx: Context, store: LocalStore, repair: boolean): Promise<Problem[]> {
+  const { database, root } = store
+  const living = new Map<string, boolean>()
+  const pending = database.all('SELECT id, pid, start FROM pending').filter((row) => lives(row, living))
+  const known = new Set([...pending, ...database.all('SELECT id FROM snapshot')].map((row) => String(row['id'])))
+  const snapshots = entries(`${root}/snapshots`)
+    .filter((id) => !known.has(id))
+    .map((id) => `snapshots/${id}`)
+  if (repair && snapshots.length > 0) await sweepSnapshots(cx, { ...store, blobs: store.files })
+
+  const rows = (table: string, key: string) => new Set(database.all(`SELECT ${key} AS key FROM ${table}`).map((row) => String(row['key'])))
+  const [containers, volumes] = [rows('container', 'id'), rows('volume', 'name')]
+  const others = [
+    ...entries(`${root}/containers`)
+      .filter((id) => !containers.has(id))
+      .map((id) => `containers/${id}`),
+    ...entries(`${root}/volumes`)
+      .filter((name) => !volumes.has(name))
+      .map((name) => `volumes/${name}`),
+  ].filter((path) => {
+    const stat = statSync(`${root}/${path}`, { throwIfNoEntry: false })
+    return stat !== undefined && Date.now() - stat.ctimeMs > unfinishedMs
+  })
+  if (repair && others.length > 0) await store.runner.remove(cx, { trees: others.map((path) => ({ fd: store.directory, path })) })
+  return [...snapshots, ...others].map((path) => ({ kind: 'leftover', message: `${path} belongs to nothing`, repaired: repair }))
+}
+
+function entries(directory: string): string[] {
+  try {
+    return readdirSync(directory)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
+  }
+}

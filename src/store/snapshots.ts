@@ -1,0 +1,273 @@
+import { existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { background, type Context } from '#context.ts'
+import { StaveError } from '#error.ts'
+import type { Image, Layer } from '#image/image.ts'
+import { digestOf, type Digest } from '#oci/digest.ts'
+import { compressionOf, isLayer } from '#oci/media-type.ts'
+import type { UnpackLayer } from '#runner/protocol.ts'
+import type { Runner } from '#runner/runner.ts'
+import type { BlobFiles } from './blobs.ts'
+import { withClaim } from './claim.ts'
+import type { Database } from './database.ts'
+import { lives } from './leases.ts'
+import { bootId, self } from './owner.ts'
+import { randomHex } from './random.ts'
+import type { Snapshot, Snapshots } from './store.ts'
+
+/** What the kernel was given is on the disk after this long (dirty_expire_centisecs is 30 s, and a flush every 5). */
+const settledMs = 60_000
+/** The time of use is renewed only this often, so that starting a container need not write. Prune allows for it. */
+export const renewMs = 5 * 60_000
+
+export interface SnapshotOptions {
+  readonly root: string
+  readonly directory: number
+  readonly database: Database
+  readonly blobs: BlobFiles
+  readonly runner: Runner
+  /** Called before this process relies on a tree: see `registerWriter`. */
+  readonly onUse?: () => void
+}
+
+/**
+ * Names the stack of a layer and all below it.
+ *
+ * @see image-spec, "Layer ChainID"
+ */
+export function chainIds(diffIds: readonly Digest[]): Digest[] {
+  const chains: Digest[] = []
+  for (const diffId of diffIds) {
+    const below = chains.at(-1)
+    chains.push(below === undefined ? diffId : digestOf(`${below} ${diffId}`))
+  }
+  return chains
+}
+
+/**
+ * Snapshots are directories `snapshots/<id>`. One counts as there only if a row says so, and the row comes last.
+ * A directory that is being made has a row in `pending` instead, which names its maker; one with neither is garbage.
+ */
+export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(): Promise<void> } {
+  const { root, directory, database, blobs, runner } = options
+  let sweeping: Promise<unknown> | undefined
+
+  const place = (id: string) => ({ fd: directory, path: `snapshots/${id}` })
+  const snapshot = (id: string): Snapshot => ({ id, place: { fd: directory, path: `snapshots/${id}/fs` } })
+
+  /** The ids of those chains that are unpacked and can be trusted. One query. */
+  function lookUp(chains: readonly Digest[]): Map<string, string> {
+    const found = new Map<string, string>()
+    const renew: string[] = []
+    const now = Date.now()
+    const rows = database.all(
+      'SELECT chain, id, boot, settled, created, used FROM snapshot WHERE chain IN (SELECT value FROM json_each(?))',
+      JSON.stringify(chains),
+    )
+    for (const row of rows) {
+      if (row['settled'] === 0) {
+        // Its row survived a power loss, but the files may not have: unpack it again.
+        if (row['boot'] !== bootId()) continue
+        if (now - Number(row['created']) > settledMs) renew.push(String(row['chain']))
+      } else if (now - Number(row['used']) > renewMs) renew.push(String(row['chain']))
+      found.set(String(row['chain']), String(row['id']))
+    }
+    if (renew.length > 0) {
+      // Settled only by the time since it was made: that rows are renewed later does not matter.
+      database.run(
+        'UPDATE snapshot SET used = ?, settled = settled OR created < ? WHERE chain IN (SELECT value FROM json_each(?))',
+        now,
+        now - settledMs,
+        JSON.stringify(renew),
+      )
+    }
+    return found
+  }
+
+  function createDirectory(): string {
+    const id = randomHex(8)
+    const { pid, start } = self()
+    database.run('INSERT INTO pending (id, pid, start) VALUES (?, ?, ?)', id, pid, start)
+    mkdirSync(join(root, 'snapshots', id), { recursive: true, mode: 0o755 })
+    return id
+  }
+
+  /** The row that makes a directory a snapshot. A row of an earlier boot that is not trusted gives way. */
+  function insert(id: string, chains: readonly Digest[], position: number, diff: Digest, bytes: number | undefined): void {
+    const now = Date.now()
+    database.run('DELETE FROM pending WHERE id = ?', id)
+    database.run(
+      'INSERT OR REPLACE INTO snapshot (chain, id, parent, diff, bytes, boot, settled, created, used) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?)',
+      chains[position]!,
+      id,
+      chains[position - 1] ?? null,
+      diff,
+      bytes ?? null,
+      bootId(),
+      now,
+      now,
+    )
+  }
+
+  async function unpack(
+    cx: Context,
+    layers: readonly Layer[],
+    chains: readonly Digest[],
+    have: ReadonlyMap<string, string>,
+  ): Promise<void> {
+    const missing = chains.flatMap((chain, position) => (have.has(chain) ? [] : [position]))
+    const first = missing[0]!
+    // Below the first missing one all are there; above it, one that is there is unpacked again only if it must be
+    // (after an eviction in the middle): layers[] of the job has to be a continuous stack.
+    const stack = layers.slice(first)
+    for (const { descriptor } of stack) checkBlob(blobs, descriptor)
+    const ids = stack.map(createDirectory)
+    const id = `unpack-${ids[0]!}`
+    const started = performance.now()
+    const title = `unpacking ${stack.length} layer${stack.length === 1 ? '' : 's'}`
+    cx.report({ type: 'step', id, title, state: 'started' })
+    try {
+      const job = {
+        lowers: chains
+          .slice(0, first)
+          .reverse()
+          .map((chain) => snapshot(have.get(chain)!).place),
+        layers: stack.map((layer, position): UnpackLayer => ({
+          blob: blobs.place(layer.descriptor.digest),
+          compression: compressionOf(layer.descriptor.mediaType),
+          digest: layer.descriptor.digest,
+          size: layer.descriptor.size,
+          diffID: layer.diffId,
+          into: place(ids[position]!),
+        })),
+      }
+      const result = await runner.unpack(cx, job)
+      database.transaction(() => {
+        stack.forEach((layer, position) => {
+          if (have.has(chains[first + position]!)) return
+          insert(ids[position]!, chains, first + position, layer.diffId, result.layers[position]?.bytes)
+        })
+      })
+      await discardAll(
+        cx,
+        ids.filter((_, position) => have.has(chains[first + position]!)),
+      )
+      cx.report({ type: 'step', id, title, state: 'done', durationMs: performance.now() - started })
+    } catch (error) {
+      cx.report({ type: 'step', id, title, state: cx.signal.aborted ? 'cancelled' : 'failed', durationMs: performance.now() - started })
+      // Cancellation must not keep the directories from being removed.
+      await discardAll({ ...background, report: (event) => cx.report(event) }, ids).catch((cleanup: unknown) => {
+        throw new SuppressedError(cleanup, error)
+      })
+      throw error
+    }
+  }
+
+  async function discardAll(cx: Context, ids: readonly string[]): Promise<void> {
+    if (ids.length === 0) return
+    await runner.remove(cx, { trees: ids.map(place) })
+    for (const id of ids) database.run('DELETE FROM pending WHERE id = ?', id)
+  }
+
+  /** Clears up after crashed processes, beside the work and once in each process. */
+  function sweepOnce(cx: Context): void {
+    sweeping ??= sweepSnapshots(cx, options).catch((error: unknown) => {
+      if (!cx.signal.aborted) cx.report({ type: 'warning', message: `cannot remove what a crashed process left: ${String(error)}` })
+    })
+  }
+
+  return {
+    async ensure(cx, image) {
+      options.onUse?.()
+      const chains = await chainsOf(cx, database, image)
+      for (;;) {
+        const have = lookUp(chains)
+        if (have.size === chains.length) return chains.map((chain) => snapshot(have.get(chain)!))
+        sweepOnce(cx)
+        const missing = chains.filter((chain) => !have.has(chain))
+        await withClaim(cx, database, missing, async () => {
+          // Another process may have finished between the question and the claim.
+          const now = lookUp(chains)
+          if (missing.some((chain) => !now.has(chain))) await unpack(cx, await image.layers(cx), chains, now)
+        })
+      }
+    },
+    get(chain) {
+      options.onUse?.()
+      const top = chainIds(chain).at(-1)
+      const id = top === undefined ? undefined : lookUp([top]).get(top)
+      return id === undefined ? undefined : snapshot(id)
+    },
+    async create() {
+      options.onUse?.()
+      sweepOnce(background)
+      const id = createDirectory()
+      return { id, place: place(id) }
+    },
+    async commit(id, chain) {
+      const chains = chainIds(chain)
+      const top = chains.at(-1)
+      if (top === undefined) throw new TypeError('a snapshot needs at least one layer')
+      return database.transaction(() => {
+        const other = lookUp([top]).get(top)
+        // The loser's directory may be in use as a lower: it stays pending until this process ends, and is swept then.
+        if (other !== undefined) return snapshot(other)
+        const bytes = database.get('SELECT layer FROM cache WHERE diff = ?', chain.at(-1)!)
+        insert(id, chains, chains.length - 1, chain.at(-1)!, bytes === undefined ? undefined : uncompressedSize(bytes['layer']))
+        return snapshot(id)
+      })
+    },
+    discard: (id) => discardAll(background, [id]),
+    async settle() {
+      await sweeping
+    },
+  }
+}
+
+/** The chain ids of an image. They follow from its config, so they are kept: hashing means loading Node's `crypto`. */
+async function chainsOf(cx: Context, database: Database, image: Image): Promise<readonly Digest[]> {
+  const config = image.manifest.config.digest
+  const row = database.get('SELECT chains FROM stack WHERE config = ?', config)
+  if (row !== undefined) return JSON.parse(String(row['chains'])) as Digest[]
+  const chains = chainIds((await image.layers(cx)).map((layer) => layer.diffId))
+  database.run('INSERT OR REPLACE INTO stack (config, chains) VALUES (?, ?)', config, JSON.stringify(chains))
+  return chains
+}
+
+function uncompressedSize(layer: unknown): number | undefined {
+  return typeof layer === 'string' ? (JSON.parse(layer) as { uncompressedSize?: number }).uncompressedSize : undefined
+}
+
+function checkBlob(blobs: BlobFiles, descriptor: { digest: Digest; size: number; mediaType: string }): void {
+  if (!isLayer(descriptor.mediaType)) {
+    throw new StaveError(
+      'unsupported',
+      `cannot unpack layer ${descriptor.digest}: its media type ${descriptor.mediaType} is not that of a file system layer`,
+    )
+  }
+  if (!blobs.touch(descriptor.digest, descriptor.size)) {
+    throw new StaveError('blob-unknown', `cannot unpack layer ${descriptor.digest}: the store does not have it`, {
+      hint: 'Pull the image again.',
+    })
+  }
+}
+
+/** Removes directories that are neither snapshots nor being made by a living process. */
+export async function sweepSnapshots(cx: Context, options: SnapshotOptions): Promise<number> {
+  const { root, database, directory, runner } = options
+  if (!existsSync(join(root, 'snapshots'))) return 0
+  const garbage = database.transaction(() => {
+    const known = new Set(database.all('SELECT id FROM snapshot').map((row) => String(row['id'])))
+    const living = new Map<string, boolean>()
+    for (const row of database.all('SELECT id, pid, start FROM pending')) {
+      if (lives(row, living)) known.add(String(row['id']))
+    }
+    return readdirSync(join(root, 'snapshots')).filter((id) => !known.has(id))
+  })
+  if (garbage.length === 0) return 0
+  await runner.remove(cx, { trees: garbage.map((id) => ({ fd: directory, path: `snapshots/${id}` })) })
+  database.transaction(() => {
+    for (const id of garbage) database.run('DELETE FROM pending WHERE id = ?', id)
+  })
+  return garbage.length
+}
