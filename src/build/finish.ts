@@ -1,0 +1,99 @@
+import type { Context } from '#context.ts'
+import type { BuildResult, Output } from './options.ts'
+import type { BaseImage } from './images.ts'
+import type { Plan } from './plan.ts'
+import type { Session } from './session.ts'
+import type { Solution } from './solve.ts'
+import { StaveError } from '#error.ts'
+import { formatPlatform } from '#oci/platform.ts'
+import { annotationsOf, assemble, isoTime } from './assemble.ts'
+import { deliver, type Delivery, type Result } from './output.ts'
+
+/** Makes images, or an index of them, of what was solved, and delivers that. */
+export async function finish(
+  cx: Context,
+  session: Session,
+  plans: readonly Plan[],
+  bases: ReadonlyMap<string, BaseImage>,
+  solution: Solution,
+  outputs: readonly Output[],
+): Promise<Omit<BuildResult, 'id' | 'steps' | 'logs'>> {
+  const { options } = session
+  const results: Result[] = []
+  for (const plan of plans) {
+    const state = await solution.state(plan.stage.top)
+    const image = await assemble(cx, session, plan, solution, await inlineCache(session, plan, solution))
+    results.push({ image, state, platform: image.descriptor.platform ?? plan.stage.platform })
+  }
+  const referrers =
+    options.provenance || options.sbom === true ? await (await import('./attest.ts')).attest(cx, session, plans, bases, results) : []
+  const delivery = { ...(await combine(session, results)), referrers }
+  const delivered = await deliver(cx, session, delivery, outputs, options.tags ?? [])
+  if (options.cacheTo !== undefined && options.cacheTo.length > 0) {
+    const { exportCaches } = await import('./remote-cache.ts')
+    await exportCaches(cx, session, plans, solution)
+  }
+  const images = results.map(({ image, platform }) => ({
+    descriptor: image.descriptor,
+    platform,
+    configDigest: image.manifest.config.digest,
+  }))
+  const { descriptor } = delivery
+  return {
+    images,
+    descriptor: delivered.image ? descriptor : undefined,
+    names: delivered.names,
+    pushed: delivered.pushed,
+    metadata: delivered.image
+      ? {
+          'buildx.build.ref': session.id,
+          'containerimage.digest': descriptor.digest,
+          ...(images.length === 1 ? { 'containerimage.config.digest': images[0]?.configDigest } : {}),
+          'containerimage.descriptor': descriptor,
+          ...(delivered.names.length + delivered.pushed.length === 0
+            ? {}
+            : { 'image.name': [...new Set([...delivered.names, ...delivered.pushed])].join(',') }),
+        }
+      : { 'buildx.build.ref': session.id },
+  }
+}
+
+/** The cache records that go into the config of the image itself. */
+async function inlineCache(session: Session, plan: Plan, solution: Solution): Promise<Readonly<Record<string, unknown>>> {
+  const { options } = session
+  if (options.cacheTo?.some(({ type }) => type === 'inline') !== true && options.buildArgs?.['BUILDKIT_INLINE_CACHE'] !== '1') {
+    return {}
+  }
+  const { cacheDocument, cacheField } = await import('./remote-cache.ts')
+  const { document } = await cacheDocument(session, plan, solution, 'min')
+  return { [cacheField]: document }
+}
+
+/** One image as it is; several as an index, in the order asked for. */
+async function combine(session: Session, results: readonly Result[]): Promise<Omit<Delivery, 'referrers'>> {
+  const { options } = session
+  const annotations = options.annotations ?? []
+  const [only] = results
+  if (results.length === 1 && only !== undefined && options.buildArgs?.['BUILDKIT_MULTI_PLATFORM'] !== '1') {
+    const misplaced = annotations.find(({ level }) => level !== 'manifest')
+    if (misplaced !== undefined) {
+      throw new StaveError('usage', `cannot annotate the ${misplaced.level} with ${misplaced.key}: an image for one platform has no index`)
+    }
+    return { source: only.image.source, descriptor: only.image.descriptor, results }
+  }
+  const { makeIndex } = await import('#image/index.ts')
+  const entries = results.map(({ image, platform }) => ({
+    descriptor: image.descriptor,
+    source: image.source,
+    manifest: image.manifest,
+    platform,
+    annotations: annotationsOf(annotations, 'manifest-descriptor', formatPlatform(platform)),
+  }))
+  const epoch = session.output.epoch
+  const own = {
+    ...(epoch === undefined ? {} : { 'org.opencontainers.image.created': isoTime(epoch * 1000) }),
+    ...annotationsOf(annotations, 'index'),
+  }
+  const index = makeIndex(entries, Object.keys(own).length === 0 ? {} : { annotations: own })
+  return { source: index.source, descriptor: index.descriptor, results }
+}

@@ -1,0 +1,171 @@
+import type { InstructionOf } from '#dockerfile/instruction.ts'
+import type { CopyOp, CopySource, Step } from './step.ts'
+import { posix } from 'node:path'
+import { StaveError } from '#error.ts'
+import { parseChmod, parseChown } from '#dockerfile/values.ts'
+import { originOf } from './planner.ts'
+import { addStep, contextStep, push, sourceStep, type Draft } from './draft.ts'
+import { fileNameOf, isGitUrl, isHttpUrl } from './source-url.ts'
+
+type Copy = InstructionOf<'COPY'> | InstructionOf<'ADD'>
+
+/** COPY and ADD: a step that places files of a context, a stage, an image or the network. @see builder reference 1.6 */
+export function planCopy(draft: Draft, instruction: Copy): void {
+  const { scope } = draft
+  const { span } = instruction
+  const sources = instruction.sources.map((source) => scope.expand(source, span))
+  const written = scope.expand(instruction.destination, span)
+  const chown = instruction.chown === undefined ? undefined : scope.expand(instruction.chown, span)
+  const chmod = instruction.chmod === undefined ? undefined : scope.expand(instruction.chmod, span)
+  check(instruction, sources, written, chown, chmod)
+
+  const inputs: Step[] = []
+  const items: CopySource[] = []
+  const input = (step: Step): number => {
+    const known = inputs.indexOf(step)
+    return known >= 0 ? known : inputs.push(step) - 1
+  }
+  const local = sources.filter((source) => instruction.kind === 'COPY' || !isRemote(source))
+  if (local.length > 0) {
+    const from = instruction.kind === 'COPY' ? instruction.from : undefined
+    const step =
+      from === undefined
+        ? contextStep(draft.planner)
+        : sourceStep(draft.planner, originOf(draft.planner, draft.stage, from, span, 'COPY'), draft.stage, span)
+    const isContext = step.op.kind === 'local' || step.op.kind === 'git'
+    items.push({
+      kind: 'select',
+      input: input(step),
+      sources: local,
+      ...(instruction.exclude.length > 0 ? { exclude: instruction.exclude } : {}),
+      ...(instruction.kind === 'COPY' && instruction.parents ? { parents: true } : {}),
+      ...(isContext ? { resetOwner: true } : {}),
+      ...(instruction.kind === 'ADD' && instruction.unpack !== false ? { unpack: true } : {}),
+    })
+  }
+  if (instruction.kind === 'ADD') {
+    for (const source of sources.filter(isRemote)) {
+      items.push(remote(draft, instruction, source, input))
+    }
+  }
+  for (const heredoc of instruction.heredocs) {
+    const content = heredoc.expand ? scope.expandHeredoc(heredoc.content, span) : heredoc.content
+    items.push({ kind: 'inline', name: heredoc.name, content })
+  }
+  const op: CopyOp = {
+    kind: 'copy',
+    items,
+    to: destination(draft.config.WorkingDir ?? '/', written),
+    ...(chown === undefined || chown === '' ? {} : { chown }),
+    ...(chmod === undefined || chmod === '' ? {} : { chmod }),
+    ...(instruction.link ? { link: true } : {}),
+    ...(instruction.kind === 'COPY' && instruction.parents ? { parents: true } : {}),
+  }
+  push(draft, instruction, createdBy(instruction, sources, written, chown, chmod), op, inputs)
+}
+
+function check(instruction: Copy, sources: readonly string[], written: string, chown: string | undefined, chmod: string | undefined): void {
+  const { span, kind } = instruction
+  const fail = (message: string, hint?: string): never => {
+    throw new StaveError('dockerfile', message, { span, ...(hint === undefined ? {} : { hint }) })
+  }
+  if (sources.some((source) => source === '')) {
+    fail(
+      `cannot ${kind} to ${JSON.stringify(written)}: a source is empty after expansion`,
+      'Give the variable a value, or name the directory itself as ".".',
+    )
+  }
+  const remotes = sources.filter(isRemote)
+  if (kind === 'COPY' && remotes.length > 0) {
+    fail(`cannot COPY ${remotes[0]}: COPY takes no URL`, 'Use ADD for what comes from the network.')
+  }
+  // Each would overwrite the one before: BuildKit does so silently.
+  if (sources.length + instruction.heredocs.length > 1 && !isDirectory(written)) {
+    fail(
+      `cannot ${kind} several sources to ${JSON.stringify(written)}: it does not say that it is a directory`,
+      `End it with a slash: ${JSON.stringify(`${written}/`)}.`,
+    )
+  }
+  if (
+    instruction.kind === 'ADD' &&
+    instruction.checksum !== undefined &&
+    (remotes.length !== 1 || sources.length !== 1 || instruction.heredocs.length > 0)
+  ) {
+    fail('cannot use ADD --checksum: it is for exactly one source that is a URL or a git repository')
+  }
+  if (chmod !== undefined && chmod !== '') {
+    withSpan(() => parseChmod(chmod), instruction)
+  }
+  if (chown !== undefined && chown !== '') {
+    withSpan(() => parseChown(chown), instruction)
+  }
+}
+
+function withSpan(parse: () => unknown, instruction: Copy): void {
+  try {
+    parse()
+  } catch (error) {
+    if (error instanceof StaveError && error.span === undefined) {
+      throw new StaveError('dockerfile', error.message, {
+        span: instruction.span,
+        cause: error.cause,
+        ...(error.hint === undefined ? {} : { hint: error.hint }),
+      })
+    }
+    throw error
+  }
+}
+
+function isRemote(source: string): boolean {
+  return isHttpUrl(source) || isGitUrl(source)
+}
+
+function remote(draft: Draft, instruction: InstructionOf<'ADD'>, url: string, input: (step: Step) => number): CopySource {
+  const at = {
+    title: `ADD ${url}`,
+    span: instruction.span,
+    stage: draft.stage.stage.name ?? `${draft.stage.index}`,
+    useCache: draft.useCache,
+  }
+  const checksum = instruction.checksum === undefined ? {} : { checksum: draft.scope.expand(instruction.checksum, instruction.span) }
+  if (isGitUrl(url)) {
+    const keep = instruction.keepGitDir === undefined ? {} : { keepGitDir: instruction.keepGitDir }
+    return {
+      kind: 'select',
+      input: input(addStep(draft.planner, { kind: 'git', url, ...keep, ...checksum }, at)),
+      sources: ['.'],
+      resetOwner: true,
+    }
+  }
+  const step = addStep(draft.planner, { kind: 'fetch', url, ...checksum }, at)
+  return { kind: 'file', input: input(step), name: fileNameOf(url), ...(instruction.unpack === true ? { unpack: true } : {}) }
+}
+
+/** Absolute and clean, relative to the working directory; a trailing slash stays. */
+function destination(workdir: string, written: string): string {
+  const path = posix.resolve('/', workdir, written)
+  return path === '/' || !isDirectory(written) ? path : `${path}/`
+}
+
+function isDirectory(written: string): boolean {
+  return written === '' || written === '.' || written === '..' || /\/\.{0,2}$/.test(written)
+}
+
+/** As BuildKit writes it: these three flags, and no others. */
+function createdBy(
+  instruction: Copy,
+  sources: readonly string[],
+  written: string,
+  chown: string | undefined,
+  chmod: string | undefined,
+): string {
+  const words = [
+    ...(instruction.kind === 'COPY' && instruction.parents ? ['--parents'] : []),
+    ...(chown ? [`--chown=${chown}`] : []),
+    ...(chmod ? [`--chmod=${chmod}`] : []),
+    ...sources,
+    ...instruction.heredocs.map(({ name }) => `<<${name}`),
+    written,
+  ]
+  return `${instruction.kind} ${words.join(' ')} # buildkit`
+}

@@ -1,0 +1,200 @@
+import type { Dockerfile, Instruction } from '#dockerfile/instruction.ts'
+import type { Globals, ResolvedStage } from '#dockerfile/stage.ts'
+import type { Span } from '#error.ts'
+import type { ExecutionConfig, ImageConfig } from '#oci/config.ts'
+import type { Platform } from '#oci/descriptor.ts'
+import type { Scope } from '#dockerfile/scope.ts'
+import type { ContextLocation } from './source-url.ts'
+import type { Step } from './step.ts'
+import { resolveFrom } from '#dockerfile/stage.ts'
+import { formatPlatform } from '#oci/platform.ts'
+
+export interface PlanOptions {
+  readonly target?: string
+  /** Those of the caller, and its proxies. */
+  readonly buildArgs: ReadonlyMap<string, string>
+  readonly targetPlatform: Platform
+  readonly buildPlatform: Platform
+  /** Named contexts, by lower-case name; what is a key `name::os/arch` counts for that platform only. */
+  readonly contexts: ReadonlyMap<string, ContextLocation>
+  readonly noCache: boolean | readonly string[]
+  readonly network: 'host' | 'none'
+  readonly hosts: readonly string[]
+  readonly allow: readonly string[]
+  /** With several platforms: distinguishes this plan's steps. */
+  readonly prefix?: string
+}
+
+/** An image whose config a plan depends on, or that it copies from. */
+export interface ImageNeed {
+  readonly key: string
+  readonly reference: string
+  readonly platform: Platform
+  /** Whether the platform was asked for, or is just that of this build: then what the image has will do. */
+  readonly strict: boolean
+  readonly span: Span | undefined
+}
+
+export interface PlanWarning {
+  readonly message: string
+  readonly span: Span | undefined
+  readonly hint?: string
+}
+
+/** A history entry of the result: of a step, or of an instruction that makes none. */
+export interface PlannedHistory {
+  readonly createdBy: string
+  readonly author?: string
+  readonly step?: Step
+}
+
+/** A stage with all its instructions evaluated. */
+export interface PlannedStage {
+  readonly name: string
+  readonly index: number
+  readonly platform: Platform
+  /** The base image at the root of it all, with its config. Absent: scratch. */
+  readonly base: { readonly key: ImageNeed['key']; readonly config: ImageConfig } | undefined
+  /** The state that the stage ends with. Absent: the empty tree. */
+  readonly top: Step | undefined
+  /** As the image will have it. */
+  readonly config: ExecutionConfig
+  readonly author: string | undefined
+  /** What comes after the base image's. */
+  readonly history: readonly PlannedHistory[]
+  readonly scope: Scope
+}
+
+/** Configs of base images that are resolved already, by {@link imageKey}. */
+export type BaseConfigs = ReadonlyMap<string, ImageConfig>
+
+/** What the planning of all stages shares. */
+export interface Planner {
+  readonly dockerfile: Dockerfile
+  readonly options: PlanOptions
+  readonly bases: BaseConfigs
+  readonly globals: Globals
+  readonly stages: readonly ResolvedStage[]
+  readonly target: number
+  readonly planned: Map<number, PlannedStage>
+  readonly needs: Map<string, ImageNeed>
+  /** ONBUILD instructions of base images, by stage. */
+  readonly triggers: Map<number, readonly Instruction[]>
+  /** Steps that stages share: contexts, images, downloads. By what they are. */
+  readonly steps: Map<string, Step>
+  readonly warnings: PlanWarning[]
+  count: number
+}
+
+/** Where a name that a `FROM` or a `--from` gives leads to. */
+export type Origin =
+  | { readonly kind: 'stage'; readonly index: number }
+  | { readonly kind: 'image'; readonly reference: string }
+  | { readonly kind: 'context'; readonly name: string; readonly location: ContextLocation }
+  | { readonly kind: 'scratch' }
+
+/** The named context that stands for this whole stage, if there is one. */
+export function replacement(planner: Planner, stage: ResolvedStage): { name: string; location: ContextLocation } | undefined {
+  return stage.stage.name === undefined ? undefined : contextFor(planner, stage.stage.name, platformOf(planner, stage))
+}
+
+/** What a stage starts from. */
+export function baseOf(planner: Planner, stage: ResolvedStage): Origin {
+  const replaced = replacement(planner, stage)
+  if (replaced !== undefined) {
+    return asOrigin(replaced)
+  }
+  if (stage.base.kind !== 'image') {
+    return stage.base
+  }
+  const context = contextForImage(planner, stage.base.name, platformOf(planner, stage))
+  return context === undefined ? { kind: 'image', reference: stage.base.name } : asOrigin(context)
+}
+
+/** What `--from` names, seen from a stage. */
+export function originOf(planner: Planner, stage: ResolvedStage, from: string, span: Span, what: 'COPY' | 'RUN'): Origin {
+  const found = resolveFrom(planner.stages, from, { stage: stage.index, span, what })
+  if (found.kind !== 'image') {
+    return found
+  }
+  const context = contextForImage(planner, found.name, platformOf(planner, stage))
+  return context === undefined ? { kind: 'image', reference: found.name } : asOrigin(context)
+}
+
+function asOrigin(context: { name: string; location: ContextLocation }): Origin {
+  return context.location.kind === 'image'
+    ? { kind: 'image', reference: context.location.location }
+    : { kind: 'context', name: context.name, location: context.location }
+}
+
+/** Image names match a context by any of their forms: `alpine`, `alpine:latest`, `docker.io/library/alpine`. */
+function contextForImage(planner: Planner, name: string, platform: Platform): { name: string; location: ContextLocation } | undefined {
+  const bare = name
+    .replace(/^docker\.io\//, '')
+    .replace(/^library\//, '')
+    .replace(/:latest$/, '')
+  for (const form of [
+    name,
+    name.replace(/:latest$/, ''),
+    bare,
+    `${bare}:latest`,
+    `docker.io/library/${bare}`,
+    `library/${bare}`,
+    `docker.io/${bare}`,
+  ]) {
+    const context = contextFor(planner, form, platform)
+    if (context !== undefined) {
+      return context
+    }
+  }
+  return undefined
+}
+
+function contextFor(planner: Planner, name: string, platform: Platform): { name: string; location: ContextLocation } | undefined {
+  const { contexts } = planner.options
+  if (contexts.size === 0 || name === 'scratch' || name === 'context') {
+    return undefined
+  }
+  for (const key of [`${name.toLowerCase()}::${formatPlatform(platform)}`, name.toLowerCase()]) {
+    const location = contexts.get(key)
+    if (location !== undefined) {
+      return { name: key, location }
+    }
+  }
+  return undefined
+}
+
+export function platformOf(planner: Planner, stage: ResolvedStage): Platform {
+  let current: ResolvedStage | undefined = stage
+  while (current !== undefined) {
+    if (current.platform !== undefined) {
+      return current.platform
+    }
+    current = current.base.kind === 'stage' ? planner.stages[current.base.index] : undefined
+  }
+  return planner.options.targetPlatform
+}
+
+/** The config of an image, or a note that it is needed. */
+export function need(
+  planner: Planner,
+  reference: string,
+  platform: Platform,
+  strict: boolean,
+  span: Span | undefined,
+): ImageConfig | undefined {
+  const key = imageKey(reference, platform)
+  const config = planner.bases.get(key)
+  if (config === undefined && !planner.needs.has(key)) {
+    planner.needs.set(key, { key, reference, platform, strict, span })
+  }
+  return config
+}
+
+export function imageKey(reference: string, platform: Platform): string {
+  return `${reference} ${formatPlatform(platform)}`
+}
+
+export function stageName(stage: ResolvedStage): string {
+  return stage.stage.name ?? `${stage.index}`
+}
