@@ -1,0 +1,283 @@
+import { chmodSync, mkdirSync, rmSync, rmdirSync, statSync } from 'node:fs'
+import type { Context } from '#context.ts'
+import { StaveError } from '#error.ts'
+import type { Image } from '#image/image.ts'
+import type { ExecutionConfig } from '#oci/config.ts'
+import type { Digest } from '#oci/digest.ts'
+import type { Descriptor } from '#oci/descriptor.ts'
+import type { LocalStore } from '#store/open.ts'
+import { isAlive, self, type Owner } from '#store/owner.ts'
+import { randomHex } from '#store/random.ts'
+import { killContainer } from './control.ts'
+import { checkName, generateName } from './name.ts'
+import { containerSpec, type ContainerOptions, type ContainerSpec, type SpecMount } from './spec.ts'
+import { readStatus, type ContainerStatus } from './status.ts'
+import { createVolume, fillVolume, getVolume, removeVolume } from './volume.ts'
+
+/** What is known of a container from its creation on. Kept as JSON in the store's database. */
+export interface ContainerRecord {
+  /** 64 hexadecimal digits. */
+  readonly id: string
+  readonly name: string
+  /** As it was typed. */
+  readonly image: string
+  /** Digest of the image's config. */
+  readonly imageId: Digest
+  readonly manifest: Descriptor
+  readonly createdAt: string
+  readonly spec: ContainerSpec
+  /** The layer trees, top first. */
+  readonly snapshots: readonly string[]
+  readonly labels: Readonly<Record<string, string>>
+  readonly autoRemove: boolean
+  readonly readonly: boolean
+  /** Seconds between the stop signal and SIGKILL. */
+  readonly stopTimeout: number
+  readonly entrypoint: readonly string[]
+  readonly command: readonly string[]
+  readonly exposedPorts: readonly string[]
+  /** Volumes that were made for it and go with it. */
+  readonly anonymousVolumes: readonly string[]
+  readonly paused?: boolean
+  /** The process that made it: while it lives, removing an `autoRemove` container is its business. */
+  readonly creator: Owner
+}
+
+export interface Container extends ContainerRecord {
+  readonly status: ContainerStatus
+}
+
+export interface CreateOptions extends ContainerOptions {
+  readonly name?: string
+  /** Remove it, and its anonymous volumes, when it has ended. */
+  readonly autoRemove?: boolean
+}
+
+const defaultStopTimeout = 10
+
+/**
+ * Makes a container of an image that is in the store: its record, its directory, its volumes. It is not started.
+ *
+ * @param imageName What the user called the image.
+ * @throws StaveError `conflict` if the name is taken
+ */
+export async function createContainer(
+  cx: Context,
+  store: LocalStore,
+  image: Image,
+  imageName: string,
+  options: CreateOptions,
+): Promise<Container> {
+  const id = randomHex(32)
+  const { config } = await image.config(cx)
+  await reapContainers(cx, store)
+  // Everything that a user can have got wrong is found here, before anything is made.
+  const spec = containerSpec(config, options, id)
+  const name = options.name === undefined ? generateName((taken) => byName(store, taken) !== undefined) : checkName(options.name)
+  if (options.name !== undefined) refuseTaken(store, name)
+  const snapshots = (await store.snapshots.ensure(cx, image)).toReversed()
+
+  const directory = `containers/${id}`
+  makeDirectories(store, directory, snapshots[0]?.id)
+  const made: string[] = []
+  try {
+    const mounts: SpecMount[] = []
+    const places = snapshots.map((snapshot) => snapshot.place)
+    for (const mount of spec.mounts) {
+      if (mount.type !== 'volume') {
+        mounts.push(mount)
+        continue
+      }
+      const volume = createVolume(store, mount.name === undefined ? {} : { name: mount.name })
+      if (mount.name === undefined) made.push(volume.name)
+      if (mount.nocopy !== true) await fillVolume(cx, store, volume.name, places, mount.target)
+      mounts.push({ ...mount, name: volume.name })
+    }
+    const record: ContainerRecord = {
+      id,
+      name,
+      image: imageName,
+      imageId: image.manifest.config.digest,
+      manifest: image.descriptor,
+      createdAt: new Date().toISOString(),
+      spec: { ...spec, mounts },
+      snapshots: snapshots.map((snapshot) => snapshot.id),
+      labels: { ...config?.Labels, ...options.labels },
+      autoRemove: options.autoRemove ?? false,
+      readonly: options.readonly ?? false,
+      stopTimeout: options.stopTimeout ?? config?.StopTimeout ?? defaultStopTimeout,
+      ...parts(config, options),
+      exposedPorts: Object.keys(config?.ExposedPorts ?? {}),
+      anonymousVolumes: made,
+      creator: self(),
+    }
+    store.database.transaction(() => {
+      refuseTaken(store, name)
+      store.database.run(
+        'INSERT INTO container (id, name, record, created) VALUES (?, ?, ?, ?)',
+        id,
+        name,
+        JSON.stringify(record),
+        Date.now(),
+      )
+    })
+    return { ...record, status: { state: 'created' } }
+  } catch (error) {
+    for (const volume of made) await removeVolume(cx, store, volume)
+    rmSync(`${store.root}/${directory}`, { recursive: true, force: true })
+    throw error
+  }
+}
+
+function parts(config: ExecutionConfig | undefined, options: ContainerOptions): Pick<ContainerRecord, 'entrypoint' | 'command'> {
+  const command = options.command ?? []
+  const inherits = command.length === 0 && options.entrypoint === undefined
+  return { entrypoint: options.entrypoint ?? config?.Entrypoint ?? [], command: inherits ? (config?.Cmd ?? []) : command }
+}
+
+/** The overlay's upper directory is the container's `/`: it takes its mode from the image's topmost one. */
+function makeDirectories(store: LocalStore, directory: string, top: string | undefined): void {
+  const path = `${store.root}/${directory}`
+  mkdirSync(path, { recursive: true, mode: 0o711 })
+  mkdirSync(`${path}/fs`)
+  mkdirSync(`${path}/work`)
+  const mode = top === undefined ? 0o755 : statSync(`${store.root}/snapshots/${top}/fs`).mode & 0o7777
+  if ((statSync(`${path}/fs`).mode & 0o7777) !== mode) chmodSync(`${path}/fs`, mode)
+}
+
+function byName(store: LocalStore, name: string): string | undefined {
+  const row = store.database.get('SELECT id FROM container WHERE name = ?', name)
+  return row === undefined ? undefined : String(row['id'])
+}
+
+function refuseTaken(store: LocalStore, name: string): void {
+  const other = byName(store, name)
+  if (other === undefined) return
+  throw new StaveError('conflict', `cannot name a container ${name}: container ${other.slice(0, 12)} has that name`, {
+    exitCode: 125,
+    hint: `Remove it (stave rm ${name}), rename it, or choose another name.`,
+  })
+}
+
+/**
+ * Finds a container by its name, its id, or the beginning of its id.
+ *
+ * @throws StaveError `not-found`
+ */
+export function findContainer(store: LocalStore, text: string): Container {
+  const { database } = store
+  const exact = database.get('SELECT record FROM container WHERE name = ?1 OR id = ?1', text)
+  if (exact !== undefined) return withStatus(store, exact)
+  const rows = /^[0-9a-f]{1,64}$/.test(text)
+    ? database.all('SELECT record FROM container WHERE id >= ? AND id < ? LIMIT 2', text, `${text}g`)
+    : []
+  if (rows.length === 1) return withStatus(store, rows[0]!)
+  if (rows.length > 1)
+    throw new StaveError('not-found', `cannot choose a container: several ids begin with ${text}`, { hint: 'Give more digits.' })
+  throw new StaveError('not-found', `cannot find the container ${text}`, { hint: 'stave ps --all lists them.' })
+}
+
+/** All containers, newest first. Those that should have removed themselves are not shown, whether or not they are gone yet. */
+export function listContainers(store: LocalStore): Container[] {
+  const rows = store.database.all('SELECT record FROM container ORDER BY created DESC, id')
+  return rows.map((row) => withStatus(store, row)).filter((container) => !isOverdue(container))
+}
+
+/**
+ * Removes the containers with `autoRemove` that have ended: nobody is there who could do it at the end of a detached
+ * one, so whoever comes next does it.
+ */
+export async function reapContainers(cx: Context, store: LocalStore): Promise<void> {
+  const rows = store.database.all("SELECT record FROM container WHERE json_extract(record, '$.autoRemove') = 1")
+  for (const row of rows) {
+    const container = withStatus(store, row)
+    if (isOverdue(container)) await removeContainer(cx, store, container, { volumes: true })
+  }
+}
+
+function isOverdue(container: Container): boolean {
+  const { state } = container.status
+  return container.autoRemove && (state === 'exited' || state === 'created') && !isAlive(container.creator)
+}
+
+function withStatus(store: LocalStore, row: Record<string, string | number | null>): Container {
+  const record = JSON.parse(String(row['record'])) as ContainerRecord
+  return { ...record, status: readStatus(store, record) }
+}
+
+/** The container as it is now. */
+export function refresh(store: LocalStore, container: ContainerRecord): Container {
+  const row = store.database.get('SELECT record FROM container WHERE id = ?', container.id)
+  if (row === undefined) throw new StaveError('not-found', `cannot find the container ${container.name}: it was removed`)
+  return withStatus(store, row)
+}
+
+/** Changes fields of the record. */
+export function updateContainer(store: LocalStore, container: ContainerRecord, change: Partial<ContainerRecord>): void {
+  store.database.transaction(() => {
+    const row = store.database.get('SELECT record FROM container WHERE id = ?', container.id)
+    if (row === undefined) return
+    const record: ContainerRecord = { ...(JSON.parse(String(row['record'])) as ContainerRecord), ...change }
+    store.database.run('UPDATE container SET name = ?, record = ? WHERE id = ?', record.name, JSON.stringify(record), record.id)
+  })
+}
+
+/** @throws StaveError `conflict` */
+export function renameContainer(store: LocalStore, container: ContainerRecord, name: string): void {
+  checkName(name)
+  store.database.transaction(() => {
+    refuseTaken(store, name)
+    updateContainer(store, container, { name })
+  })
+}
+
+export interface RemoveOptions {
+  /** Kill it first if it runs. */
+  readonly force?: boolean
+  /** Its anonymous volumes too. */
+  readonly volumes?: boolean
+}
+
+/**
+ * Removes a container and what it wrote. The record goes last: what is interrupted can be repeated.
+ *
+ * @throws StaveError `container-state` if it runs
+ */
+export async function removeContainer(
+  cx: Context,
+  store: LocalStore,
+  container: ContainerRecord,
+  options: RemoveOptions = {},
+): Promise<void> {
+  const status = readStatus(store, container)
+  if (status.state === 'running' || status.state === 'paused') {
+    if (options.force !== true) {
+      throw new StaveError('container-state', `cannot remove the container ${container.name}: it is ${status.state}`, {
+        hint: 'Stop it first (stave stop), or use --force.',
+      })
+    }
+    await killContainer(cx, store, container, 'KILL', { wait: true })
+  }
+  const directory = `containers/${container.id}`
+  await removeTrees(cx, store, directory)
+  rmSync(`${store.root}/${directory}`, { recursive: true, force: true })
+  store.database.run('DELETE FROM container WHERE id = ?', container.id)
+  if (options.volumes !== true && !container.autoRemove) return
+  for (const volume of container.anonymousVolumes) {
+    if (getVolume(store, volume) !== undefined) await removeVolume(cx, store, volume)
+  }
+}
+
+/** A container that wrote nothing has empty directories, and those need no job of the runner. */
+async function removeTrees(cx: Context, store: LocalStore, directory: string): Promise<void> {
+  const left: string[] = []
+  for (const name of ['work/work', 'work', 'fs']) {
+    try {
+      rmdirSync(`${store.root}/${directory}/${name}`)
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT' && name !== 'work/work') left.push(name)
+    }
+  }
+  if (left.length === 0) return
+  await store.runner.remove(cx, { trees: left.map((name) => ({ fd: store.directory, path: `${directory}/${name}` })) })
+}

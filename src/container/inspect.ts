@@ -1,0 +1,122 @@
+import type { LocalStore } from '#store/open.ts'
+import type { Container } from './container.ts'
+import type { SpecMount } from './spec.ts'
+import { volumePath } from './volume.ts'
+
+const never = '0001-01-01T00:00:00Z'
+
+/** A container in the shape of Docker's `container inspect`, as far as there is something to say. */
+export function inspectContainer(store: LocalStore, container: Container): Record<string, unknown> {
+  const { spec, status } = container
+  const argv = [...container.entrypoint, ...container.command]
+  return {
+    Id: container.id,
+    Created: container.createdAt,
+    Path: argv[0] ?? '',
+    Args: argv.slice(1),
+    State: {
+      Status: status.state,
+      Running: status.state === 'running' || status.state === 'paused',
+      Paused: status.state === 'paused',
+      Restarting: false,
+      OOMKilled: status.oomKilled ?? false,
+      Dead: false,
+      Pid: status.pid ?? 0,
+      ExitCode: status.exitCode ?? 0,
+      Error: status.error ?? '',
+      StartedAt: status.startedAt ?? never,
+      FinishedAt: status.finishedAt ?? never,
+    },
+    Image: container.imageId,
+    LogPath: `${store.root}/containers/${container.id}/log`,
+    Name: `/${container.name}`,
+    Driver: 'overlay2',
+    Platform: 'linux',
+    HostConfig: {
+      Binds: spec.mounts.flatMap(bindText),
+      NetworkMode: spec.namespaces.network,
+      AutoRemove: container.autoRemove,
+      Privileged: spec.privileged ?? false,
+      ReadonlyRootfs: container.readonly,
+      ShmSize: spec.shmBytes ?? 0,
+      Memory: spec.resources?.memoryBytes ?? 0,
+      MemorySwap: spec.resources?.memorySwapBytes ?? 0,
+      NanoCpus: Math.round((spec.resources?.cpus ?? 0) * 1e9),
+      CpuShares: spec.resources?.cpuShares ?? 0,
+      CpusetCpus: spec.resources?.cpusetCpus ?? '',
+      PidsLimit: spec.resources?.pids ?? null,
+      Init: spec.init ?? false,
+      OomScoreAdj: spec.oomScoreAdj ?? 0,
+      Capabilities: spec.capabilities,
+      PidMode: spec.namespaces.pid === 'host' ? 'host' : '',
+      IpcMode: spec.namespaces.ipc ?? 'private',
+      UTSMode: spec.namespaces.uts === 'host' ? 'host' : '',
+      SecurityOpt: [
+        ...(spec.noNewPrivileges ? ['no-new-privileges'] : []),
+        ...(spec.seccomp === 'unconfined' ? ['seccomp=unconfined'] : []),
+      ],
+      Sysctls: spec.sysctl ?? {},
+      Ulimits: (spec.ulimits ?? []).map(({ name, soft, hard }) => ({ Name: name, Soft: soft, Hard: hard })),
+      Devices: (spec.devices ?? []).map(({ path, target, access }) => ({
+        PathOnHost: path,
+        PathInContainer: target,
+        CgroupPermissions: access,
+      })),
+    },
+    Mounts: spec.mounts.flatMap((mount) => mountPoint(store, mount)),
+    Config: {
+      Hostname: spec.hostname ?? '',
+      User: spec.user ?? '',
+      Tty: spec.terminal ?? false,
+      OpenStdin: spec.interactive ?? false,
+      Env: spec.env,
+      Cmd: container.command,
+      Entrypoint: container.entrypoint.length === 0 ? null : container.entrypoint,
+      Image: container.image,
+      WorkingDir: spec.cwd,
+      Labels: container.labels,
+      StopSignal: spec.stopSignal ?? 'SIGTERM',
+      StopTimeout: container.stopTimeout,
+      ExposedPorts: Object.fromEntries(container.exposedPorts.map((port) => [port, {}])),
+    },
+    NetworkSettings: { Networks: { [spec.namespaces.network]: {} } },
+  }
+}
+
+function bindText(mount: SpecMount): string[] {
+  return mount.type === 'bind' ? [`${mount.source}:${mount.target}${mount.readonly ? ':ro' : ''}`] : []
+}
+
+function mountPoint(store: LocalStore, mount: SpecMount): Record<string, unknown>[] {
+  switch (mount.type) {
+    case 'bind':
+      return [
+        {
+          Type: 'bind',
+          Source: mount.source,
+          Destination: mount.target,
+          RW: mount.readonly !== true,
+          Propagation: mount.propagation ?? 'rprivate',
+        },
+      ]
+    case 'volume': {
+      const name = mount.name ?? ''
+      return [
+        {
+          Type: 'volume',
+          Name: name,
+          Source: volumePath(store, name),
+          Destination: mount.target,
+          Driver: 'local',
+          RW: mount.readonly !== true,
+        },
+      ]
+    }
+    case 'tmpfs':
+      return [{ Type: 'tmpfs', Source: '', Destination: mount.target, RW: mount.options?.includes('ro') !== true }]
+    case 'content':
+      return []
+    default:
+      return mount satisfies never
+  }
+}

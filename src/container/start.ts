@@ -1,0 +1,193 @@
+import { closeSync, constants, mkdirSync, openSync, realpathSync, statSync } from 'node:fs'
+import { basename, dirname } from 'node:path'
+import type { Context } from '#context.ts'
+import { StaveError } from '#error.ts'
+import { openImage } from '#image/image.ts'
+import type { Place, RunMount } from '#runner/protocol.ts'
+import type { Stdio } from '#runner/runner.ts'
+import type { LocalStore } from '#store/open.ts'
+import { refresh, removeContainer, updateContainer, type ContainerRecord } from './container.ts'
+import { directoryOf, stopContainer } from './control.ts'
+import type { BindMount } from './mount.ts'
+import type { SpecMount } from './spec.ts'
+import { readStatus } from './status.ts'
+import { volumePlace } from './volume.ts'
+
+export interface StartOptions {
+  readonly detach: boolean
+  readonly stdio: Stdio
+  /** `ctrl-p,ctrl-q` form. Empty: none. */
+  readonly detachKeys?: string
+  /** Keep what it writes. Default: yes, unless it removes itself and runs in the foreground. */
+  readonly log?: boolean
+  /** The first process's id, and how to pass it a signal. */
+  readonly onStarted?: (pid: number, deliver: (signal: NodeJS.Signals) => void) => void
+}
+
+export interface StartResult {
+  /** The command's own, 128 + n after signal n. Absent if detached. */
+  readonly exitCode?: number
+  readonly oomKilled?: boolean
+  /** Also when a person left it with the detach keys. */
+  readonly detached: boolean
+}
+
+/** Opens without access to the content: enough to mount it, and possible for what may be entered but not listed. */
+const O_PATH = 0o10000000
+
+/**
+ * Starts a container, and waits for its end unless it is detached. One that removes itself is gone when this returns.
+ *
+ * @throws StaveError `container-state` if it runs; `command-not-found`, `command-not-executable`, `isolation`, …
+ */
+export async function startContainer(
+  cx: Context,
+  store: LocalStore,
+  container: ContainerRecord,
+  options: StartOptions,
+): Promise<StartResult> {
+  const { state } = readStatus(store, container)
+  if (state === 'running' || state === 'paused') {
+    throw new StaveError('container-state', `cannot start the container ${container.name}: it is ${state} already`)
+  }
+  const opened: number[] = []
+  let detached = options.detach
+  try {
+    const lowers = await lowersOf(cx, store, container)
+    const { directory } = directoryOf(store, container)
+    const { mounts, ...spec } = container.spec
+    const runMounts: RunMount[] = []
+    for (const mount of mounts) runMounts.push(openMount(store, container, mount, opened))
+    const result = await store.runner.run(
+      cx,
+      {
+        id: container.id,
+        root: {
+          lowers,
+          upper: { fd: store.directory, path: `${directory.path}/fs` },
+          work: { fd: store.directory, path: `${directory.path}/work` },
+          ...(container.readonly && { readonly: true }),
+          ...(container.autoRemove && { volatile: true }),
+        },
+        spec: { ...spec, mounts: runMounts },
+        container: {
+          directory,
+          log: options.log ?? (options.detach || !container.autoRemove),
+          detach: options.detach,
+          ...(options.detachKeys !== undefined && { detachKeys: options.detachKeys }),
+        },
+        stopTimeout: container.stopTimeout,
+      },
+      options.stdio,
+      options.onStarted === undefined ? {} : { onStarted: options.onStarted },
+    )
+    detached = result.detached ?? false
+    return {
+      detached,
+      ...(result.exitCode !== undefined && { exitCode: result.exitCode }),
+      ...(result.oomKilled !== undefined && { oomKilled: result.oomKilled }),
+    }
+  } catch (error) {
+    // It never came to run (or was cancelled): there is nothing that would be left detached.
+    detached = false
+    throw error
+  } finally {
+    for (const fd of opened) closeSync(fd)
+    if (container.autoRemove && !detached) await remove(cx, store, container)
+  }
+}
+
+/** Its end is not the user's business any more, so cancelling does not stop it. */
+async function remove(cx: Context, store: LocalStore, container: ContainerRecord): Promise<void> {
+  await removeContainer({ signal: new AbortController().signal, report: (event) => cx.report(event) }, store, container, {
+    force: true,
+    volumes: true,
+  })
+}
+
+/** Stops it if it runs, and starts it detached. */
+export async function restartContainer(
+  cx: Context,
+  store: LocalStore,
+  container: ContainerRecord,
+  timeoutSeconds?: number,
+): Promise<StartResult> {
+  await stopContainer(cx, store, container, timeoutSeconds)
+  return startContainer(cx, store, refresh(store, container), {
+    detach: true,
+    stdio: { stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' },
+  })
+}
+
+/** The layer trees, top first. Those of an old container may have been unpacked again meanwhile, under other names. */
+async function lowersOf(cx: Context, store: LocalStore, container: ContainerRecord): Promise<Place[]> {
+  const place = (id: string): Place => ({ fd: store.directory, path: `snapshots/${id}/fs` })
+  const row = store.database.get(
+    'SELECT count(*) AS count FROM snapshot WHERE id IN (SELECT value FROM json_each(?))',
+    JSON.stringify(container.snapshots),
+  )
+  if (row?.['count'] === container.snapshots.length) return container.snapshots.map(place)
+  const image = await openImage(cx, store, container.manifest)
+  const snapshots = (await store.snapshots.ensure(cx, image)).map((snapshot) => snapshot.id).toReversed()
+  updateContainer(store, container, { snapshots })
+  return snapshots.map(place)
+}
+
+function openMount(store: LocalStore, container: ContainerRecord, mount: SpecMount, opened: number[]): RunMount {
+  switch (mount.type) {
+    case 'content':
+    case 'tmpfs':
+      return mount
+    case 'volume': {
+      const { name, target } = mount
+      if (name === undefined) throw new TypeError(`the volume on ${target} was never made`)
+      return { type: 'bind', source: volumePlace(store, name), target, ...(mount.readonly && { readonly: true }) }
+    }
+    case 'bind': {
+      const { target, readonly, propagation, recursive } = mount
+      const { source, isFile } = openSource(container, mount, opened)
+      return {
+        type: 'bind',
+        source,
+        target,
+        ...(readonly && { readonly }),
+        ...(propagation !== undefined && { propagation }),
+        ...(recursive && { recursive }),
+        ...(isFile && { file: true }),
+      }
+    }
+    default:
+      return mount satisfies never
+  }
+}
+
+/** A directory is handed over open; a file (a socket, a device) as a name in its open directory, so that it can be found again in another mount namespace. */
+function openSource(container: ContainerRecord, mount: BindMount, opened: number[]): { source: Place; isFile: boolean } {
+  try {
+    const path = realSource(mount)
+    const isFile = !statSync(path).isDirectory()
+    const fd = openSync(isFile ? dirname(path) : path, O_PATH | constants.O_DIRECTORY)
+    opened.push(fd)
+    return { source: isFile ? { fd, path: basename(path) } : { fd }, isFile }
+  } catch (error) {
+    throw mountProblem(container, mount.source, error)
+  }
+}
+
+/** Without symbolic links: the runner follows none. */
+function realSource({ source, create }: BindMount): string {
+  try {
+    return realpathSync(source)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || create !== true) throw error
+  }
+  mkdirSync(source, { recursive: true })
+  return realpathSync(source)
+}
+
+function mountProblem(container: ContainerRecord, source: string, cause: unknown): StaveError {
+  return new StaveError('container-start', `cannot start the container ${container.name}: ${source} cannot be mounted`, {
+    cause,
+    exitCode: 125,
+  })
+}

@@ -1,0 +1,59 @@
+import { readFileSync } from 'node:fs'
+import type { ContainerState } from '#runner/protocol.ts'
+import { isAlive } from '#store/owner.ts'
+import type { LocalStore } from '#store/open.ts'
+
+export interface ContainerStatus {
+  readonly state: 'created' | 'running' | 'paused' | 'exited'
+  readonly pid?: number
+  readonly exitCode?: number
+  /** RFC 3339. */
+  readonly startedAt?: string
+  readonly finishedAt?: string
+  readonly oomKilled?: boolean
+  readonly error?: string
+}
+
+/** The exit status of a container of which nobody saw the end: as if it had been killed. */
+const unknownExit = 137
+
+/**
+ * How a container is now. `state.json` is written by the process that watches it; where that one and the container's
+ * first process are both gone (a power cut, a kill -9 of all), it says `running` for ever and is not believed.
+ */
+export function readStatus(
+  store: Pick<LocalStore, 'root'>,
+  container: { readonly id: string; readonly paused?: boolean },
+): ContainerStatus {
+  const state = readState(store, container.id)
+  if (state === undefined || state.status === 'created')
+    return { state: 'created', ...(state?.error !== undefined && { error: state.error }) }
+  const { pid, pidStart, monitorPid, monitorStart, startedAt, finishedAt, oomKilled, error } = state
+  const common = {
+    ...(startedAt !== undefined && { startedAt }),
+    ...(oomKilled !== undefined && { oomKilled }),
+    ...(error !== undefined && { error }),
+  }
+  if (state.status === 'exited') {
+    return { state: 'exited', exitCode: state.exitCode ?? unknownExit, ...common, ...(finishedAt !== undefined && { finishedAt }) }
+  }
+  const lives = (id: number | undefined, start: number | undefined) =>
+    id !== undefined && start !== undefined && isAlive({ pid: id, start })
+  if (!lives(pid, pidStart) && !lives(monitorPid, monitorStart)) {
+    // The monitor may have written the end between the first reading and the look at its process.
+    const again = readState(store, container.id)
+    if (again?.status === 'exited') return readStatus(store, container)
+    return { state: 'exited', exitCode: unknownExit, ...common, error: error ?? 'what watched it was killed' }
+  }
+  return { state: container.paused === true ? 'paused' : 'running', ...(pid !== undefined && { pid }), ...common }
+}
+
+function readState(store: Pick<LocalStore, 'root'>, id: string): ContainerState | undefined {
+  try {
+    return JSON.parse(readFileSync(`${store.root}/containers/${id}/state.json`, 'utf8')) as ContainerState
+  } catch (error) {
+    // Not started yet. The file is replaced by rename, so it is never half.
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT' || error instanceof SyntaxError) return undefined
+    throw error
+  }
+}
