@@ -1,0 +1,63 @@
+import { check } from '#build/check.ts'
+import { listTargets, outline } from '#dockerfile/outline.ts'
+import type { Report } from '../report.ts'
+import { printList } from '../table-text.ts'
+import { withBuildOptions, type CheckJob } from './check.ts'
+
+/** `stave build --call=outline|targets`: what can be given to a build, and what can be built. */
+export async function describe(job: CheckJob & { readonly what: 'outline' | 'targets' }): Promise<number> {
+  const { dockerfile, stageOptions } = await withBuildOptions(job, (options) => check(job.cx, options))
+  if (job.what === 'targets') printTargets(job.report, listTargets(dockerfile))
+  else printOutline(job.report, outline(dockerfile, stageOptions))
+  return 0
+}
+
+function printTargets(report: Report, targets: ReturnType<typeof listTargets>): void {
+  printList(
+    report,
+    targets,
+    [
+      { heading: 'TARGET', value: (target) => `${target.name ?? target.index}${target.isDefault ? ' (default)' : ''}` },
+      { heading: 'BASE', value: ({ base }) => base },
+      { heading: 'DESCRIPTION', value: ({ description }) => description ?? '' },
+    ],
+    (target) => target,
+    {},
+  )
+}
+
+function printOutline(report: Report, shown: ReturnType<typeof outline>): void {
+  if (shown.target !== undefined) report.print(`TARGET:      ${shown.target}`)
+  if (shown.description !== undefined) report.print(`DESCRIPTION: ${shown.description}`)
+  if (shown.arguments.length > 0) {
+    report.print('')
+    printList(
+      report,
+      shown.arguments,
+      [
+        { heading: 'BUILD ARG', value: ({ name }) => name },
+        { heading: 'VALUE', value: ({ value }) => value ?? '' },
+        { heading: 'DESCRIPTION', value: ({ description }) => description ?? '' },
+      ],
+      (argument) => argument,
+      {},
+    )
+  }
+  for (const [heading, needs] of [
+    ['SECRET', shown.secrets],
+    ['SSH', shown.ssh],
+  ] as const) {
+    if (needs.length === 0) continue
+    report.print('')
+    printList(
+      report,
+      needs,
+      [
+        { heading, value: ({ id }) => id },
+        { heading: 'REQUIRED', value: ({ required }) => (required ? 'true' : '') },
+      ],
+      (need) => need,
+      {},
+    )
+  }
+}

@@ -1,0 +1,52 @@
+import { findContainer } from '#container/container.ts'
+import { readLog } from '#container/log.ts'
+import { StaveError, hasCode } from '#error.ts'
+import type { Invocation } from '../command.ts'
+import { openSession } from '../session.ts'
+import type { logsFlags } from '../table/containers.ts'
+
+/** Shows what a container wrote, stream by stream, or the logs of a build. */
+export async function run({ cx, flags, args, settings, report }: Invocation<typeof logsFlags>): Promise<void> {
+  await using session = await openSession(settings)
+  const { store } = session
+  let container
+  try {
+    container = findContainer(store, args[0]!)
+  } catch (error) {
+    if (!hasCode(error, 'not-found')) throw error
+    const { readBuildLogs } = await import('#build/record.ts')
+    const logs = await readBuildLogs(store, args[0]!)
+    if (logs === undefined) throw error
+    for await (const chunk of logs) report.write(chunk)
+    return
+  }
+  const tail = tailOf(flags.tail)
+  const options = {
+    follow: flags.follow ?? false,
+    ...(tail !== undefined && { tail }),
+    ...(flags.since !== undefined && { since: timeOf(flags.since) }),
+    ...(flags.until !== undefined && { until: timeOf(flags.until) }),
+  }
+  for await (const entry of readLog(cx, store, container, options)) {
+    const out = entry.stream === 'stderr' ? process.stderr : process.stdout
+    if (!out.write(`${flags.timestamps ? `${entry.time} ` : ''}${entry.text}`)) await new Promise((ready) => out.once('drain', ready))
+  }
+}
+
+function tailOf(text: string | undefined): number | undefined {
+  if (text === undefined || text === 'all' || text === '-1') return undefined
+  if (!/^\d+$/.test(text)) throw new StaveError('usage', `--tail takes a number of lines or all, not ${JSON.stringify(text)}`)
+  return Number(text)
+}
+
+/** RFC 3339, seconds since 1970, or a duration ago. */
+function timeOf(text: string): Date {
+  const ago = /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?$/.exec(text)
+  if (text !== '' && ago) return new Date(Date.now() - 1000 * (Number(ago[1] ?? 0) * 3600 + Number(ago[2] ?? 0) * 60 + Number(ago[3] ?? 0)))
+  const time = /^\d+(\.\d+)?$/.test(text) ? new Date(Number(text) * 1000) : new Date(text)
+  if (Number.isNaN(time.getTime()))
+    throw new StaveError('usage', `${JSON.stringify(text)} is not a time`, {
+      hint: 'Write 2026-01-31T12:00:00Z, seconds since 1970, or 10m.',
+    })
+  return time
+}

@@ -1,0 +1,91 @@
+import { listContainers, reapContainers, type Container } from '#container/container.ts'
+import { StaveError } from '#error.ts'
+import type { Invocation } from '../command.ts'
+import { openSession } from '../session.ts'
+import { formatAge, printList } from '../table-text.ts'
+import type { psFlags } from '../table/containers.ts'
+
+export async function run({ cx, flags, settings, report }: Invocation<typeof psFlags>): Promise<void> {
+  await using session = await openSession(settings)
+  await reapContainers(cx, session.store)
+  const filters = flags.filter.map(parseFilter)
+  const newest = [...listContainers(session.store)].sort((a, b) => (b.createdAt < a.createdAt ? -1 : 1))
+  const everything = flags.all || flags.latest || flags.last !== undefined || flags.filter.some((text) => text.startsWith('status='))
+  const shown = newest
+    .filter((container) => everything || container.status.state === 'running' || container.status.state === 'paused')
+    .filter((container) => filters.every((accepts) => accepts(container)))
+    .slice(0, flags.latest ? 1 : flags.last)
+  if (flags.quiet) return shown.forEach(({ id }) => report.print(flags['no-trunc'] ? id : id.slice(0, 12)))
+  const id = (container: Container) => (flags['no-trunc'] ? container.id : container.id.slice(0, 12))
+  const command = (container: Container) => {
+    const text = JSON.stringify(container.spec.args.join(' '))
+    return flags['no-trunc'] || text.length <= 24 ? text : `${text.slice(0, 22)}…"`
+  }
+  printList(
+    report,
+    shown,
+    [
+      { heading: 'CONTAINER ID', value: id },
+      { heading: 'IMAGE', value: ({ image }) => image },
+      { heading: 'COMMAND', value: command },
+      { heading: 'CREATED', value: ({ createdAt }) => formatAge(new Date(createdAt)) },
+      { heading: 'STATUS', value: statusText },
+      { heading: 'NAMES', value: ({ name }) => name },
+    ],
+    (container) => ({
+      ID: id(container),
+      Names: container.name,
+      Image: container.image,
+      ImageID: container.imageId,
+      Command: command(container),
+      Created: formatAge(new Date(container.createdAt)),
+      CreatedAt: container.createdAt,
+      RunningFor: formatAge(new Date(container.createdAt)),
+      State: container.status.state,
+      Status: statusText(container),
+      ExitCode: container.status.exitCode,
+      Pid: container.status.pid,
+      Labels: container.labels,
+    }),
+    flags,
+  )
+}
+
+function statusText({ status }: Container): string {
+  const ago = (when: Date | string | undefined) => (when === undefined ? '' : formatAge(new Date(when)))
+  const since = (when: Date | string | undefined) => ago(when).replace(/ ago$/, '').replace('just now', 'less than a second')
+  switch (status.state) {
+    case 'running':
+      return `Up ${since(status.startedAt)}`
+    case 'paused':
+      return `Up ${since(status.startedAt)} (Paused)`
+    case 'exited':
+      return `Exited (${status.exitCode ?? 0}) ${ago(status.finishedAt)}`
+    default:
+      return 'Created'
+  }
+}
+
+function parseFilter(text: string): (container: Container) => boolean {
+  const [key = '', value = ''] = text.split(/=(.*)/s)
+  switch (key) {
+    case 'id':
+      return ({ id }) => id.startsWith(value)
+    case 'name':
+      return ({ name }) => name.includes(value)
+    case 'status':
+      return ({ status }) => status.state === value
+    case 'exited':
+      return ({ status }) => status.state === 'exited' && status.exitCode === Number(value)
+    case 'ancestor':
+      return ({ image, imageId }) => image === value || image.replace(/:[^/]*$/, '').endsWith(value) || imageId.includes(value)
+    case 'label': {
+      const [label = '', wanted] = value.split(/=(.*)/s)
+      return ({ labels }) => label in (labels ?? {}) && (wanted === undefined || labels?.[label] === wanted)
+    }
+    default:
+      throw new StaveError('usage', `--filter ${text} is not understood`, {
+        hint: 'There are id=, name=, status=, exited=, ancestor= and label=.',
+      })
+  }
+}

@@ -1,0 +1,59 @@
+import { writeFileSync } from 'node:fs'
+import { StaveError } from '#error.ts'
+import { createContainer } from '#container/container.ts'
+import { startContainer } from '#container/start.ts'
+import type { Invocation } from '../command.ts'
+import { containerOptions } from '../container-options.ts'
+import { ensureImage } from '../images.ts'
+import { openSession } from '../session.ts'
+import { containerStdio } from '../stdio.ts'
+import type { createFlags } from '../table/containers.ts'
+
+/** Runs a command in a new container. @returns the command's exit status; 125 where stave itself failed */
+export async function run({ cx, flags, args, settings, report, forwardSignals }: Invocation<typeof createFlags>): Promise<number> {
+  if (flags.quiet) report.mode('quiet')
+  const [imageName = '', ...command] = args
+  try {
+    const options = containerOptions(flags, command, settings)
+    await using session = await openSession(settings)
+    const { store } = session
+    const { image, name } = await ensureImage(cx, session, settings, imageName, flags)
+    const container = await createContainer(cx, store, image, name, options)
+    if (flags.cidfile !== undefined) writeIdFile(flags.cidfile, container.id)
+    await report.settle()
+    const result = await startContainer(cx, store, container, {
+      detach: flags.detach ?? false,
+      stdio: containerStdio(flags),
+      // In a terminal of its own, keys reach it as bytes, and a signal to this program is meant for this program.
+      ...(!flags.tty && { onStarted: (_, deliver) => forwardSignals(deliver) }),
+      ...(flags['detach-keys'] !== undefined && { detachKeys: flags['detach-keys'] }),
+    })
+    if (result.detached) {
+      report.print(container.id)
+      return 0
+    }
+    return result.exitCode ?? 0
+  } catch (error) {
+    throw asRunFailure(error)
+  }
+}
+
+/** Docker's rule: 125 says that the engine failed and not the command, 126 and 127 that there was no command to run. */
+export function asRunFailure(error: unknown): unknown {
+  if (!(error instanceof StaveError) || error.exitCode > 2 || error.code === 'cancelled' || error.code === 'usage') return error
+  const wrapped = new StaveError(error.code, error.message, {
+    cause: error.cause,
+    exitCode: error.code === 'command-not-found' ? 127 : error.code === 'command-not-executable' ? 126 : 125,
+    ...(error.hint !== undefined && { hint: error.hint }),
+  })
+  return wrapped
+}
+
+export function writeIdFile(file: string, id: string): void {
+  try {
+    // Docker's rule: a file that is there belongs to another container.
+    writeFileSync(file, id, { flag: 'wx' })
+  } catch (cause) {
+    throw new StaveError('io', `cannot write the container's ID to ${file}`, { cause, hint: 'The file must not exist yet.' })
+  }
+}

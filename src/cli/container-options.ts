@@ -1,0 +1,114 @@
+import { StaveError } from '#error.ts'
+import { hostFiles } from '#container/host.ts'
+import { parseMount, parseTmpfs, parseVolume } from '#container/mount.ts'
+import type { ContainerOptions } from '#container/spec.ts'
+import { parseBytes, parseDevice, parseUlimit } from '#container/unit.ts'
+import type { Values } from './command.ts'
+import { environmentWords, keyValues, readEnvFile } from './key-values.ts'
+import type { Settings } from './settings.ts'
+import type { createFlags } from './table/containers.ts'
+
+/** What the flags of `run` and `create` mean. @throws StaveError `usage` */
+export function containerOptions(
+  flags: Values<typeof createFlags>,
+  command: readonly string[],
+  settings: Settings,
+): ContainerOptions & { name?: string; autoRemove?: boolean } {
+  const network = networkOf(flags.network)
+  const mounts = [
+    ...flags.volume.map((text) => parseVolume(text, settings.cwd)),
+    ...flags.mount.map((text) => parseMount(text, settings.cwd)),
+    ...flags.tmpfs.map((text) => parseTmpfs(text)),
+  ]
+  const resources = {
+    ...(flags.memory !== undefined && { memoryBytes: parseBytes(flags.memory, '--memory') }),
+    ...(flags['memory-swap'] !== undefined && {
+      memorySwapBytes: flags['memory-swap'] === '-1' ? -1 : parseBytes(flags['memory-swap'], '--memory-swap'),
+    }),
+    ...(flags.cpus !== undefined && { cpus: flags.cpus }),
+    ...(flags['cpu-shares'] !== undefined && { cpuShares: flags['cpu-shares'] }),
+    ...(flags['cpuset-cpus'] !== undefined && { cpusetCpus: flags['cpuset-cpus'] }),
+    ...(flags['pids-limit'] !== undefined && flags['pids-limit'] > 0 && { pids: flags['pids-limit'] }),
+  }
+  const security = securityOptions(flags['security-opt'])
+  return {
+    ...(command.length > 0 && { command }),
+    ...(flags.entrypoint !== undefined && { entrypoint: entrypointOf(flags.entrypoint) }),
+    env: [...flags['env-file'].flatMap((file) => readEnvFile(file, settings)), ...environmentWords(flags.env, settings)],
+    ...(flags.workdir !== undefined && { workdir: flags.workdir }),
+    ...(flags.user !== undefined && { user: flags.user }),
+    ...(flags.hostname !== undefined && { hostname: flags.hostname }),
+    groups: flags['group-add'],
+    terminal: flags.tty ?? false,
+    interactive: flags.interactive ?? false,
+    readonly: flags['read-only'] ?? false,
+    init: flags.init ?? false,
+    privileged: flags.privileged ?? false,
+    ...security,
+    network,
+    ...(flags.pid !== undefined && { pid: flags.pid as 'host' | 'private' }),
+    ...(flags.ipc !== undefined && { ipc: flags.ipc === 'host' ? 'host' : 'private' }),
+    ...(flags.uts !== undefined && { uts: flags.uts as 'host' | 'private' }),
+    capAdd: flags['cap-add'],
+    capDrop: flags['cap-drop'],
+    mounts,
+    devices: flags.device.map((text) => parseDevice(text)),
+    ulimits: flags.ulimit.map((text) => parseUlimit(text)),
+    resources,
+    ...(flags['shm-size'] !== undefined && { shmBytes: parseBytes(flags['shm-size'], '--shm-size') }),
+    sysctl: keyValues(flags.sysctl, '--sysctl'),
+    labels: keyValues(flags.label, '--label'),
+    ...(flags['stop-signal'] !== undefined && { stopSignal: flags['stop-signal'] }),
+    ...(flags['stop-timeout'] !== undefined && { stopTimeout: flags['stop-timeout'] }),
+    ...(flags['oom-score-adj'] !== undefined && { oomScoreAdj: flags['oom-score-adj'] }),
+    ...hostFiles(network, { addHosts: flags['add-host'].map(hostOf) }),
+    ...(flags.name !== undefined && { name: flags.name }),
+    autoRemove: flags.rm ?? false,
+  }
+}
+
+function networkOf(text: string | undefined): 'host' | 'none' {
+  if (text === undefined || text === 'host') return 'host'
+  if (text === 'none') return 'none'
+  throw new StaveError('usage', `--network takes host or none, not ${JSON.stringify(text)}`, {
+    hint: 'With host the container shares the network of this machine; with none it has only its own loopback.',
+  })
+}
+
+/** One command, or a JSON array of its words; empty resets the image's. */
+function entrypointOf(text: string): readonly string[] {
+  if (!text.startsWith('[')) return text === '' ? [] : [text]
+  try {
+    const words = JSON.parse(text) as unknown
+    if (Array.isArray(words) && words.every((word) => typeof word === 'string')) return words
+  } catch {
+    // a command whose name begins with a bracket
+  }
+  return [text]
+}
+
+function securityOptions(words: readonly string[]): Pick<ContainerOptions, 'noNewPrivileges' | 'seccomp'> {
+  let options: Pick<ContainerOptions, 'noNewPrivileges' | 'seccomp'> = {}
+  for (const word of words) {
+    const [key, value = ''] = word.split(/[=:](.*)/s)
+    if (key === 'no-new-privileges') options = { ...options, noNewPrivileges: value !== 'false' }
+    else if (key === 'seccomp' && value === 'unconfined') options = { ...options, seccomp: 'unconfined' }
+    else if (key === 'seccomp' && ['default', 'builtin', ''].includes(value)) options = { ...options, seccomp: 'default' }
+    else if ((key === 'label' || key === 'apparmor') && ['disable', 'unconfined', ''].includes(value)) continue
+    else {
+      throw new StaveError('usage', `--security-opt ${word} is not understood`, {
+        hint: 'There are no-new-privileges and seccomp=unconfined.',
+      })
+    }
+  }
+  return options
+}
+
+/** `HOST:IP`, where the address may be IPv6. */
+export function hostOf(text: string): { host: string; address: string } {
+  const [host = '', address = ''] = text.split(/[:=](.*)/s)
+  if (host === '' || !/^(\[?[0-9a-fA-F:.]+\]?|host-gateway)$/.test(address)) {
+    throw new StaveError('usage', `--add-host takes HOST:IP, not ${JSON.stringify(text)}`)
+  }
+  return { host, address: address.replace(/^\[|\]$/g, '') }
+}

@@ -1,0 +1,16 @@
+import type { BuildStop } from '#build/options.ts'
+import type { Context } from '#context.ts'
+import { StaveError } from '#error.ts'
+import type { Report } from './report.ts'
+
+/** Opens a shell where a build stands still. */
+export function debugShell(cx: Context, report: Report): (stop: BuildStop) => Promise<void> {
+  return async (stop) => {
+    await report.settle()
+    if (!process.stdin.isTTY)
+      throw new StaveError('usage', 'cannot open a shell: stdin is no terminal', { hint: 'Run stave build --debug on a terminal.' })
+    report.note(`${stop.reason === 'failed' ? 'failed' : 'stopped'} at: ${stop.title}`)
+    report.note('This shell has the same files, mounts, environment and user. What it changes is thrown away. exit goes on.')
+    await stop.shell(cx, { stdin: 'inherit', stdout: 'inherit', stderr: 'inherit' }, { terminal: true })
+  }
+}

@@ -1,0 +1,48 @@
+import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { StaveError } from '#error.ts'
+import * as limit from '#limit.ts'
+import type { Settings } from './settings.ts'
+
+/** `K=V` words as a record; a later one wins. @throws StaveError `usage` where a key is missing */
+export function keyValues(words: readonly string[], flag: string): Record<string, string> {
+  const record: Record<string, string> = {}
+  for (const word of words) {
+    const equals = word.indexOf('=')
+    const key = equals < 0 ? word : word.slice(0, equals)
+    if (key === '') throw new StaveError('usage', `${flag} takes K=V, not ${JSON.stringify(word)}`)
+    record[key] = equals < 0 ? '' : word.slice(equals + 1)
+  }
+  return record
+}
+
+/** `K=V`, or `K` for the value of the caller's environment (and nothing where that has none), as Docker's `-e`. */
+export function environmentWords(words: readonly string[], settings: Settings): string[] {
+  return words.flatMap((word) => {
+    if (word === '' || word.startsWith('=')) throw new StaveError('usage', `--env takes K=V, not ${JSON.stringify(word)}`)
+    if (word.includes('=')) return [word]
+    const value = settings.env[word]
+    return value === undefined ? [] : [`${word}=${value}`]
+  })
+}
+
+/** Lines of an env file: `K=V` or `K`, `#` comments; values are taken as they stand, quotes too. */
+export function readEnvFile(file: string, settings: Settings): string[] {
+  const lines = readSmallFile(file, settings, limit.jsonBytes).split('\n')
+  const words = lines.map((line) => line.replace(/\r$/, '').trimStart()).filter((line) => line !== '' && !line.startsWith('#'))
+  const bad = words.find((word) => /\s/.test(word.split('=')[0]!))
+  if (bad !== undefined) throw new StaveError('usage', `cannot read ${file}: the name in ${JSON.stringify(bad)} has white space`)
+  return environmentWords(words, settings)
+}
+
+/** A file that a flag names. @throws StaveError `not-found`, `permission`, `too-large` */
+export function readSmallFile(file: string, settings: Settings, most: number): string {
+  let bytes: Buffer
+  try {
+    bytes = readFileSync(resolve(settings.cwd, file))
+  } catch (cause) {
+    throw new StaveError((cause as NodeJS.ErrnoException).code === 'EACCES' ? 'permission' : 'not-found', `cannot read ${file}`, { cause })
+  }
+  if (bytes.length > most) throw new StaveError('too-large', `cannot read ${file}: it has ${bytes.length} bytes, and ${most} are the most`)
+  return bytes.toString('utf8')
+}

@@ -1,0 +1,50 @@
+import { StaveError } from '#error.ts'
+
+/** Where something is, as people write it: a transport and what stands after its colon. */
+export type Location =
+  | { readonly transport: 'docker'; readonly name: string }
+  | { readonly transport: 'store'; readonly name: string }
+  | { readonly transport: 'oci' | 'oci-archive' | 'docker-archive'; readonly path: string; readonly name: string | undefined }
+  | { readonly transport: 'dir'; readonly path: string }
+
+const transports = ['docker', 'oci', 'oci-archive', 'docker-archive', 'dir', 'containers-storage', 'docker-daemon', 'store']
+
+/**
+ * Reads `docker://NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`, `dir:DIR`,
+ * `store:NAME` (also `containers-storage:` and `docker-daemon:`, which name the local store here), or a bare name in the store.
+ *
+ * @throws StaveError `usage`
+ */
+export function parseLocation(text: string): Location {
+  const match = /^([a-z][a-z-]*):(?!\d+\/)(.*)$/s.exec(text)
+  if (!match || !transports.includes(match[1]!)) {
+    if (match?.[2]?.startsWith('//')) throw unknown(text, match[1]!)
+    return { transport: 'store', name: text }
+  }
+  const [, transport, rest = ''] = match
+  if (rest === '') throw new StaveError('usage', `cannot use ${JSON.stringify(text)}: nothing stands after ${transport}:`)
+  switch (transport) {
+    case 'docker':
+      if (!rest.startsWith('//'))
+        throw new StaveError('usage', `cannot use ${JSON.stringify(text)}: two slashes are missing`, { hint: `Write docker://${rest}.` })
+      return { transport: 'docker', name: rest.slice(2) }
+    case 'oci':
+    case 'oci-archive':
+    case 'docker-archive': {
+      // The first colon ends the path: paths with a colon cannot be written, as in skopeo.
+      const colon = rest.indexOf(':')
+      if (colon === 0) throw new StaveError('usage', `cannot use ${JSON.stringify(text)}: the path is missing`)
+      return { transport, path: colon < 0 ? rest : rest.slice(0, colon), name: colon < 0 ? undefined : rest.slice(colon + 1) }
+    }
+    case 'dir':
+      return { transport: 'dir', path: rest }
+    default:
+      return { transport: 'store', name: rest }
+  }
+}
+
+function unknown(text: string, transport: string): StaveError {
+  return new StaveError('usage', `cannot use ${JSON.stringify(text)}: there is no transport ${transport}`, {
+    hint: `There are ${transports.join(', ')}.`,
+  })
+}

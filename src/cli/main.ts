@@ -1,0 +1,165 @@
+import { suggest } from '#dockerfile/suggest.ts'
+import { StaveError } from '#error.ts'
+import type { Command, Flags, Invocation } from './command.ts'
+import { commands } from './commands.ts'
+import { withoutGroup } from './docker-groups.ts'
+import { checkOperands, parseFlags } from './parse.ts'
+import { createReport, exitCodeOf, type Report } from './report.ts'
+import { readSettings } from './settings.ts'
+
+/** Understood before and after the command. */
+export const globalFlags = {
+  root: { kind: 'string', value: 'DIR', doc: 'Directory of the store (default $STAVE_ROOT, else /var/lib/stave or ~/.local/share/stave)' },
+  debug: { kind: 'boolean', doc: 'Show stacks of errors' },
+  // skopeo's and podman's, which their users' scripts have before the command
+  'insecure-policy': { kind: 'boolean', hidden: true, doc: 'Accepted for skopeo; there is no policy file to ignore' },
+  'log-level': { kind: 'string', value: 'LEVEL', hidden: true, doc: 'Accepted; see --debug' },
+} as const satisfies Flags
+
+const program: Pick<Command, 'name' | 'operands'> = { name: '', operands: 'COMMAND' }
+
+/** The program: reads the words, runs one command, answers with the exit status. */
+export async function main(words: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const stop = new AbortController()
+  let report = createReport({ env, isCi: false, debug: false })
+  watchPipes()
+  process.on('uncaughtException', (error) => {
+    report.error(error)
+    process.exit(1)
+  })
+  try {
+    const { command, before, rest } = findCommand(words)
+    if (command === undefined) return await withoutCommand(before, rest, report)
+    const parsed = parseFlags(command, globalFlags, [...before, ...rest])
+    if (parsed.help) {
+      const { helpText } = await import('./help.ts')
+      report.write(helpText(command))
+      return 0
+    }
+    const values = parsed.values as Record<string, never>
+    const settings = readSettings(env, { root: values['root'], debug: 'debug' in command.flags ? undefined : values['debug'] })
+    report = createReport({ env, isCi: settings.isCi, debug: settings.debug })
+    checkOperands(command, parsed.operands)
+    const forwardSignals = watchSignals(stop)
+    const cx = { signal: stop.signal, report: (event: Parameters<Report['event']>[0]) => report.event(event) }
+    const invocation: Invocation = { cx, flags: values, args: parsed.operands, settings, report, forwardSignals }
+    const { run } = await command.load!()
+    const status = await run(invocation as Invocation<never>)
+    await report.settle()
+    return status ?? 0
+  } catch (error) {
+    await report.settle()
+    if (isClosedPipe(error)) return 0
+    // What fails after a signal, fails because of it.
+    const shown = stop.signal.aborted ? cancelled(stop) : error
+    report.error(shown)
+    return stop.signal.aborted ? 128 + signalNumber(stop) : exitCodeOf(shown)
+  }
+}
+
+/** Splits the words at the command: flags before it are the program's own. */
+function findCommand(typed: readonly string[]): { command: Command | undefined; before: readonly string[]; rest: readonly string[] } {
+  let words = typed
+  let index = 0
+  while (index < words.length && words[index]!.startsWith('-')) {
+    const flag = globalFlags[words[index]!.slice(2) as keyof typeof globalFlags]
+    index += flag !== undefined && flag.kind === 'string' ? 2 : 1
+  }
+  const before = words.slice(0, index)
+  words = [...before, ...withoutGroup(words.slice(index))]
+  let list: readonly Command[] = commands
+  let command: Command | undefined
+  let path = ''
+  while (index < words.length) {
+    const word = words[index]!
+    const found = list.find(({ name, aliases }) => name === word || aliases?.includes(word))
+    if (found === undefined) {
+      if (command !== undefined && !command.commands) break
+      if (command !== undefined && word.startsWith('-')) break
+      const near = suggest(
+        word,
+        list.filter(({ hidden }) => !hidden).map(({ name }) => name),
+      )
+      throw new StaveError('usage', `stave ${path}${word}: there is no such command`, {
+        hint: near ? `Did you mean stave ${path}${near}?` : `See stave ${path}--help.`,
+      })
+    }
+    index++
+    path += `${found.name} `
+    // A sub-command is shown with its whole path.
+    command = found.name === path.trim() ? found : { ...found, name: path.trim() }
+    if (!found.commands) break
+    list = found.commands
+  }
+  if (command?.commands && command.load === undefined) {
+    return { command: undefined, before: ['--help', command.name], rest: words.slice(index) }
+  }
+  return { command, before, rest: words.slice(index) }
+}
+
+async function withoutCommand(before: readonly string[], rest: readonly string[], report: Report): Promise<number> {
+  if (before.includes('--version') || before.includes('-v')) {
+    const { version } = await import('./version.ts')
+    report.print(`stave ${version}`)
+    return 0
+  }
+  const { overview, groupHelp } = await import('./help.ts')
+  const group = before[0] === '--help' ? commands.find(({ name }) => name === before[1]) : undefined
+  if (group) {
+    report.write(groupHelp(group))
+    return rest.includes('--help') || rest.includes('-h') ? 0 : 2
+  }
+  if (before.includes('--help') || before.includes('-h')) {
+    report.write(overview(commands, globalFlags))
+    return 0
+  }
+  if (before.length > 0) parseFlags(program as Command, { ...globalFlags }, before)
+  report.note(overview(commands, globalFlags))
+  return 2
+}
+
+/** How often a signal is passed on to a container that does not heed it. */
+const mostForwarded = 2
+
+/** The first Ctrl-C cancels and cleans up; the second ends the process at once. */
+function watchSignals(stop: AbortController): Invocation['forwardSignals'] {
+  let forward: ((signal: NodeJS.Signals) => void) | undefined
+  let forwarded = 0
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      // Nobody is left to see the end of a container whose terminal is gone.
+      if (forward && signal !== 'SIGHUP' && forwarded++ < mostForwarded) return forward(signal)
+      if (stop.signal.aborted) process.exit(128 + numbers[signal])
+      stop.abort(signal)
+    })
+  }
+  return (deliver) => {
+    forward = deliver
+    for (const signal of ['SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => deliver(signal))
+  }
+}
+
+/** Who reads no more wants no more: that is no failure of ours. */
+function watchPipes(): void {
+  process.stdout.on('error', (error) => {
+    if (isClosedPipe(error)) process.exit(0)
+    throw error
+  })
+  process.stderr.on('error', (error) => {
+    if (!isClosedPipe(error)) throw error
+  })
+}
+
+const numbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const
+
+function signalNumber(stop: AbortController): number {
+  return numbers[stop.signal.reason as keyof typeof numbers] ?? 2
+}
+
+function cancelled(stop: AbortController): StaveError {
+  return new StaveError('cancelled', `cancelled by ${String(stop.signal.reason)}`)
+}
+
+function isClosedPipe(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === 'EPIPE'
+}

@@ -1,0 +1,165 @@
+import type { Context } from '#context.ts'
+import { StaveError } from '#error.ts'
+import type { Source, Target } from '#image/content.ts'
+import { parseReference, formatReference, type Reference } from '#oci/reference.ts'
+import type { Registry, RegistryClient } from '#registry/registry.ts'
+import { mkdirSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import { parseLocation, type Location } from './location.ts'
+import type { Session } from './session.ts'
+import type { Settings } from './settings.ts'
+import { version } from './version.ts'
+
+/** How registries are spoken to, as flags say it. */
+export interface RegistryChoices {
+  readonly 'tls-verify'?: boolean | undefined
+  readonly creds?: string | undefined
+  readonly authfile?: string | undefined
+  readonly 'cert-dir'?: string | undefined
+  readonly retry?: number | undefined
+}
+
+export interface OpenSource {
+  readonly source: Source
+  /** What to `resolve` in it. */
+  readonly name: string
+}
+
+export interface OpenTarget {
+  readonly target: Target
+  /** The name that the content gets; undefined: none. */
+  readonly name: string | undefined
+}
+
+/** Turns what people write into places. Close it when all that came from it is done. */
+export interface Places extends AsyncDisposable {
+  source(cx: Context, location: string | Location): Promise<OpenSource>
+  target(cx: Context, location: string | Location): Promise<OpenTarget>
+  registry(reference: Reference): Promise<Registry>
+  client(): Promise<RegistryClient>
+}
+
+/** `session` is opened when the store is named. */
+export function createPlaces(settings: Settings, choices: RegistryChoices, session: () => Promise<Session>): Places {
+  let client: Promise<RegistryClient> | undefined
+  const opened: AsyncDisposable[] = []
+  const keep = <T extends AsyncDisposable>(place: T): T => {
+    opened.push(place)
+    return place
+  }
+  const places: Places = {
+    client: () => (client ??= openClient(settings, choices)),
+    async registry(reference) {
+      return (await places.client()).open(reference)
+    },
+    async source(cx, text) {
+      const location = typeof text === 'string' ? parseLocation(text) : text
+      switch (location.transport) {
+        case 'docker': {
+          const reference = parseReference(location.name)
+          return { source: await places.registry(reference), name: reference.digest ?? reference.tag ?? 'latest' }
+        }
+        case 'store':
+          return { source: (await session()).store, name: location.name }
+        case 'oci': {
+          const { openLayout } = await import('#layout/layout.ts')
+          return { source: keep(await openLayout(resolve(settings.cwd, location.path))), name: location.name ?? '' }
+        }
+        case 'dir': {
+          const { openDirectory } = await import('#layout/directory.ts')
+          return { source: keep(await openDirectory(resolve(settings.cwd, location.path))), name: '' }
+        }
+        case 'oci-archive':
+        case 'docker-archive': {
+          const { openArchive } = await import('#archive/open.ts')
+          return {
+            source: keep(await openArchive(cx, resolve(settings.cwd, location.path), { temporary: spoolDirectory(settings) })),
+            name: location.name ?? '',
+          }
+        }
+      }
+    },
+    async target(_cx, text) {
+      const location = typeof text === 'string' ? parseLocation(text) : text
+      switch (location.transport) {
+        case 'docker': {
+          const reference = parseReference(location.name)
+          return { target: await places.registry(reference), name: reference.tag ?? reference.digest }
+        }
+        case 'store':
+          return { target: (await session()).store, name: formatReference(parseReference(location.name)) }
+        case 'oci': {
+          const { openLayout } = await import('#layout/layout.ts')
+          return { target: keep(await openLayout(resolve(settings.cwd, location.path), { create: true })), name: location.name ?? '' }
+        }
+        case 'dir': {
+          const { createDirectory } = await import('#layout/directory.ts')
+          return { target: keep(await createDirectory(resolve(settings.cwd, location.path))), name: '' }
+        }
+        case 'oci-archive': {
+          const { createOciArchive } = await import('#archive/create.ts')
+          return { target: keep(await createOciArchive(resolve(settings.cwd, location.path))), name: location.name }
+        }
+        case 'docker-archive': {
+          const { createDockerArchive } = await import('#archive/create.ts')
+          return { target: keep(await createDockerArchive(resolve(settings.cwd, location.path))), name: location.name }
+        }
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      for (const place of opened.reverse()) await place[Symbol.asyncDispose]()
+      if (client) await (await client)[Symbol.asyncDispose]()
+    },
+  }
+  return places
+}
+
+async function openClient(settings: Settings, choices: RegistryChoices): Promise<RegistryClient> {
+  const [{ createRegistryClient }, credentials, hosts] = await Promise.all([
+    import('#registry/registry.ts'),
+    import('#registry/credentials.ts'),
+    import('#registry/hosts.ts'),
+  ])
+  const { env } = settings
+  const paths = hosts.defaultHostsPaths(env, settings)
+  const [http, https, no] = ['http_proxy', 'https_proxy', 'no_proxy'].map((name) => env[name] || env[name.toUpperCase()])
+  const proxy = { ...(http && { http }), ...(https && { https }), ...(no && { no }) }
+  return createRegistryClient({
+    credentials:
+      choices.creds === undefined
+        ? credentials.openCredentials(credentialPaths(settings, choices, credentials))
+        : given(choices.creds, credentials),
+    hosts: await hosts.readHosts(paths),
+    tls: {
+      certificates: paths.certificates,
+      ...(choices['tls-verify'] !== undefined && { verify: choices['tls-verify'] }),
+      ...(choices['cert-dir'] !== undefined && { certificateDirectory: resolve(settings.cwd, choices['cert-dir']) }),
+    },
+    proxy,
+    userAgent: `stave/${version}`,
+    ...(choices.retry !== undefined && { retry: { attempts: choices.retry + 1 } }),
+  })
+}
+
+/** Where credentials are, for this user and these flags. */
+export function credentialPaths(settings: Settings, choices: RegistryChoices, module: typeof import('#registry/credentials.ts')) {
+  return module.defaultCredentialPaths(
+    settings.env,
+    settings,
+    choices.authfile === undefined ? {} : { authFile: resolve(settings.cwd, choices.authfile) },
+  )
+}
+
+function given(text: string, module: typeof import('#registry/credentials.ts')) {
+  const [username = '', password = ''] = text.split(/:(.*)/s)
+  if (username === '') throw new StaveError('usage', '--creds takes USER[:PASSWORD]')
+  return module.givenCredentials(username, password)
+}
+
+/** Where an archive is put that comes as a stream or compressed: on the disk of the store, which has room if any has. */
+export function spoolDirectory(settings: Settings): string {
+  const directory = join(settings.root, 'tmp')
+  mkdirSync(settings.root, { recursive: true, mode: 0o711 })
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  return directory
+}

@@ -1,0 +1,93 @@
+import { StaveError } from '#error.ts'
+import type { Event } from '#event.ts'
+import { formatError } from './error-text.ts'
+import type { Renderer } from './progress/renderer.ts'
+
+export type ProgressMode = 'auto' | 'plain' | 'tty' | 'json' | 'quiet'
+
+/** Where a command speaks: results on stdout, all else on stderr. */
+export interface Report {
+  /** A line of the result. */
+  print(line: string): void
+  /** A JSON document as the result. */
+  json(value: unknown): void
+  /** Bytes of the result, as they are. */
+  write(chunk: string | Uint8Array): void
+  /** A message that is no result. */
+  note(line: string): void
+  event(event: Event): void
+  /** Chooses how progress is shown; before the first event. */
+  mode(mode: ProgressMode): void
+  error(error: unknown): void
+  /** Ends live output and waits for it: before the process ends, or before a container takes the terminal. */
+  settle(): Promise<void>
+  readonly isTerminal: boolean
+  readonly columns: number
+  readonly color: boolean
+}
+
+export interface ReportOptions {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly isCi: boolean
+  readonly debug: boolean
+}
+
+export function createReport(options: ReportOptions): Report {
+  const hasColors = process.stderr.isTTY && options.env.TERM !== 'dumb' && !options.isCi
+  // One without a size (script(1) in a pipe) has no lines to draw over.
+  const isTerminal = hasColors && process.stderr.columns > 0
+  const color = (options.env.FORCE_COLOR ?? '') !== '' || (hasColors && !options.env.NO_COLOR)
+  let mode: ProgressMode = 'auto'
+  let renderer: Promise<Renderer> | Renderer | undefined
+  let queue: Event[] = []
+
+  // The renderer is loaded with the first event, and late ones wait for it in order.
+  const load = async (): Promise<Renderer> => {
+    const chosen = mode === 'auto' ? (isTerminal ? 'tty' : 'plain') : mode
+    const out = process.stderr
+    if (chosen === 'json') return (await import('./progress/json.ts')).jsonRenderer(out)
+    if (chosen === 'tty') return (await import('./progress/tty.ts')).ttyRenderer({ out, color })
+    return (await import('./progress/plain.ts')).plainRenderer({ out, color, quiet: chosen === 'quiet' })
+  }
+  const drain = (ready: Renderer) => {
+    renderer = ready
+    for (const event of queue) ready.render(event)
+    queue = []
+  }
+  return {
+    print: (line) => void process.stdout.write(`${line}\n`),
+    json: (value) => void process.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`),
+    write: (chunk) => void process.stdout.write(chunk),
+    note: (line) => void process.stderr.write(`${line}\n`),
+    event(event) {
+      if (renderer !== undefined && 'render' in renderer) return renderer.render(event)
+      queue.push(event)
+      if (renderer === undefined) {
+        const loading = load()
+        renderer = loading
+        void loading.then(drain)
+      }
+    },
+    mode(chosen) {
+      mode = chosen
+    },
+    error(error) {
+      process.stderr.write(`${formatError(error, { color, debug: options.debug, cwd: process.cwd() })}\n`)
+    },
+    async settle() {
+      if (renderer === undefined) return
+      const ready = await renderer
+      drain(ready)
+      await ready.end()
+    },
+    isTerminal,
+    columns: process.stderr.columns || 80,
+    color,
+  }
+}
+
+/** The exit status that an error stands for. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof StaveError) return error.code === 'cancelled' ? 130 : error.exitCode
+  return 1
+}
