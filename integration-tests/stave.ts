@@ -1,0 +1,116 @@
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+const checkout = join(import.meta.dirname, '..')
+export const binary = join(checkout, 'bin/stave')
+
+export interface Outcome {
+  readonly status: number | null
+  readonly stdout: string
+  readonly stderr: string
+}
+
+/** A directory for one test file, with a store, removed at its end. */
+export interface Workshop extends Disposable {
+  readonly directory: string
+  readonly store: string
+  path(...parts: string[]): string
+  /** Runs stave on the store, to its end. */
+  stave(args: readonly string[], options?: RunOptions): Outcome
+  /** The same, and fails unless it exits with 0. @returns stdout, trimmed */
+  must(args: readonly string[], options?: RunOptions): string
+  /** Starts stave and does not wait. */
+  start(args: readonly string[], options?: RunOptions): ChildProcess
+  /** What `stave doctor --verify` finds wrong with a store, other than temporary files, which the next command sweeps. */
+  damage(store?: string): readonly string[]
+}
+
+export interface RunOptions {
+  readonly input?: string | Buffer
+  readonly env?: Readonly<Record<string, string>>
+  readonly cwd?: string
+  readonly store?: string
+}
+
+/** @param user Whom stave is run as, where this is root. */
+export function workshop(name: string, user?: { readonly uid: number; readonly gid: number }): Workshop {
+  const directory = mkdtempSync(join(tmpdir(), `stave-${name}-`))
+  if (user) chownSync(directory, user.uid, user.gid)
+  const store = join(directory, 'store')
+  const environment = (options: RunOptions) =>
+    ({ PATH: process.env['PATH'], HOME: directory, STAVE_ROOT: options.store ?? store, ...options.env }) as NodeJS.ProcessEnv
+  const shop: Workshop = {
+    directory,
+    store,
+    path: (...parts) => join(directory, ...parts),
+    stave(args, options = {}) {
+      const { status, stdout, stderr } = spawnSync(binary, args, {
+        env: environment(options),
+        cwd: options.cwd ?? directory,
+        encoding: 'utf8',
+        input: options.input ?? '',
+        maxBuffer: 1 << 28,
+        ...user,
+      })
+      return { status, stdout, stderr }
+    },
+    must(args, options) {
+      const { status, stdout, stderr } = shop.stave(args, options)
+      if (status !== 0) throw new Error(`stave ${args.join(' ')} exited with ${status}:\n${stderr}`)
+      return stdout.trim()
+    },
+    start: (args, options = {}) =>
+      spawn(binary, args, { env: environment(options), cwd: options.cwd ?? directory, stdio: ['ignore', 'pipe', 'pipe'], ...user }),
+    damage(inStore = store) {
+      const { stdout, stderr } = shop.stave(['doctor', '--verify', '--json'], { store: inStore })
+      if (stdout === '') throw new Error(`stave doctor says nothing:\n${stderr}`)
+      const { problems } = JSON.parse(stdout) as { problems: readonly { kind: string; message: string }[] }
+      return problems.filter(({ kind }) => kind !== 'leftover').map(({ kind, message }) => `${kind}: ${message}`)
+    },
+    [Symbol.dispose]() {
+      shop.stave(['rm', '--all', '--force'])
+      rmSync(directory, { recursive: true, force: true })
+    },
+  }
+  return shop
+}
+
+/** A tar of a root with static busybox and nothing else, made once for each process. */
+export function busyboxTar(): string {
+  const tar = join(checkout, '.setup/busybox.tar')
+  if (existsSync(tar)) return tar
+  const root = mkdtempSync(join(tmpdir(), 'stave-busybox-'))
+  for (const directory of ['bin', 'dev', 'etc', 'proc', 'root', 'sys', 'tmp']) mkdirSync(join(root, directory))
+  const found = spawnSync('sh', ['-c', 'command -v busybox'], { encoding: 'utf8' }).stdout.trim()
+  if (found === '') throw new Error('busybox is missing; run: sh scripts/setup.sh --peers')
+  cpSync(found, join(root, 'bin/busybox'), { dereference: true })
+  const applets = spawnSync('busybox', ['--list'], { encoding: 'utf8' })
+    .stdout.split('\n')
+    .filter((applet) => applet !== '' && applet !== 'busybox')
+  for (const applet of applets) symlinkSync('busybox', join(root, 'bin', applet))
+  const partial = `${tar}.${process.pid}`
+  const packed = spawnSync('sh', [
+    '-c',
+    `chmod 755 ${root} && chmod 1777 ${root}/tmp && tar --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner -cf ${partial} -C ${root} . && mv ${partial} ${tar}`,
+  ])
+  rmSync(root, { recursive: true, force: true })
+  if (packed.status !== 0) throw new Error('cannot make the busybox root')
+  return tar
+}
+
+/** A Debian bookworm root, made once with mmdebstrap. */
+export function debianTar(): string {
+  const tar = join(checkout, '.setup/debian.tar')
+  const made = spawnSync('sh', [join(checkout, 'scripts/debian-root.sh'), tar], { encoding: 'utf8' })
+  if (made.status !== 0) throw new Error(`cannot make the Debian root:\n${made.stderr}`)
+  return tar
+}
+
+/** The embedded registry, on a free port, until it is killed. @returns its `host:port` */
+export async function embeddedRegistry(shop: Workshop): Promise<{ readonly host: string; readonly process: ChildProcess }> {
+  const process = shop.start(['serve', '--port', '0', '--directory', shop.path('registry'), '--quiet'])
+  for await (const chunk of process.stdout!) return { host: String(chunk).trim().replace('http://', ''), process }
+  throw new Error('the embedded registry did not start')
+}
