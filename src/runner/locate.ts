@@ -10,8 +10,8 @@ export interface LocateOptions {
 }
 
 /**
- * Finds the native program: an explicit path, beside this code in a release (`dist/`), in the package of this platform,
- * or the build of a checkout.
+ * Finds the native program: an explicit path, beside the bundle, in `dist/` of a checkout, or in the package of this
+ * platform.
  *
  * @throws StaveError `runner`
  */
@@ -22,10 +22,8 @@ export function locateRunner(options: LocateOptions = {}): string {
   }
   const here = import.meta.dirname
   const candidates = [
-    join(here, '../../runner-native/target/release/stave-runner'), // src/runner/locate.ts of a checkout
-    join(here, 'stave-runner'), // dist/chunk.js, dist/stave-runner
-    join(here, '../dist/stave-runner'),
-    join(here, '../runner-native/target/release/stave-runner'), // dist/chunk.js of a checkout
+    join(here, 'stave-runner'), // beside the bundle
+    join(here, '../../dist/stave-runner'), // from src/runner/ of a checkout
   ]
   const found = candidates.find(isExecutable) ?? fromPackage(options.architecture ?? process.arch)
   if (found !== undefined) return found
