@@ -167,6 +167,17 @@ describe('a terminal', () => {
   })
 })
 
+/** The native programs that a process, or what it started, has started. */
+function runnersBelow(pid: number): readonly number[] {
+  const children = spawnSync('pgrep', ['-P', `${pid}`], { encoding: 'utf8' })
+    .stdout.split('\n')
+    .filter((line) => line !== '')
+  return children.flatMap((text) => {
+    const name = readFileSync(`/proc/${text}/comm`, 'utf8').trim()
+    return [...(name.startsWith('stave-runner') ? [Number(text)] : []), ...runnersBelow(Number(text))]
+  })
+}
+
 describe('signals', () => {
   const trap = 'trap "echo got TERM; exit 9" TERM; trap "echo got INT; exit 8" INT; echo ready; while :; do sleep 0.05; done'
 
@@ -192,8 +203,14 @@ describe('signals', () => {
     const { text, ended } = output(child)
     await until(() => text().includes('ready'), 'the container')
     // The host learns of the start a little after the command's first words: until then it has nowhere to send the key.
-    await new Promise((ready) => setTimeout(ready, 1000))
+    await delay(1000)
+    // A runner that is slow to look finds the terminal's signal and what the host passes on at the same time.
+    const runners = runnersBelow(child.pid!)
+    expect(runners).not.toEqual([])
+    for (const pid of runners) process.kill(pid, 'SIGSTOP')
     child.stdin.write('\u0003')
+    await delay(200)
+    for (const pid of runners) process.kill(pid, 'SIGCONT')
     await ended
     expect(text().match(/got INT/g)).toHaveLength(1)
   })

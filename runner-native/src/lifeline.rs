@@ -1,5 +1,8 @@
-//! The request descriptor stays open as a lifeline: its end means that the parent is gone or has cancelled.
+//! The request descriptor stays open as a lifeline: its end means that the parent is gone or has cancelled, and its bytes
+//! are signals for the container, one each. They do not come as signals of ours: of two that are equal and pending, the
+//! kernel keeps one, and a key that the terminal has sent to all of us would swallow the one that the parent passes on.
 
+use crate::runtime::stream::{Got, read};
 use std::fs::File;
 use std::io::Read;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +12,23 @@ static ANSWERED: AtomicBool = AtomicBool::new(false);
 /// The job is done and its answer is on its way: the parent may let go of the lifeline now, and the exit status stays its own.
 pub fn answered() {
     ANSWERED.store(true, Ordering::Release);
+}
+
+/// What a parent has sent since the request.
+pub enum Said {
+    Signals(Vec<u8>),
+    Nothing,
+    /// It is gone, or has cancelled.
+    End,
+}
+
+/// Reads what there is, for jobs that have a container.
+pub fn hear(control: &File) -> Said {
+    match read(control) {
+        Got::Bytes(signals) => Said::Signals(signals),
+        Got::Nothing => Said::Nothing,
+        Got::End => Said::End,
+    }
 }
 
 /// Ends this process as soon as the parent is gone. For jobs whose unfinished work is invisible anyway (it lies

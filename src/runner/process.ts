@@ -1,4 +1,5 @@
 import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
+import { constants } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 import { StaveError } from '#error.ts'
 import { failureError } from './failure.ts'
@@ -24,8 +25,8 @@ export interface ProcessOptions<V extends Verb> {
 export interface RunnerProcess<V extends Verb> {
   readonly pid: number
   readonly result: Promise<Results[V]>
-  /** Signals the runner, which passes it on to the container. */
-  kill(signal: NodeJS.Signals): void
+  /** Passes a signal on to the container. */
+  deliver(signal: NodeJS.Signals): void
   /** Ends the lifeline: the runner stops what it does and cleans up. */
   close(): void
   /** Lets this process end although the runner still runs. */
@@ -146,7 +147,8 @@ export function startRunner<V extends Verb>(options: ProcessOptions<V>): RunnerP
   return {
     pid: child.pid ?? 0,
     result,
-    kill: (killSignal) => void child.kill(killSignal),
+    // Not as a signal to the runner, where it could fall together with one that the terminal sends.
+    deliver: (passed) => void lifeline.write(Uint8Array.of(constants.signals[passed])),
     close: () => void lifeline.destroy(),
     unref() {
       child.unref()

@@ -4,7 +4,7 @@
  * | fd | content |
  * |---|---|
  * | 0, 1, 2 | data and the user's process, never control |
- * | 3 | in: the request, one line of JSON; then the lifeline: its end means that the parent is gone or has cancelled |
+ * | 3 | in: the request, one line of JSON; then the lifeline: a byte is a signal for the container; its end means that the parent is gone or has cancelled |
  * | 4 | out: events, one JSON object a line: `hello` first, exactly one `result` or `failure` last |
  * | 5… | in: open files and directories, named in the request by number |
  *

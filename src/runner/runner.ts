@@ -126,7 +126,7 @@ export function createRunner(options: RunnerOptions): Runner {
     run(cx, request, stdio, hooks) {
       let process: RunnerProcess<'run'> | undefined
       const onEvent = (event: RunnerEvent<'run'>) => {
-        if (event.event === 'started') hooks?.onStarted?.(event.pid, (signal) => process?.kill(signal))
+        if (event.event === 'started') hooks?.onStarted?.(event.pid, (signal) => process?.deliver(signal))
         else if (event.event === 'exit') hooks?.onExit?.(event.exitCode)
         else if (event.event === 'warning') cx.report({ type: 'warning', message: event.message })
       }

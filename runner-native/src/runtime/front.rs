@@ -6,6 +6,7 @@ use super::signals;
 use super::stream::{Got, Queue, Written, read};
 use super::tty::{self, KeyFinder, Raw};
 use crate::error::{Error, Kind, Result};
+use crate::lifeline::{self, Said};
 use crate::protocol::RunResult;
 use crate::sys;
 use crate::sys::task;
@@ -60,12 +61,20 @@ impl Front {
         let signals = task::signal_descriptor(&wanted)?;
         loop {
             let (ours, lifeline_moved) = self.wait(&signals);
-            if lifeline_moved && self.lifeline.as_ref().is_some_and(|lifeline| matches!(read(lifeline), Got::End)) {
-                self.lifeline = None;
-                if leaves {
-                    return Ok(End::Left);
+            match self.lifeline.as_ref().filter(|_| lifeline_moved).map(lifeline::hear) {
+                Some(Said::Signals(signals)) => {
+                    for signal in signals {
+                        frame::push(self.outgoing.buffer(), frame::SIGNAL, &[signal]);
+                    }
                 }
-                frame::push(self.outgoing.buffer(), frame::STOP, &[]);
+                Some(Said::End) => {
+                    self.lifeline = None;
+                    if leaves {
+                        return Ok(End::Left);
+                    }
+                    frame::push(self.outgoing.buffer(), frame::STOP, &[]);
+                }
+                Some(Said::Nothing) | None => {}
             }
             while let Some(arrived) = task::next_signal(&signals) {
                 if arrived.signal == libc::SIGWINCH {

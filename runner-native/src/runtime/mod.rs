@@ -24,7 +24,7 @@ mod signal;
 mod signals;
 mod spec;
 mod state;
-mod stream;
+pub(crate) mod stream;
 mod system;
 mod targets;
 pub mod trial;

@@ -10,6 +10,7 @@ use super::signals;
 use super::spec::Process;
 use super::stream::{Got, Queue, Written, pipe, read};
 use crate::error::{Error, Result};
+use crate::lifeline::{self, Said};
 use crate::protocol::RunResult;
 use crate::sys;
 use crate::sys::task::{self, Ended};
@@ -195,7 +196,7 @@ impl Monitor {
                 (None, None) => None,
             };
             let arrived = self.wait(ended.is_none().then_some(pidfd.as_fd()), timeout);
-            let mut stop = arrived.lifeline && self.lifeline_ended();
+            let mut stop = arrived.lifeline && self.hear_parent(pidfd);
             while let Some(arrived) = task::next_signal(&self.signals) {
                 if !arrived.is_typed() {
                     let _ = task::signal_process(pidfd, arrived.signal);
@@ -323,8 +324,18 @@ impl Monitor {
         arrived
     }
 
-    fn lifeline_ended(&mut self) -> bool {
-        self.lifeline.as_ref().is_some_and(|lifeline| matches!(read(lifeline), Got::End))
+    /// Passes on the signals that the parent sends. Whether it is gone.
+    fn hear_parent(&self, pidfd: &OwnedFd) -> bool {
+        match self.lifeline.as_ref().map(lifeline::hear) {
+            Some(Said::Signals(signals)) => {
+                for signal in signals {
+                    let _ = task::signal_process(pidfd, signal.into());
+                }
+                false
+            }
+            Some(Said::End) => true,
+            Some(Said::Nothing) | None => false,
+        }
     }
 
     fn accept(&mut self) {
