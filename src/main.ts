@@ -1,8 +1,6 @@
-import { enableCompileCache } from 'node:module'
-import { join } from 'node:path'
-
+// Imports nothing: what it would import would be compiled before there is a cache.
 // Beside the code and not in /tmp, where another user could plant code.
-enableCompileCache(join(import.meta.dirname, '.compile-cache'))
+process.getBuiltinModule('node:module').enableCompileCache(`${import.meta.dirname}/.compile-cache`)
 
 const { main } = await import('./cli/main.ts')
 process.exit(await main(process.argv.slice(2), process.env))

@@ -7,7 +7,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::protocol::Compression;
-use sha2::{Digest, Sha256};
+use crate::sha256::Sha256;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
@@ -191,7 +191,7 @@ fn digest_of(stream: &Receiver<Arc<Vec<u8>>>) -> String {
     for chunk in stream {
         hasher.update(chunk.as_slice());
     }
-    format!("sha256:{}", hex(&hasher.finalize()))
+    hasher.name()
 }
 
 fn write_in_order(mut output: File, results: &Receiver<(u64, Arc<Vec<u8>>)>, permits: &Receiver<()>) -> Result<(String, u64)> {
@@ -207,7 +207,7 @@ fn write_in_order(mut output: File, results: &Receiver<(u64, Arc<Vec<u8>>)>, per
             let _ = permits.recv();
         }
     }
-    Ok((format!("sha256:{}", hex(&hasher.finalize())), size))
+    Ok((hasher.name(), size))
 }
 
 enum Compressor {
@@ -268,12 +268,6 @@ fn looks_random(chunk: &[u8]) -> bool {
     spread < 400.0
 }
 
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|byte| [DIGITS[usize::from(byte >> 4)] as char, DIGITS[usize::from(byte & 15)] as char]).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -308,8 +302,8 @@ mod tests {
             assert_eq!((one.clone(), blob.clone()), encode(&bytes, compression, 5), "{compression:?}");
             assert_eq!(one.uncompressed_size, bytes.len() as u64);
             assert_eq!(one.size, blob.len() as u64);
-            assert_eq!(one.digest, format!("sha256:{}", hex(&Sha256::digest(&blob))));
-            assert_eq!(one.diff_id, format!("sha256:{}", hex(&Sha256::digest(&bytes))));
+            assert_eq!(one.digest, Sha256::of(&blob).name());
+            assert_eq!(one.diff_id, Sha256::of(&bytes).name());
             let mut plain = Vec::new();
             match compression {
                 Compression::None => plain = blob,
@@ -331,7 +325,7 @@ mod tests {
     #[test]
     fn an_empty_stream_is_a_valid_file() {
         let (empty, blob) = encode(b"", Compression::Gzip, 2);
-        assert_eq!(empty.diff_id, format!("sha256:{}", hex(&Sha256::digest(b""))));
+        assert_eq!(empty.diff_id, Sha256::new().name());
         let mut plain = Vec::new();
         flate2::read::MultiGzDecoder::new(blob.as_slice()).read_to_end(&mut plain).unwrap();
         assert!(plain.is_empty());

@@ -13,6 +13,7 @@ pub mod protocol;
 pub mod root;
 pub mod runtime;
 pub mod select;
+pub mod sha256;
 pub mod sys;
 pub mod tar;
 pub mod userns;

@@ -3,9 +3,9 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::protocol::Compression;
+use crate::sha256::Sha256;
 use crate::tar::reader::{Stream, stream_error};
 use rustix::fd::OwnedFd;
-use sha2::{Digest, Sha256};
 use std::io::{BufRead, Read};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -100,7 +100,7 @@ pub fn open<'scope>(
             for chunk in hashed {
                 hasher.update(&chunk.bytes);
             }
-            hex(hasher)
+            hasher.name()
         })
         .map_err(started)?;
     let inflate = std::thread::Builder::new()
@@ -257,7 +257,7 @@ fn inflate(
         }
         blob.consume(length);
     }
-    Ok((hex(blob.hasher), blob.total))
+    Ok((blob.hasher.name(), blob.total))
 }
 
 fn send_chunks(
@@ -317,13 +317,4 @@ fn send_chunks(
             return Ok(());
         }
     }
-}
-
-fn hex(hasher: Sha256) -> String {
-    use std::fmt::Write;
-    let mut text = String::from("sha256:");
-    for byte in hasher.finalize() {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }

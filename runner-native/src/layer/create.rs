@@ -4,7 +4,7 @@
 //! part of the tar; the parts are put together in order and go on to be hashed and compressed. What is in flight is
 //! bounded, whatever the size of a file.
 
-use crate::compress::{Encoder, hex, threads};
+use crate::compress::{Encoder, threads};
 use crate::error::{Error, Kind, Result};
 use crate::event::Events;
 use crate::layer::digest::{Line, xattrs_digest};
@@ -13,11 +13,11 @@ use crate::layer::place::TreeWriter;
 use crate::layer::source::{Opener, Xattrs, read_full, shown, split, xattrs};
 use crate::overlay::Stack;
 use crate::protocol::{LayerOutput, LayerResult};
+use crate::sha256::Sha256;
 use crate::tar::Type;
 use crate::tar::encode::{self, Header};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags};
-use sha2::{Digest, Sha256};
 use std::fs::File;
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -72,7 +72,7 @@ pub fn create(items: &[Item], tree: Option<&TreeWriter>, layer: Option<&LayerOut
         diff_id: done.diff_id,
         uncompressed_size: done.uncompressed_size,
         entries,
-        tree_digest: format!("sha256:{}", hex(&hasher.finalize())),
+        tree_digest: hasher.name(),
     }))
 }
 
@@ -366,7 +366,7 @@ impl<'a> Worker<'a> {
         }
         if self.maker.with_layer {
             encode::pad(size, &mut self.tar);
-            let digest: [u8; 32] = hasher.finalize().into();
+            let digest = hasher.finish();
             line(item, FileType::RegularFile, Some(&digest), &xattrs, lines);
         }
         if let Some((tree, target)) = target {

@@ -1,14 +1,14 @@
 //! Digests of what a selection chooses: the content part of a cache key.
 
-use crate::compress::{hex, threads};
+use crate::compress::threads;
 use crate::error::{Error, Kind, Result};
 use crate::layer::source::{Opener, Xattrs, read_full, xattrs};
 use crate::layer::stat_cache::{FileDigest, StatCache};
 use crate::protocol::Field;
 use crate::select::{Chosen, Match, Node};
+use crate::sha256::{Sha256, hex};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, OFlags};
-use sha2::{Digest, Sha256};
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -29,7 +29,7 @@ pub struct Listing {
 
 impl Listing {
     pub fn digest(&self) -> [u8; 32] {
-        Sha256::digest(&self.text).into()
+        Sha256::of(&self.text).finish()
     }
 }
 
@@ -178,7 +178,7 @@ fn hash(file: &OwnedFd, buffer: &mut [u8], path: &[u8]) -> Result<([u8; 32], u64
         hasher.update(&buffer[..count]);
         size += count as u64;
         if count < buffer.len() {
-            return Ok((hasher.finalize().into(), size));
+            return Ok((hasher.finish(), size));
         }
     }
 }
@@ -203,7 +203,7 @@ pub fn xattrs_digest(xattrs: &Xattrs) -> [u8; 32] {
             hasher.update(part);
         }
     }
-    hasher.finalize().into()
+    hasher.finish()
 }
 
 /// One line of a listing.

@@ -1,11 +1,11 @@
 //! Layers made in code, byte by byte, so that they can be as wrong as a test wants them; and a place to unpack them.
 #![allow(dead_code, clippy::needless_pass_by_value, clippy::unnecessary_debug_formatting, clippy::unwrap_used)]
 
-use sha2::{Digest, Sha256};
 use stave_runner::error::Error;
 use stave_runner::event::Events;
 use stave_runner::layer::unpack::{Job, Layer, Unpacked, unpack};
 use stave_runner::protocol::Compression;
+use stave_runner::sha256::Sha256;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -130,7 +130,7 @@ pub fn gzip(data: &[u8]) -> Vec<u8> {
 }
 
 pub fn digest(data: &[u8]) -> String {
-    format!("sha256:{:x}", Sha256::digest(data))
+    Sha256::of(data).name()
 }
 
 /// A blob to unpack, as the host would name it.
