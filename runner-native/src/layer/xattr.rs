@@ -1,7 +1,13 @@
 //! Extended attributes of a layer's files: which ones are set, and how.
 
+use crate::error::{Error, Result};
 use crate::overlay::is_overlay_xattr;
+use crate::tar::Xattr;
+use rustix::fd::BorrowedFd;
+use rustix::io::Errno;
 use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 
 const CAPABILITY: &[u8] = b"security.capability";
 const REVISION_MASK: u32 = 0xff00_0000;
@@ -31,6 +37,30 @@ pub fn portable<'a>(name: &[u8], value: &'a [u8]) -> Cow<'a, [u8]> {
     }
     let magic = (magic & !REVISION_MASK) | REVISION_2;
     Cow::Owned([&magic.to_le_bytes()[..], &value[4..LENGTH_2]].concat())
+}
+
+/// Every xattr of an open file.
+pub fn list(fd: BorrowedFd<'_>) -> Result<Vec<Xattr>> {
+    let failed = |call: &str, errno| Error::call(format!("{call}()"), errno);
+    let mut names = vec![0u8; 64 << 10];
+    let length = match rustix::fs::flistxattr(fd, &mut names) {
+        Ok(length) => length,
+        Err(Errno::OPNOTSUPP) => 0,
+        Err(errno) => return Err(failed("flistxattr", errno)),
+    };
+    let mut xattrs = Vec::new();
+    for name in names[..length].split(|&byte| byte == 0).filter(|name| !name.is_empty()) {
+        let mut value = vec![0u8; 64 << 10];
+        match rustix::fs::fgetxattr(fd, OsStr::from_bytes(name), &mut value) {
+            Ok(length) => {
+                value.truncate(length);
+                xattrs.push((name.to_vec(), value));
+            }
+            Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
+            Err(errno) => return Err(failed("fgetxattr", errno)),
+        }
+    }
+    Ok(xattrs)
 }
 
 #[cfg(test)]
