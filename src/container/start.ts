@@ -18,8 +18,6 @@ export interface StartOptions {
   readonly stdio: Stdio
   /** `ctrl-p,ctrl-q` form. Empty: none. */
   readonly detachKeys?: string
-  /** Keep what it writes. Default: yes, unless it removes itself and runs in the foreground. */
-  readonly log?: boolean
   /** The first process's id, and how to pass it a signal. */
   readonly onStarted?: (pid: number, deliver: (signal: NodeJS.Signals) => void) => void
 }
@@ -48,7 +46,9 @@ export async function startContainer(
 ): Promise<StartResult> {
   const { state } = readStatus(store, container)
   if (state === 'running' || state === 'paused') {
-    throw new StaveError('container-state', `cannot start the container ${container.name}: it is ${state} already`)
+    throw new StaveError('container-state', `cannot start the container ${container.name}: it is ${state} already`, {
+      ...(state === 'paused' && { hint: `Let it go on: stave unpause ${container.name}` }),
+    })
   }
   const opened: number[] = []
   let detached = options.detach
@@ -72,7 +72,7 @@ export async function startContainer(
         spec: { ...spec, mounts: runMounts },
         container: {
           directory,
-          log: options.log ?? (options.detach || !container.autoRemove),
+          log: container.log ?? (options.detach || !container.autoRemove),
           detach: options.detach,
           ...(options.detachKeys !== undefined && { detachKeys: options.detachKeys }),
         },
