@@ -64,6 +64,14 @@ test('what a killed monitor did not finish is left out', async () => {
   expect(await read()).toEqual(['line 1\n', 'line 2\n'])
 })
 
+test('tail counts lines, of which a long one has several entries', async () => {
+  const piece = 'x'.repeat(16_384)
+  write(line(1) + line(2, piece) + line(2, piece) + line(2, 'end\n') + line(3, String.raw`C:\n`) + line(3, '\n') + line(4))
+  expect(await read({ tail: 2 })).toEqual([String.raw`C:\n`, '\n', 'line 4\n'])
+  expect(await read({ tail: 3 })).toEqual([piece, piece, 'end\n', String.raw`C:\n`, '\n', 'line 4\n'])
+  expect(await read({ tail: 4 })).toHaveLength(7)
+})
+
 test('long entries and text that is cut inside a character come whole', async () => {
   const long = `${'ä€😀'.repeat(30_000)}\n`
   write(line(1, long) + line(2))

@@ -30,9 +30,13 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     ...(flags.since !== undefined && { since: timeOf(flags.since) }),
     ...(flags.until !== undefined && { until: timeOf(flags.until) }),
   }
-  for await (const entry of readLog(cx, store, container, options)) {
-    const out = entry.stream === 'stderr' ? process.stderr : process.stdout
-    if (!out.write(`${flags.timestamps ? `${entry.time} ` : ''}${entry.text}`)) await new Promise((ready) => out.once('drain', ready))
+  const unfinished = { stdout: false, stderr: false }
+  for await (const { stream, time, text } of readLog(cx, store, container, options)) {
+    const out = stream === 'stderr' ? process.stderr : process.stdout
+    // A long line comes in pieces, of which the first alone has a time.
+    const start = flags.timestamps && !unfinished[stream] ? `${time} ` : ''
+    unfinished[stream] = !text.endsWith('\n')
+    if (!out.write(`${start}${text}`)) await new Promise((ready) => out.once('drain', ready))
   }
 }
 
