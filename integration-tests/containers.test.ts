@@ -1,7 +1,8 @@
 /** Listing, choosing and keeping containers and volumes by the words of docker and podman. */
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { busyboxTar, workshop } from './stave.ts'
+import { binary, busyboxTar, workshop } from './stave.ts'
 
 const shop = workshop('containers')
 const sleeper = (name: string, ...flags: readonly string[]) =>
@@ -132,5 +133,69 @@ describe('making one', () => {
       expect(status).toBe(2)
     }
     expect(shop.must(['ps', '-aq'])).toBe('')
+  })
+})
+
+describe('what a container wrote', () => {
+  beforeAll(() => {
+    const script =
+      'mkdir -p d/sub && echo text > d/sub/file && ln -s file d/sub/link && rm /bin/zcat && chown -R 5:6 d && echo kept > /vol/file'
+    shop.must(['run', '--name', 'worker', '-w', '/work', '-e', 'FOO=bar', '-v', 'vol:/vol', 'base', 'sh', '-c', script])
+  })
+  const exists = (...path: readonly string[]) => existsSync(shop.path(...path))
+
+  test('cp takes it out: into a directory, under a new name, what is in it, out of a volume, as a tar', () => {
+    shop.must(['cp', 'worker:/work/d', '.'])
+    expect(readFileSync(shop.path('d/sub/link'), 'utf8')).toBe('text\n')
+    expect(statSync(shop.path('d/sub/file')).uid).toBe(process.getuid!())
+    shop.must(['cp', 'worker:/work/d', 'new'])
+    expect(exists('new/sub/file')).toBe(true)
+    shop.must(['cp', 'worker:/work/d', 'new'])
+    expect(exists('new/d/sub/file')).toBe(true)
+    shop.must(['cp', 'worker:/work/d/.', 'content'])
+    expect(exists('content/sub/file')).toBe(true)
+    shop.must(['cp', 'worker:work/d/sub/file', 'copy'])
+    shop.must(['cp', 'worker:/vol/file', 'copy'])
+    expect(readFileSync(shop.path('copy'), 'utf8')).toBe('kept\n')
+    expect(shop.stave(['cp', 'worker:/nosuch', '.'])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('cannot find /nosuch') as string,
+    })
+    expect(shop.stave(['cp', 'worker:/work/d', 'copy']).stderr).toContain('it is a file')
+    expect(shop.stave(['cp', 'worker:/work/d', 'nosuch/']).status).toBe(1)
+    expect(shop.stave(['cp', 'copy', 'worker:/']).stderr).toContain('stave exec -i')
+    expect(readdirSync(shop.directory).filter((name) => name.startsWith('.stave'))).toEqual([])
+    const tar = spawnSync('sh', ['-c', `"${binary}" --root "${shop.store}" cp worker:/work/d - | tar -tf -`], { encoding: 'utf8' })
+    expect(tar.stdout).toBe('d/\nd/sub/\nd/sub/file\nd/sub/link\n')
+  })
+
+  test('export is all of its root, with owners and without what it removed', () => {
+    shop.must(['export', '-o', 'root.tar', 'worker'])
+    const { stdout } = spawnSync('tar', ['-tvf', shop.path('root.tar'), '--numeric-owner'], { encoding: 'utf8' })
+    expect(stdout).toMatch(/ 5\/6 .* work\/d\/sub\/file$/m)
+    expect(stdout).toMatch(/ bin\/busybox$/m)
+    expect(stdout).not.toContain('bin/zcat')
+  })
+
+  test('commit makes an image of it, with what it was told to run', () => {
+    const id = shop.must([
+      'commit',
+      '-q',
+      '-m',
+      'tried',
+      '-c',
+      'CMD ["sh", "-c", "cat /work/d/sub/file; ls /bin/zcat; ls /vol"]',
+      '-c',
+      'ENV A=b',
+      'worker',
+      'tried',
+    ])
+    expect(shop.stave(['run', '--rm', '--network', 'none', 'tried'])).toMatchObject({ stdout: 'text\n', status: 1 })
+    const { Config } = (JSON.parse(shop.must(['inspect', 'tried'])) as { Config: Record<string, unknown> }[])[0]!
+    expect(Config).toMatchObject({ Env: [expect.stringMatching(/^PATH=/), 'FOO=bar', 'A=b'], WorkingDir: '/work' })
+    expect(shop.must(['history', '--format', '{{.Comment}}', 'tried']).split('\n')[0]).toBe('tried')
+    expect(shop.must(['images', '-q', '--no-trunc', 'tried'])).toBe(id)
+    expect(shop.stave(['commit', '-c', 'RUN true', 'worker']).stderr).toContain('only instructions that change the config')
+    expect(shop.damage()).toEqual([])
   })
 })

@@ -2,15 +2,15 @@ import { closeSync, constants, mkdirSync, openSync, realpathSync, statSync } fro
 import { basename, dirname } from 'node:path'
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
-import { openImage } from '#image/image.ts'
 import type { Place, RunMount } from '#runner/protocol.ts'
 import type { Stdio } from '#runner/runner.ts'
 import type { LocalStore } from '#store/open.ts'
-import { refresh, removeContainer, updateContainer, type ContainerRecord } from './container.ts'
+import { refresh, removeContainer, type ContainerRecord } from './container.ts'
 import { directoryOf, stopContainer } from './control.ts'
 import type { BindMount } from './mount.ts'
 import type { SpecMount } from './spec.ts'
 import { readStatus } from './status.ts'
+import { lowerTrees, upperTree } from './tree.ts'
 import { volumePlace } from './volume.ts'
 
 export interface StartOptions {
@@ -53,7 +53,7 @@ export async function startContainer(
   const opened: number[] = []
   let detached = options.detach
   try {
-    const lowers = await lowersOf(cx, store, container)
+    const lowers = await lowerTrees(cx, store, container)
     const { directory } = directoryOf(store, container)
     const { mounts, ...spec } = container.spec
     const runMounts: RunMount[] = []
@@ -64,7 +64,7 @@ export async function startContainer(
         id: container.id,
         root: {
           lowers,
-          upper: { fd: store.directory, path: `${directory.path}/fs` },
+          upper: upperTree(store, container),
           work: { fd: store.directory, path: `${directory.path}/work` },
           ...(container.readonly && { readonly: true }),
           ...(container.autoRemove && { volatile: true }),
@@ -117,20 +117,6 @@ export async function restartContainer(
     detach: true,
     stdio: { stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' },
   })
-}
-
-/** The layer trees, top first. Those of an old container may have been unpacked again meanwhile, under other names. */
-async function lowersOf(cx: Context, store: LocalStore, container: ContainerRecord): Promise<Place[]> {
-  const place = (id: string): Place => ({ fd: store.directory, path: `snapshots/${id}/fs` })
-  const row = store.database.get(
-    'SELECT count(*) AS count FROM snapshot WHERE id IN (SELECT value FROM json_each(?))',
-    JSON.stringify(container.snapshots),
-  )
-  if (row?.['count'] === container.snapshots.length) return container.snapshots.map(place)
-  const image = await openImage(cx, store, container.manifest)
-  const snapshots = (await store.snapshots.ensure(cx, image)).map((snapshot) => snapshot.id).toReversed()
-  updateContainer(store, container, { snapshots })
-  return snapshots.map(place)
 }
 
 function openMount(store: LocalStore, container: ContainerRecord, mount: SpecMount, opened: number[]): RunMount {
