@@ -6,6 +6,7 @@ import { background } from '#context.ts'
 import { self } from '#store/owner.ts'
 import type { LocalStore } from '#store/open.ts'
 import type { ContainerRecord } from './container.ts'
+import { waitContainer } from './control.ts'
 import { readLog, type LogOptions } from './log.ts'
 import { readStatus } from './status.ts'
 
@@ -99,6 +100,14 @@ test('following ends when the container does, with all that it wrote', async () 
   setState({ status: 'exited', exitCode: 0 })
   await reading
   expect(texts).toEqual(['line 1\n', 'line 2\n', 'line 3\n'])
+})
+
+test('waiting for one that is removed before its exit status was read is an error, and not 0', async () => {
+  const { pid, start } = self()
+  setState({ status: 'running', pid, pidStart: start })
+  const waiting = waitContainer(background, store(), { ...container, name: 'gone' })
+  rmSync(directory(), { recursive: true })
+  await expect(waiting).rejects.toThrow(/cannot tell how the container gone ended/)
 })
 
 test('a state that says running is not believed when nobody is there', () => {
