@@ -80,6 +80,15 @@ describe('alias docker=stave', () => {
   })
 })
 
+test('--env-file is read for the container, and not into the environment of stave itself', () => {
+  writeFileSync(shop.path('variables'), `FROM_FILE=yes\nSTAVE_ROOT=${shop.path('elsewhere')}\n`)
+  expect(shop.must(['run', '--rm', '--network', 'none', '--env-file', 'variables', 'base', 'env'])).toContain('FROM_FILE=yes')
+  expect(shop.stave(['run', '--rm', '--env-file', 'nosuch', 'base', 'true'])).toMatchObject({
+    status: 125,
+    stderr: expect.stringMatching(/^error: cannot read nosuch\n/) as string,
+  })
+})
+
 test('help of every command names its flags and an example', () => {
   const names = [...shop.must(['--help']).matchAll(/^ {2}([a-z-]+) {2,}\S/gm)].map((match) => match[1]!)
   expect(names.length).toBeGreaterThan(30)

@@ -229,10 +229,28 @@ fn subordinate(file: &str, flag: &str, name: &str, uid: u32) -> Result<Vec<(u32,
         }
     }
     if ranges.is_empty() {
-        return Err(Error::new(Kind::Isolation, format!("user {name} has no subordinate ids in {file}"))
-            .hint(format!("sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {name}")));
+        return Err(Error::new(Kind::Isolation, format!("user {name} has no subordinate ids in {file}")).hint(grant(name)));
     }
     Ok(ranges)
+}
+
+/// The command that gives a user ids which no other has: with shared ones, each could do as it likes with the other's files.
+fn grant(name: &str) -> String {
+    let [uids, gids] = ["/etc/subuid", "/etc/subgid"].map(|file| fs::read_to_string(file).unwrap_or_default());
+    let first = first_free(&[&uids, &gids]);
+    let last = first + 65535;
+    format!("sudo usermod --add-subuids {first}-{last} --add-subgids {first}-{last} {name}")
+}
+
+/// Where 65536 ids begin that are above all that are granted.
+fn first_free(files: &[&str]) -> u32 {
+    let lines = files.iter().flat_map(|text| text.lines());
+    let ends = lines.filter_map(|line| {
+        let mut fields = line.trim().split(':').skip(1);
+        let (first, count): (u32, u32) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
+        first.checked_add(count)?.checked_add(65536).map(|end| end - 65536)
+    });
+    ends.max().unwrap_or_default().max(100_000)
 }
 
 /// Lines of `name:first:count`.
@@ -277,6 +295,13 @@ fn user_name(uid: u32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_that_is_offered_is_nobodys() {
+        assert_eq!(first_free(&["", "no range\n"]), 100_000);
+        assert_eq!(first_free(&["ann:100000:65536\n", "ann:100000:65536\nbob:300000:1\n"]), 300_001);
+        assert_eq!(first_free(&["small:1000:10\nbad:4294967295:9\n"]), 100_000);
+    }
 
     #[test]
     fn ranges_are_found_by_name_and_by_number() {

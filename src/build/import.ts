@@ -1,5 +1,6 @@
 import type { Context } from '#context.ts'
 import type { Image } from '#image/image.ts'
+import type { ExecutionConfig } from '#oci/config.ts'
 import type { Platform } from '#oci/descriptor.ts'
 import type { Store } from '#store/store.ts'
 import { readSync } from 'node:fs'
@@ -75,6 +76,20 @@ export async function importImage(cx: Context, options: ImportOptions): Promise<
   })
   await copy(cx, image.source, image.descriptor, store, { name: options.name ?? image.descriptor.digest })
   return image
+}
+
+/**
+ * What Dockerfile instructions change of a config, and no more: what every stage begins with is left out.
+ *
+ * @throws StaveError `dockerfile` for one that makes a layer
+ */
+export function changesOfConfig(changes: readonly string[], platform: Platform): ExecutionConfig {
+  const plain: Readonly<Record<string, unknown>> = changedConfig([], platform)
+  const changed = changedConfig(changes, platform)
+  const given = Object.entries(changed).filter(([field, value]) => JSON.stringify(value) !== JSON.stringify(plain[field]))
+  const { Env: before = [] } = plain as ExecutionConfig
+  const { Env: env, ...rest } = Object.fromEntries(given) as ExecutionConfig
+  return env === undefined ? rest : { ...rest, Env: env.filter((entry) => !before.includes(entry)) }
 }
 
 function changedConfig(changes: readonly string[], platform: Platform): Record<string, unknown> {

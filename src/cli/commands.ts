@@ -1,6 +1,7 @@
 import type { Command } from './command.ts'
 import { buildCommands } from './table/build.ts'
 import { containerCommands } from './table/containers.ts'
+import { copyingCommands } from './table/copying.ts'
 import { imageCommands } from './table/images.ts'
 import { registryCommands } from './table/registries.ts'
 import { systemCommands } from './table/system.ts'
@@ -11,5 +12,6 @@ export const commands: readonly Command[] = [
   ...imageCommands,
   ...registryCommands,
   ...containerCommands,
+  ...copyingCommands,
   ...systemCommands,
 ]

@@ -1,10 +1,12 @@
+import { isIP } from 'node:net'
 import { StaveError } from '#error.ts'
 import { hostFiles } from '#container/host.ts'
 import { parseMount, parseTmpfs, parseVolume } from '#container/mount.ts'
+import type { CreateOptions } from '#container/container.ts'
 import type { ContainerOptions } from '#container/spec.ts'
 import { parseBytes, parseDevice, parseUlimit } from '#container/unit.ts'
 import type { Values } from './command.ts'
-import { environmentWords, keyValues, readEnvFile } from './key-values.ts'
+import { environmentWords, keyValues, readEnvFile, readLabelFile } from './key-values.ts'
 import type { Settings } from './settings.ts'
 import type { createFlags } from './table/containers.ts'
 
@@ -13,23 +15,13 @@ export function containerOptions(
   flags: Values<typeof createFlags>,
   command: readonly string[],
   settings: Settings,
-): ContainerOptions & { name?: string; autoRemove?: boolean } {
+): ContainerOptions & Pick<CreateOptions, 'name' | 'autoRemove' | 'log'> {
   const network = networkOf(flags.network)
   const mounts = [
     ...flags.volume.map((text) => parseVolume(text, settings.cwd)),
     ...flags.mount.map((text) => parseMount(text, settings.cwd)),
     ...flags.tmpfs.map((text) => parseTmpfs(text)),
   ]
-  const resources = {
-    ...(flags.memory !== undefined && { memoryBytes: parseBytes(flags.memory, '--memory') }),
-    ...(flags['memory-swap'] !== undefined && {
-      memorySwapBytes: flags['memory-swap'] === '-1' ? -1 : parseBytes(flags['memory-swap'], '--memory-swap'),
-    }),
-    ...(flags.cpus !== undefined && { cpus: flags.cpus }),
-    ...(flags['cpu-shares'] !== undefined && { cpuShares: flags['cpu-shares'] }),
-    ...(flags['cpuset-cpus'] !== undefined && { cpusetCpus: flags['cpuset-cpus'] }),
-    ...(flags['pids-limit'] !== undefined && flags['pids-limit'] > 0 && { pids: flags['pids-limit'] }),
-  }
   const security = securityOptions(flags['security-opt'])
   return {
     ...(command.length > 0 && { command }),
@@ -54,17 +46,56 @@ export function containerOptions(
     mounts,
     devices: flags.device.map((text) => parseDevice(text)),
     ulimits: flags.ulimit.map((text) => parseUlimit(text)),
-    resources,
+    resources: resourcesOf(flags),
     ...(flags['shm-size'] !== undefined && { shmBytes: parseBytes(flags['shm-size'], '--shm-size') }),
     sysctl: keyValues(flags.sysctl, '--sysctl'),
-    labels: keyValues(flags.label, '--label'),
+    labels: keyValues([...flags['label-file'].flatMap((file) => readLabelFile(file, settings)), ...flags.label], '--label'),
     ...(flags['stop-signal'] !== undefined && { stopSignal: flags['stop-signal'] }),
     ...(flags['stop-timeout'] !== undefined && { stopTimeout: flags['stop-timeout'] }),
     ...(flags['oom-score-adj'] !== undefined && { oomScoreAdj: flags['oom-score-adj'] }),
-    ...hostFiles(network, { addHosts: flags['add-host'].map(hostOf) }),
+    ...hostFiles(network, {
+      addHosts: flags['add-host'].map(hostOf),
+      nameservers: flags.dns.map(addressOf),
+      searchDomains: flags['dns-search'],
+      resolverOptions: flags['dns-option'],
+    }),
     ...(flags.name !== undefined && { name: flags.name }),
     autoRemove: flags.rm ?? false,
+    ...(flags['log-driver'] === 'none' && { log: false }),
   }
+}
+
+/** Zero is no limit, in all of them (Docker's rule). @throws StaveError `usage` for limits that exclude each other */
+function resourcesOf(flags: Values<typeof createFlags>): NonNullable<ContainerOptions['resources']> {
+  const memoryBytes = flags.memory === undefined ? 0 : parseBytes(flags.memory, '--memory')
+  const swap = flags['memory-swap']
+  const memorySwapBytes = swap === undefined ? 0 : swap === '-1' ? -1 : parseBytes(swap, '--memory-swap')
+  if (memorySwapBytes > 0 && memoryBytes === 0) {
+    throw new StaveError('usage', '--memory-swap limits memory and swap together, and needs --memory beside it')
+  }
+  if (memorySwapBytes > 0 && memorySwapBytes < memoryBytes) {
+    throw new StaveError('usage', `--memory-swap ${swap} is below --memory ${flags.memory}`, {
+      hint: 'It is the sum of both: with the same value there is no swap.',
+    })
+  }
+  return {
+    ...(memoryBytes > 0 && { memoryBytes }),
+    ...(memorySwapBytes !== 0 && { memorySwapBytes }),
+    ...processorsOf(flags),
+    ...(flags['cpu-shares'] && { cpuShares: flags['cpu-shares'] }),
+    ...(flags['cpuset-cpus'] && { cpusetCpus: flags['cpuset-cpus'] }),
+    ...(flags['pids-limit'] !== undefined && flags['pids-limit'] > 0 && { pids: flags['pids-limit'] }),
+  }
+}
+
+/** `--cpus`, or the same in the older words: so many microseconds of each period. */
+function processorsOf(flags: Values<typeof createFlags>): { cpus?: number } {
+  const { 'cpu-quota': quota, 'cpu-period': period = 100_000, cpus } = flags
+  if (quota !== undefined && cpus !== undefined) throw new StaveError('usage', '--cpus and --cpu-quota exclude each other')
+  if (period < 1000 || period > 1_000_000) throw new StaveError('usage', `--cpu-period takes 1000 to 1000000, not ${period}`)
+  const chosen = cpus ?? (quota === undefined || quota < 0 ? 0 : quota / period)
+  if (chosen < 0) throw new StaveError('usage', `--cpus takes a number above zero, not ${chosen}`)
+  return chosen === 0 ? {} : { cpus: chosen }
 }
 
 function networkOf(text: string | undefined): 'host' | 'none' {
@@ -102,6 +133,11 @@ function securityOptions(words: readonly string[]): Pick<ContainerOptions, 'noNe
     }
   }
   return options
+}
+
+function addressOf(text: string): string {
+  if (isIP(text) !== 0) return text
+  throw new StaveError('usage', `--dns takes the address of a name server, not ${JSON.stringify(text)}`)
 }
 
 /** `HOST:IP`, where the address may be IPv6. */

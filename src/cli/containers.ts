@@ -3,41 +3,44 @@ import { findContainer, listContainers, type Container } from '#container/contai
 import type { LocalStore } from '#store/open.ts'
 import type { Report } from './report.ts'
 
-/** The containers that operands name, or with `all` every one that `wanted` chooses. */
-export function chooseContainers(
-  store: LocalStore,
-  names: readonly string[],
-  options: {
-    readonly all?: boolean | undefined
-    readonly ignore?: boolean | undefined
-    readonly wanted?: (container: Container) => boolean
-  },
-): readonly Container[] {
-  if (options.all) return listContainers(store).filter(options.wanted ?? (() => true))
-  if (names.length === 0) throw new StaveError('usage', 'no container is named', { hint: 'Name one, or use --all.' })
-  return names.flatMap((name) => {
-    try {
-      return [findContainer(store, name)]
-    } catch (error) {
-      if (options.ignore && hasCode(error, 'not-found')) return []
-      throw error
-    }
-  })
+export interface Choice {
+  /** Every one that `wanted` accepts, in place of named ones. */
+  readonly all?: boolean | undefined
+  /** A name that stands for none is passed over. */
+  readonly ignore?: boolean | undefined
+  readonly wanted?: (container: Container) => boolean
 }
 
-/** Does the same to each, one after the other; a failure is reported and the rest goes on. @returns the exit status */
+/** Has it processes, frozen ones too? */
+export function isActive({ status }: Container): boolean {
+  return status.state === 'running' || status.state === 'paused'
+}
+
+/**
+ * Does the same to each container that the operands name, one after the other. A name that stands for none, or a
+ * failure, is reported, and the rest goes on. @returns the exit status
+ */
 export async function forEachContainer(
   report: Report,
-  containers: readonly Container[],
+  store: LocalStore,
   names: readonly string[],
+  choice: Choice,
   act: (container: Container) => Promise<void>,
 ): Promise<number> {
+  if (!choice.all && names.length === 0) throw new StaveError('usage', 'no container is named', { hint: 'Name one, or use --all.' })
+  const wanted = choice.wanted ?? (() => true)
+  const chosen = choice.all
+    ? listContainers(store)
+        .filter(wanted)
+        .map((container) => ({ shown: container.id.slice(0, 12), find: () => container }))
+    : names.map((name) => ({ shown: name, find: () => findContainer(store, name) }))
   let status = 0
-  for (const [index, container] of containers.entries()) {
+  for (const { shown, find } of chosen) {
     try {
-      await act(container)
-      report.print(names[index] ?? container.id.slice(0, 12))
+      await act(find())
+      report.print(shown)
     } catch (error) {
+      if (choice.ignore && hasCode(error, 'not-found')) continue
       report.error(error)
       status = 1
     }

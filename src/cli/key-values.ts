@@ -28,11 +28,16 @@ export function environmentWords(words: readonly string[], settings: Settings): 
 
 /** Lines of an env file: `K=V` or `K`, `#` comments; values are taken as they stand, quotes too. */
 export function readEnvFile(file: string, settings: Settings): string[] {
+  return environmentWords(readLabelFile(file, settings), settings)
+}
+
+/** Lines of a label file: `K=V` or `K`, in the same form. */
+export function readLabelFile(file: string, settings: Settings): string[] {
   const lines = readSmallFile(file, settings, limit.jsonBytes).split('\n')
   const words = lines.map((line) => line.replace(/\r$/, '').trimStart()).filter((line) => line !== '' && !line.startsWith('#'))
   const bad = words.find((word) => /\s/.test(word.split('=')[0]!))
   if (bad !== undefined) throw new StaveError('usage', `cannot read ${file}: the name in ${JSON.stringify(bad)} has white space`)
-  return environmentWords(words, settings)
+  return words
 }
 
 /** A file that a flag names. @throws StaveError `not-found`, `permission`, `too-large` */

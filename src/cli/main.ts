@@ -78,16 +78,16 @@ function findCommand(typed: readonly string[]): { command: Command | undefined; 
       if (command !== undefined && word.startsWith('-')) break
       const near = suggest(
         word,
-        list.filter(({ hidden }) => !hidden).map(({ name }) => name),
+        list.filter(({ hidden }) => !hidden).map(({ name }) => name.slice(path.length)),
       )
       throw new StaveError('usage', `stave ${path}${word}: there is no such command`, {
         hint: near ? `Did you mean stave ${path}${near}?` : `See stave ${path}--help.`,
       })
     }
     index++
-    path += `${found.name} `
-    // A sub-command is shown with its whole path.
-    command = found.name === path.trim() ? found : { ...found, name: path.trim() }
+    // The name of a sub-command is its whole path.
+    path = `${found.name} `
+    command = found
     if (!found.commands) break
     list = found.commands
   }

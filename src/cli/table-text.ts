@@ -37,6 +37,13 @@ export function printList<Row>(
   printCells(report, options.noheading ? cells : [columns.map(({ heading }) => heading), ...cells])
 }
 
+/** Prints what `inspect` found: an array of JSON, or a line of each by a template. */
+export function printDocuments(report: Report, found: readonly object[], format: string | undefined): void {
+  if (format === undefined || format === 'json') return report.json(found)
+  const render = compileTemplate(format)
+  for (const one of found) report.print(render(one))
+}
+
 function printCells(report: Report, cells: readonly (readonly string[])[]): void {
   const widths = cells.reduce<number[]>((all, row) => row.map((cell, index) => Math.max(all[index] ?? 0, cell.length)), [])
   for (const row of cells)

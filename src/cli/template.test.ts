@@ -7,6 +7,7 @@ const data = {
   Config: { Env: ['A=1', 'B=2'], Labels: { x: '1', 'com.example': 'v' }, User: '' },
   Size: 5,
   On: true,
+  Label: (name: string) => `value of ${name}`,
 }
 
 describe('templates', () => {
@@ -37,6 +38,9 @@ describe('templates', () => {
     ['{{if and .On (gt .Size 3)}}big{{else if .On}}small{{end}}', 'big'],
     ['{{with .Config}}{{index .Env 0}}{{end}}', 'A=1'],
     ['{{printf "%s:%d" .ID .Size}}', 'abc:5'],
+    ['{{printf "%-5s|%4d|%.2s" .ID .Size .ID}}', 'abc  |   5|ab'],
+    ['{{.ID | printf "%.2s"}}', 'ab'],
+    ['{{.Label "x"}}', 'value of x'],
     ['{{(index .Names 0)}}', 'a'],
     [String.raw`{{.ID}}\t{{.Size}}`, 'abc\t5'],
     ['{{- .ID -}}', 'abc'],

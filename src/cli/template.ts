@@ -198,8 +198,11 @@ function evaluate(pipeline: Pipeline, scope: Scope): unknown {
       if (!call) throw bad(`there is no function ${head.name}`)
       value = call([...rest.map((term) => termValue(term, scope)), ...extra])
     } else {
-      if (rest.length > 0 || extra.length > 0) throw bad('what stands before an argument is not a function')
-      value = termValue(head!, scope)
+      const found = termValue(head!, scope)
+      const operands = [...rest.map((term) => termValue(term, scope)), ...extra]
+      if (typeof found === 'function') value = (found as (...values: unknown[]) => unknown)(...operands)
+      else if (operands.length > 0) throw bad('what stands before an argument is not a function')
+      else value = found
     }
   }
   return value
@@ -255,8 +258,10 @@ const functions: Readonly<Record<string, (args: unknown[]) => unknown>> = {
   print: (values) => values.map(show).join(''),
   printf: ([format, ...values]) => {
     let next = 0
-    return show(format).replace(/%[-+0-9.]*([svdqtf%])/g, (_, verb: string) =>
-      verb === '%' ? '%' : verb === 'q' ? JSON.stringify(show(values[next++])) : show(values[next++]),
+    return show(format).replace(
+      /%([-+0]*)(\d*)(?:\.(\d+))?([svdqtfx%])/g,
+      (_, flags: string, width: string, precision: string, verb: string) =>
+        verb === '%' ? '%' : pad(verbText(verb, values[next++], precision), flags, Number(width)),
     )
   },
   table: () => '',
@@ -269,6 +274,18 @@ const functions: Readonly<Record<string, (args: unknown[]) => unknown>> = {
   and: (values) => values.find((value) => !truth(value)) ?? values.at(-1),
   or: (values) => values.find(truth) ?? values.at(-1),
   not: ([value]) => !truth(value),
+}
+
+/** fmt(3) of Go, as far as it is of use for text and counts. */
+function verbText(verb: string, value: unknown, precision: string | undefined): string {
+  if (verb === 'f') return Number(value).toFixed(precision === undefined ? 6 : Number(precision))
+  if (verb === 'x') return typeof value === 'number' ? value.toString(16) : Buffer.from(show(value)).toString('hex')
+  const text = precision === undefined ? show(value) : Array.from(show(value)).slice(0, Number(precision)).join('')
+  return verb === 'q' ? JSON.stringify(text) : text
+}
+
+function pad(text: string, flags: string, width: number): string {
+  return flags.includes('-') ? text.padEnd(width) : text.padStart(width, flags.includes('0') ? '0' : ' ')
 }
 
 function entriesOf(value: unknown): [unknown, unknown][] {

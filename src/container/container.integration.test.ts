@@ -114,7 +114,7 @@ describe.skipIf(reason !== undefined)(`containers${reason === undefined ? '' : `
 
     test('hosts and resolvers are those that are handed in; with the host’s network it has the host’s name', async () => {
       const files = { hosts: '127.0.0.1 localhost here\n', resolvConf: 'nameserver 192.0.2.1\n' }
-      expect((await run('cat /etc/hosts /etc/resolv.conf', { files })).stdout).toBe(files.hosts + files.resolvConf)
+      expect((await run('cat /etc/hosts /etc/resolv.conf', { files, hostname: 'here' })).stdout).toBe(files.hosts + files.resolvConf)
       expect((await run('hostname', { network: 'host', ...hostFiles('host') })).stdout).toBe(`${hostname()}\n`)
     })
 

@@ -38,6 +38,8 @@ export interface ContainerRecord {
   readonly exposedPorts: readonly string[]
   /** Volumes that were made for it and go with it. */
   readonly anonymousVolumes: readonly string[]
+  /** `false`: what it writes is not kept. */
+  readonly log?: boolean
   readonly paused?: boolean
   /** The process that made it: while it lives, removing an `autoRemove` container is its business. */
   readonly creator: Owner
@@ -51,6 +53,8 @@ export interface CreateOptions extends ContainerOptions {
   readonly name?: string
   /** Remove it, and its anonymous volumes, when it has ended. */
   readonly autoRemove?: boolean
+  /** Keep what it writes. Default: yes, unless it removes itself and runs in the foreground. */
+  readonly log?: boolean
 }
 
 const defaultStopTimeout = 10
@@ -105,6 +109,7 @@ export async function createContainer(
       labels: { ...config?.Labels, ...options.labels },
       autoRemove: options.autoRemove ?? false,
       readonly: options.readonly ?? false,
+      ...(options.log === false && { log: false }),
       stopTimeout: options.stopTimeout ?? config?.StopTimeout ?? defaultStopTimeout,
       ...parts(config, options),
       exposedPorts: Object.keys(config?.ExposedPorts ?? {}),

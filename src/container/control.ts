@@ -45,13 +45,13 @@ export async function killContainer(
   const { state } = readStatus(store, container)
   if (state !== 'running' && state !== 'paused') {
     if (options.wait === true) return
-    throw notRunning(container, `cannot send ${signal} to`, state)
+    throw notRunning(container, `cannot send signal ${signal} to`, state)
   }
   const number = typeof signal === 'number' ? signal : parseSignal(signal)
   // A frozen process takes no signal before it thaws.
   if (state === 'paused' && number === 9) await unpauseContainer(cx, store, container)
   const sent = await send(cx, store, container, number)
-  if (!sent && options.wait !== true) throw notRunning(container, `cannot send ${signal} to`, 'exited')
+  if (!sent && options.wait !== true) throw notRunning(container, `cannot send signal ${signal} to`, 'exited')
   if (options.wait === true && !(await ends(cx, store, container, killSeconds))) {
     throw new StaveError(
       'container-state',
@@ -78,10 +78,19 @@ export async function unpauseContainer(cx: Context, store: LocalStore, container
   setPaused(store, container, false)
 }
 
-/** Waits for its end. The exit status. */
+/**
+ * Waits for its end. The exit status; 0 of one that was never started.
+ *
+ * @throws StaveError `container-state` if it was removed meanwhile, and took its exit status along
+ */
 export async function waitContainer(cx: Context, store: LocalStore, container: ContainerRecord): Promise<number> {
+  const before = readStatus(store, container)
   await ends(cx, store, container, Infinity)
-  return readStatus(store, container).exitCode ?? 0
+  const { state, exitCode = 0 } = readStatus(store, container)
+  if (before.state !== 'created' && state === 'created') {
+    throw new StaveError('container-state', `cannot tell how the container ${container.name} ended: it was removed meanwhile`)
+  }
+  return exitCode
 }
 
 export function directoryOf(

@@ -1,7 +1,7 @@
 import type { LocalStore } from '#store/open.ts'
 import type { Container } from './container.ts'
 import type { SpecMount } from './spec.ts'
-import { volumePath } from './volume.ts'
+import { volumePath, type Volume } from './volume.ts'
 
 const never = '0001-01-01T00:00:00Z'
 
@@ -30,11 +30,15 @@ export function inspectContainer(store: LocalStore, container: Container): Recor
     Image: container.imageId,
     LogPath: `${store.root}/containers/${container.id}/log`,
     Name: `/${container.name}`,
+    RestartCount: 0,
     Driver: 'overlay2',
     Platform: 'linux',
     HostConfig: {
       Binds: spec.mounts.flatMap(bindText),
+      LogConfig: { Type: container.log === false ? 'none' : 'json-file', Config: {} },
       NetworkMode: spec.namespaces.network,
+      PortBindings: {},
+      RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
       AutoRemove: container.autoRemove,
       Privileged: spec.privileged ?? false,
       ReadonlyRootfs: container.readonly,
@@ -80,6 +84,20 @@ export function inspectContainer(store: LocalStore, container: Container): Recor
       ExposedPorts: Object.fromEntries(container.exposedPorts.map((port) => [port, {}])),
     },
     NetworkSettings: { Networks: { [spec.namespaces.network]: {} } },
+  }
+}
+
+/** A volume in the shape of Docker's `volume inspect`. */
+export function inspectVolume(store: LocalStore, volume: Volume): Record<string, unknown> {
+  return {
+    Name: volume.name,
+    Driver: 'local',
+    Mountpoint: volumePath(store, volume.name),
+    CreatedAt: volume.createdAt,
+    Labels: volume.labels,
+    Options: {},
+    Scope: 'local',
+    Anonymous: volume.anonymous,
   }
 }
 

@@ -6,6 +6,7 @@ import { background } from '#context.ts'
 import { self } from '#store/owner.ts'
 import type { LocalStore } from '#store/open.ts'
 import type { ContainerRecord } from './container.ts'
+import { waitContainer } from './control.ts'
 import { readLog, type LogOptions } from './log.ts'
 import { readStatus } from './status.ts'
 
@@ -64,6 +65,14 @@ test('what a killed monitor did not finish is left out', async () => {
   expect(await read()).toEqual(['line 1\n', 'line 2\n'])
 })
 
+test('tail counts lines, of which a long one has several entries', async () => {
+  const piece = 'x'.repeat(16_384)
+  write(line(1) + line(2, piece) + line(2, piece) + line(2, 'end\n') + line(3, String.raw`C:\n`) + line(3, '\n') + line(4))
+  expect(await read({ tail: 2 })).toEqual([String.raw`C:\n`, '\n', 'line 4\n'])
+  expect(await read({ tail: 3 })).toEqual([piece, piece, 'end\n', String.raw`C:\n`, '\n', 'line 4\n'])
+  expect(await read({ tail: 4 })).toHaveLength(7)
+})
+
 test('long entries and text that is cut inside a character come whole', async () => {
   const long = `${'ä€😀'.repeat(30_000)}\n`
   write(line(1, long) + line(2))
@@ -91,6 +100,14 @@ test('following ends when the container does, with all that it wrote', async () 
   setState({ status: 'exited', exitCode: 0 })
   await reading
   expect(texts).toEqual(['line 1\n', 'line 2\n', 'line 3\n'])
+})
+
+test('waiting for one that is removed before its exit status was read is an error, and not 0', async () => {
+  const { pid, start } = self()
+  setState({ status: 'running', pid, pidStart: start })
+  const waiting = waitContainer(background, store(), { ...container, name: 'gone' })
+  rmSync(directory(), { recursive: true })
+  await expect(waiting).rejects.toThrow(/cannot tell how the container gone ended/)
 })
 
 test('a state that says running is not believed when nobody is there', () => {

@@ -108,6 +108,10 @@ async function changed(cx: Context, path: string): Promise<void> {
   }
 }
 
+/** Of an entry whose text ends with a newline; the end of one that does not is not the end of a line. */
+const lineEnd = /(?<!\\)(?:\\\\)*\\n","stream":"std(?:out|err)","time":"[^"]*"\}$/
+const lineEndBytes = 128
+
 /** Where the last `count` lines begin: read backwards, so that a log of gigabytes costs what its end costs. */
 async function tailPosition(file: FileHandle, count: number): Promise<number> {
   const { size } = await file.stat()
@@ -116,12 +120,15 @@ async function tailPosition(file: FileHandle, count: number): Promise<number> {
   let lines = 0
   while (end > 0) {
     const start = Math.max(0, end - chunkBytes)
-    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(end - start), 0, end - start, start)
-    for (let index = bytesRead - 1; index >= 0; index--) {
+    // With the end of the entry before, which says whether what begins here is a line or the rest of one.
+    const from = Math.max(0, start - lineEndBytes)
+    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(end - from), 0, end - from, from)
+    for (let index = bytesRead - 1; index >= start - from; index--) {
       // The newline at the very end closes the last line and begins none.
-      if (buffer[index] !== 10 || start + index === size - 1) continue
+      if (buffer[index] !== 10 || from + index === size - 1) continue
+      if (!lineEnd.test(buffer.toString('latin1', Math.max(0, index - lineEndBytes), index))) continue
       lines++
-      if (lines >= count) return start + index + 1
+      if (lines >= count) return from + index + 1
     }
     end = start
   }

@@ -188,7 +188,7 @@ test('all flags', () => {
           "type": "volume",
         },
         {
-          "base64": "MTI3LjAuMC4xIGxvY2FsaG9zdAo=",
+          "base64": "MTI3LjAuMC4xIGxvY2FsaG9zdAoxMjcuMC4xLjEJYm94Cg==",
           "mode": 420,
           "target": "/etc/hosts",
           "type": "content",
@@ -414,4 +414,15 @@ describe('units', () => {
         text,
       ).toMatch(/^usage: /)
   })
+})
+
+test('a signal and kernel parameters are checked before a container is made', () => {
+  expect(message(() => containerSpec({ ...image, StopSignal: 'SIGNONE' }, {}, id))).toMatch(/^usage: .*"SIGNONE"/)
+  const sysctl = (name: string, options: ContainerOptions = {}) =>
+    message(() => containerSpec(image, { ...options, sysctl: { [name]: '1' } }, id))
+  expect(sysctl('net.core.somaxconn')).toMatch(/shares the network namespace/)
+  expect(sysctl('net.core.somaxconn', { network: 'none' })).toBe('no error')
+  expect(sysctl('kernel.shmmax')).toBe('no error')
+  expect(sysctl('fs.mqueue.msg_max', { ipc: 'host' })).toMatch(/shares the ipc namespace/)
+  expect(sysctl('kernel.core_pattern')).toMatch(/of the whole machine/)
 })

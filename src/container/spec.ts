@@ -3,7 +3,8 @@ import type { ExecutionConfig } from '#oci/config.ts'
 import type { RunSpec } from '#runner/protocol.ts'
 import { allCapabilities, chooseCapabilities } from './capability.ts'
 import { cleanTarget, type MountOption } from './mount.ts'
-import type { Device, Ulimit } from './unit.ts'
+import { checkSysctls } from './sysctl.ts'
+import { parseSignal, type Device, type Ulimit } from './unit.ts'
 
 /** What the flags of `run` and `create` say. */
 export interface ContainerOptions {
@@ -75,6 +76,9 @@ export function containerSpec(config: ExecutionConfig | undefined, options: Cont
     })
   }
   const stopSignal = options.stopSignal ?? config?.StopSignal
+  if (stopSignal !== undefined) parseSignal(stopSignal)
+  const namespaces = { network, pid: options.pid ?? 'private', ipc, uts }
+  checkSysctls(options.sysctl ?? {}, namespaces)
   const chosenUser = user ?? config?.User ?? ''
   return {
     args: commandLine(config, options),
@@ -86,7 +90,7 @@ export function containerSpec(config: ExecutionConfig | undefined, options: Cont
     ...(uts === 'private' && { hostname }),
     ...(options.terminal && { terminal: true }),
     ...(options.interactive && { interactive: true }),
-    namespaces: { network, pid: options.pid ?? 'private', ipc, uts },
+    namespaces,
     capabilities: options.privileged ? allCapabilities : chooseCapabilities(options.capAdd, options.capDrop),
     ...(options.noNewPrivileges && { noNewPrivileges: true }),
     seccomp: options.privileged ? 'unconfined' : (options.seccomp ?? 'default'),
@@ -142,7 +146,7 @@ function mounts(config: ExecutionConfig | undefined, options: ContainerOptions, 
     if (target !== '/' && !byTarget.has(target)) byTarget.set(target, { type: 'volume', target })
   }
   const files: readonly (readonly [string, string | undefined])[] = [
-    ['/etc/hosts', options.files?.hosts],
+    ['/etc/hosts', options.files?.hosts && withOwnName(options.files.hosts, hostname)],
     ['/etc/hostname', `${hostname}\n`],
     ['/etc/resolv.conf', options.files?.resolvConf],
   ]
@@ -152,6 +156,12 @@ function mounts(config: ExecutionConfig | undefined, options: ContainerOptions, 
   }
   // A mount on /a must come before one on /a/b, or it would hide it.
   return [...byTarget.values()].sort((one, other) => depth(one.target) - depth(other.target))
+}
+
+/** A container can look its own name up: sudo and many servers do. */
+function withOwnName(hosts: string, hostname: string): string {
+  const names = hosts.split('\n').flatMap((line) => line.replace(/#.*/, '').trim().split(/\s+/).slice(1))
+  return names.includes(hostname) ? hosts : `${hosts}127.0.1.1\t${hostname}\n`
 }
 
 function depth(target: string): number {

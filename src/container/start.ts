@@ -2,15 +2,15 @@ import { closeSync, constants, mkdirSync, openSync, realpathSync, statSync } fro
 import { basename, dirname } from 'node:path'
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
-import { openImage } from '#image/image.ts'
 import type { Place, RunMount } from '#runner/protocol.ts'
 import type { Stdio } from '#runner/runner.ts'
 import type { LocalStore } from '#store/open.ts'
-import { refresh, removeContainer, updateContainer, type ContainerRecord } from './container.ts'
+import { refresh, removeContainer, type ContainerRecord } from './container.ts'
 import { directoryOf, stopContainer } from './control.ts'
 import type { BindMount } from './mount.ts'
 import type { SpecMount } from './spec.ts'
 import { readStatus } from './status.ts'
+import { lowerTrees, upperTree } from './tree.ts'
 import { volumePlace } from './volume.ts'
 
 export interface StartOptions {
@@ -18,8 +18,6 @@ export interface StartOptions {
   readonly stdio: Stdio
   /** `ctrl-p,ctrl-q` form. Empty: none. */
   readonly detachKeys?: string
-  /** Keep what it writes. Default: yes, unless it removes itself and runs in the foreground. */
-  readonly log?: boolean
   /** The first process's id, and how to pass it a signal. */
   readonly onStarted?: (pid: number, deliver: (signal: NodeJS.Signals) => void) => void
 }
@@ -48,12 +46,14 @@ export async function startContainer(
 ): Promise<StartResult> {
   const { state } = readStatus(store, container)
   if (state === 'running' || state === 'paused') {
-    throw new StaveError('container-state', `cannot start the container ${container.name}: it is ${state} already`)
+    throw new StaveError('container-state', `cannot start the container ${container.name}: it is ${state} already`, {
+      ...(state === 'paused' && { hint: `Let it go on: stave unpause ${container.name}` }),
+    })
   }
   const opened: number[] = []
   let detached = options.detach
   try {
-    const lowers = await lowersOf(cx, store, container)
+    const lowers = await lowerTrees(cx, store, container)
     const { directory } = directoryOf(store, container)
     const { mounts, ...spec } = container.spec
     const runMounts: RunMount[] = []
@@ -64,7 +64,7 @@ export async function startContainer(
         id: container.id,
         root: {
           lowers,
-          upper: { fd: store.directory, path: `${directory.path}/fs` },
+          upper: upperTree(store, container),
           work: { fd: store.directory, path: `${directory.path}/work` },
           ...(container.readonly && { readonly: true }),
           ...(container.autoRemove && { volatile: true }),
@@ -72,7 +72,7 @@ export async function startContainer(
         spec: { ...spec, mounts: runMounts },
         container: {
           directory,
-          log: options.log ?? (options.detach || !container.autoRemove),
+          log: container.log ?? (options.detach || !container.autoRemove),
           detach: options.detach,
           ...(options.detachKeys !== undefined && { detachKeys: options.detachKeys }),
         },
@@ -117,20 +117,6 @@ export async function restartContainer(
     detach: true,
     stdio: { stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' },
   })
-}
-
-/** The layer trees, top first. Those of an old container may have been unpacked again meanwhile, under other names. */
-async function lowersOf(cx: Context, store: LocalStore, container: ContainerRecord): Promise<Place[]> {
-  const place = (id: string): Place => ({ fd: store.directory, path: `snapshots/${id}/fs` })
-  const row = store.database.get(
-    'SELECT count(*) AS count FROM snapshot WHERE id IN (SELECT value FROM json_each(?))',
-    JSON.stringify(container.snapshots),
-  )
-  if (row?.['count'] === container.snapshots.length) return container.snapshots.map(place)
-  const image = await openImage(cx, store, container.manifest)
-  const snapshots = (await store.snapshots.ensure(cx, image)).map((snapshot) => snapshot.id).toReversed()
-  updateContainer(store, container, { snapshots })
-  return snapshots.map(place)
 }
 
 function openMount(store: LocalStore, container: ContainerRecord, mount: SpecMount, opened: number[]): RunMount {

@@ -424,9 +424,10 @@ fn cannot_limit(what: &str, error: Error) -> Error {
     if !refused {
         return error;
     }
-    Error { kind: Kind::Isolation, ..error }
-        .hint("Limits need a control group that this user may change: run as root, or under systemd with `systemd-run --user --scope -p Delegate=yes stave …` (cgroup v2).")
+    Error { kind: Kind::Isolation, ..error }.hint(format!("Limits need {DELEGATION}"))
 }
+
+const DELEGATION: &str = "a control group that this user may change: run as root, or under systemd with `systemd-run --user --scope -p Delegate=yes stave …` (cgroup v2).";
 
 /// Moves this process into a cgroup namespace of its own: paths of the host's groups do not show inside.
 pub fn hide() -> Result<()> {
@@ -474,8 +475,11 @@ fn freezer(state: &ContainerState, pid: i32) -> Result<(PathBuf, bool)> {
 
 pub fn pause(state: &ContainerState, pid: i32) -> Result<()> {
     let explain = |error: Error| {
-        let kind = if error.kind == Kind::Permission { Kind::Isolation } else { error.kind };
-        Error { kind, ..error }.context("cannot pause the container")
+        let error = error.context("cannot pause the container");
+        if error.kind == Kind::Permission {
+            return Error { kind: Kind::Isolation, ..error }.hint(format!("Freezing needs {DELEGATION}"));
+        }
+        error
     };
     let (directory, unified) = freezer(state, pid)?;
     make(&directory).map_err(explain)?;

@@ -114,8 +114,7 @@ fn set_up(plan: &Plan, root: &OwnedFd, mounts: Mounts, stdio: Stdio, channel: &C
     }
     cgroup::hide()?;
     if let Some(adjustment) = plan.oom_score_adj {
-        std::fs::write("/proc/self/oom_score_adj", adjustment.to_string())
-            .map_err(|error| Error::io(format!("write(\"/proc/self/oom_score_adj\", {adjustment})"), &error))?;
+        std::fs::write("/proc/self/oom_score_adj", adjustment.to_string()).map_err(|error| low_score(adjustment, &error))?;
     }
     if let Some(hostname) = &plan.hostname {
         task::set_hostname(hostname)?;
@@ -136,6 +135,13 @@ fn set_up(plan: &Plan, root: &OwnedFd, mounts: Mounts, stdio: Stdio, channel: &C
     process::confine(&plan.process, &ready)?;
     channel.send(&Message::Confined {}, None)?;
     Ok(ready)
+}
+
+fn low_score(adjustment: i32, error: &std::io::Error) -> Error {
+    let now = std::fs::read_to_string("/proc/self/oom_score_adj").unwrap_or_default();
+    Error::io(format!("write(\"/proc/self/oom_score_adj\", {adjustment})"), error)
+        .context("cannot set the preference of the OOM killer")
+        .hint(format!("It is {} here, and only root may lower it.", now.trim()))
 }
 
 /// Mounts everything and makes it the root. Gives the container's side of its terminal, if it has one.

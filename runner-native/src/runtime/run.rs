@@ -246,6 +246,11 @@ impl Job {
         let (started, root) = match self.start(monitor, outlet) {
             Ok(started) => started,
             Err(error) => {
+                let error = if self.plan.cgroup.as_ref().is_some_and(Cgroup::oom_killed) {
+                    error.context("out of memory").hint("The limit of --memory is too low for the container to start in.")
+                } else {
+                    error
+                };
                 self.plan.cgroup.iter().for_each(Cgroup::remove);
                 self.write_state(&ContainerState { status: "created".into(), error: Some(error.to_string()), ..ContainerState::default() });
                 return Err(error);

@@ -1,7 +1,7 @@
 import { StaveError, hasCode } from '#error.ts'
 import { findContainer } from '#container/container.ts'
-import { inspectContainer } from '#container/inspect.ts'
-import { findVolume, volumePath } from '#container/volume.ts'
+import { inspectContainer, inspectVolume } from '#container/inspect.ts'
+import { findVolume } from '#container/volume.ts'
 import type { Context } from '#context.ts'
 import { openImage, readManifest } from '#image/image.ts'
 import { hostPlatform } from '#oci/platform.ts'
@@ -14,6 +14,7 @@ import type { Report } from '../report.ts'
 import { openSession } from '../session.ts'
 import type { Settings } from '../settings.ts'
 import type { inspectFlags } from '../table/images.ts'
+import { printDocuments } from '../table-text.ts'
 import { compileTemplate } from '../template.ts'
 
 type InspectFlags = Values<typeof inspectFlags>
@@ -38,10 +39,7 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
       status = 1
     }
   }
-  if (flags.format !== undefined && flags.format !== 'json') {
-    const render = compileTemplate(flags.format)
-    for (const one of found) report.print(render(one))
-  } else report.json(found)
+  printDocuments(report, found, flags.format)
   return status
 
   async function inspectName(text: string): Promise<object> {
@@ -49,16 +47,7 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     const attempts: [string, () => object | Promise<object>][] = [
       ['container', () => inspectContainer(store, findContainer(store, text))],
       ['image', async () => inspectImage(cx, store, text, wantedPlatform(flags.platform, settings))],
-      [
-        'volume',
-        () => ({
-          Name: text,
-          Driver: 'local',
-          Mountpoint: volumePath(store, findVolume(store, text).name),
-          Labels: findVolume(store, text).labels,
-          Scope: 'local',
-        }),
-      ],
+      ['volume', () => inspectVolume(store, findVolume(store, text))],
     ]
     for (const [kind, attempt] of attempts) {
       if (type !== 'all' && type !== kind) continue

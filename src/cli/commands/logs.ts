@@ -20,6 +20,9 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     for await (const chunk of logs) report.write(chunk)
     return
   }
+  if (container.log === false) {
+    throw new StaveError('unsupported', `cannot show the logs of ${container.name}: it was made with --log-driver none`)
+  }
   const tail = tailOf(flags.tail)
   const options = {
     follow: flags.follow ?? false,
@@ -27,9 +30,13 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     ...(flags.since !== undefined && { since: timeOf(flags.since) }),
     ...(flags.until !== undefined && { until: timeOf(flags.until) }),
   }
-  for await (const entry of readLog(cx, store, container, options)) {
-    const out = entry.stream === 'stderr' ? process.stderr : process.stdout
-    if (!out.write(`${flags.timestamps ? `${entry.time} ` : ''}${entry.text}`)) await new Promise((ready) => out.once('drain', ready))
+  const unfinished = { stdout: false, stderr: false }
+  for await (const { stream, time, text } of readLog(cx, store, container, options)) {
+    const out = stream === 'stderr' ? process.stderr : process.stdout
+    // A long line comes in pieces, of which the first alone has a time.
+    const start = flags.timestamps && !unfinished[stream] ? `${time} ` : ''
+    unfinished[stream] = !text.endsWith('\n')
+    if (!out.write(`${start}${text}`)) await new Promise((ready) => out.once('drain', ready))
   }
 }
 
@@ -39,10 +46,19 @@ function tailOf(text: string | undefined): number | undefined {
   return Number(text)
 }
 
+const unitMs: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 }
+
+/** Go's form: `1h30m`, `1.5h`, `300ms`. */
+function parseDuration(text: string): number | undefined {
+  const part = /(\d+(?:\.\d+)?)(h|ms|m|s)/g
+  if (!/^(?:\d+(?:\.\d+)?(?:h|ms|m|s))+$/.test(text)) return undefined
+  return [...text.matchAll(part)].reduce((sum, [, count, unit]) => sum + Number(count) * unitMs[unit!]!, 0)
+}
+
 /** RFC 3339, seconds since 1970, or a duration ago. */
 function timeOf(text: string): Date {
-  const ago = /^(?:(\d+)h)?(?:(\d+)m)?(?:(\d+(?:\.\d+)?)s)?$/.exec(text)
-  if (text !== '' && ago) return new Date(Date.now() - 1000 * (Number(ago[1] ?? 0) * 3600 + Number(ago[2] ?? 0) * 60 + Number(ago[3] ?? 0)))
+  const ago = parseDuration(text)
+  if (ago !== undefined) return new Date(Date.now() - ago)
   const time = /^\d+(\.\d+)?$/.test(text) ? new Date(Number(text) * 1000) : new Date(text)
   if (Number.isNaN(time.getTime()))
     throw new StaveError('usage', `${JSON.stringify(text)} is not a time`, {

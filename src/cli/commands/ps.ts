@@ -1,6 +1,7 @@
 import { listContainers, reapContainers, type Container } from '#container/container.ts'
-import { StaveError } from '#error.ts'
 import type { Invocation } from '../command.ts'
+import { containerFilter } from '../container-filter.ts'
+import { isActive } from '../containers.ts'
 import { openSession } from '../session.ts'
 import { formatAge, printList } from '../table-text.ts'
 import type { psFlags } from '../table/containers.ts'
@@ -8,12 +9,12 @@ import type { psFlags } from '../table/containers.ts'
 export async function run({ cx, flags, settings, report }: Invocation<typeof psFlags>): Promise<void> {
   await using session = await openSession(settings)
   await reapContainers(cx, session.store)
-  const filters = flags.filter.map(parseFilter)
   const newest = [...listContainers(session.store)].sort((a, b) => (b.createdAt < a.createdAt ? -1 : 1))
-  const everything = flags.all || flags.latest || flags.last !== undefined || flags.filter.some((text) => text.startsWith('status='))
+  const accepts = containerFilter(flags.filter, newest)
+  const everything = flags.all || flags.latest || flags.last !== undefined || flags.filter.some((text) => /^(status|exited)=/.test(text))
   const shown = newest
-    .filter((container) => everything || container.status.state === 'running' || container.status.state === 'paused')
-    .filter((container) => filters.every((accepts) => accepts(container)))
+    .filter((container) => everything || isActive(container))
+    .filter(accepts)
     .slice(0, flags.latest ? 1 : flags.last)
   if (flags.quiet) return shown.forEach(({ id }) => report.print(flags['no-trunc'] ? id : id.slice(0, 12)))
   const id = (container: Container) => (flags['no-trunc'] ? container.id : container.id.slice(0, 12))
@@ -45,7 +46,14 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof psF
       Status: statusText(container),
       ExitCode: container.status.exitCode,
       Pid: container.status.pid,
-      Labels: container.labels,
+      // As docker's templates have them: one text, and one label by its name.
+      Labels: Object.entries(container.labels)
+        .map(([key, value]) => `${key}=${value}`)
+        .join(','),
+      Label: (name: unknown) => container.labels[String(name)] ?? '',
+      Mounts: mountSources(container).join(','),
+      Networks: container.spec.namespaces.network,
+      Ports: '',
     }),
     flags,
   )
@@ -66,26 +74,7 @@ function statusText({ status }: Container): string {
   }
 }
 
-function parseFilter(text: string): (container: Container) => boolean {
-  const [key = '', value = ''] = text.split(/=(.*)/s)
-  switch (key) {
-    case 'id':
-      return ({ id }) => id.startsWith(value)
-    case 'name':
-      return ({ name }) => name.includes(value)
-    case 'status':
-      return ({ status }) => status.state === value
-    case 'exited':
-      return ({ status }) => status.state === 'exited' && status.exitCode === Number(value)
-    case 'ancestor':
-      return ({ image, imageId }) => image === value || image.replace(/:[^/]*$/, '').endsWith(value) || imageId.includes(value)
-    case 'label': {
-      const [label = '', wanted] = value.split(/=(.*)/s)
-      return ({ labels }) => label in (labels ?? {}) && (wanted === undefined || labels?.[label] === wanted)
-    }
-    default:
-      throw new StaveError('usage', `--filter ${text} is not understood`, {
-        hint: 'There are id=, name=, status=, exited=, ancestor= and label=.',
-      })
-  }
+/** What stands for its mounts: the volume's name, or the path on this machine. */
+function mountSources({ spec }: Container): string[] {
+  return spec.mounts.flatMap((mount) => (mount.type === 'volume' ? [mount.name ?? ''] : mount.type === 'bind' ? [mount.source] : []))
 }

@@ -1,13 +1,12 @@
 import { removeContainer } from '#container/container.ts'
 import type { Invocation } from '../command.ts'
-import { chooseContainers, forEachContainer } from '../containers.ts'
+import { forEachContainer } from '../containers.ts'
 import { openSession } from '../session.ts'
 import type { rmFlags } from '../table/containers.ts'
 
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof rmFlags>): Promise<number> {
   await using session = await openSession(settings)
-  const containers = chooseContainers(session.store, args, { all: flags.all, ignore: flags.force })
-  return await forEachContainer(report, containers, args, (container) =>
+  return await forEachContainer(report, session.store, args, { all: flags.all, ignore: flags.force }, (container) =>
     removeContainer(cx, session.store, container, { force: flags.force ?? false, volumes: flags.volumes ?? false }),
   )
 }

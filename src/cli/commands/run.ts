@@ -1,27 +1,19 @@
-import { writeFileSync } from 'node:fs'
 import { StaveError } from '#error.ts'
-import { createContainer } from '#container/container.ts'
 import { startContainer } from '#container/start.ts'
 import type { Invocation } from '../command.ts'
-import { containerOptions } from '../container-options.ts'
-import { ensureImage } from '../images.ts'
+import { newContainer } from '../new-container.ts'
 import { openSession } from '../session.ts'
 import { containerStdio } from '../stdio.ts'
 import type { createFlags } from '../table/containers.ts'
 
 /** Runs a command in a new container. @returns the command's exit status; 125 where stave itself failed */
-export async function run({ cx, flags, args, settings, report, forwardSignals }: Invocation<typeof createFlags>): Promise<number> {
-  if (flags.quiet) report.mode('quiet')
-  const [imageName = '', ...command] = args
+export async function run(invocation: Invocation<typeof createFlags>): Promise<number> {
+  const { cx, flags, settings, report, forwardSignals } = invocation
   try {
-    const options = containerOptions(flags, command, settings)
     await using session = await openSession(settings)
-    const { store } = session
-    const { image, name } = await ensureImage(cx, session, settings, imageName, flags)
-    const container = await createContainer(cx, store, image, name, options)
-    if (flags.cidfile !== undefined) writeIdFile(flags.cidfile, container.id)
+    const container = await newContainer(invocation, session)
     await report.settle()
-    const result = await startContainer(cx, store, container, {
+    const result = await startContainer(cx, session.store, container, {
       detach: flags.detach ?? false,
       stdio: containerStdio(flags),
       // In a terminal of its own, keys reach it as bytes, and a signal to this program is meant for this program.
@@ -47,13 +39,4 @@ export function asRunFailure(error: unknown): unknown {
     ...(error.hint !== undefined && { hint: error.hint }),
   })
   return wrapped
-}
-
-export function writeIdFile(file: string, id: string): void {
-  try {
-    // Docker's rule: a file that is there belongs to another container.
-    writeFileSync(file, id, { flag: 'wx' })
-  } catch (cause) {
-    throw new StaveError('io', `cannot write the container's ID to ${file}`, { cause, hint: 'The file must not exist yet.' })
-  }
 }

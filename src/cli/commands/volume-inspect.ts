@@ -1,20 +1,22 @@
-import { findVolume, volumePath } from '#container/volume.ts'
+import { inspectVolume } from '#container/inspect.ts'
+import { findVolume } from '#container/volume.ts'
 import type { Invocation } from '../command.ts'
 import { openSession } from '../session.ts'
+import { printDocuments } from '../table-text.ts'
+import type { formatFlags } from '../table/shared.ts'
 
-export async function run({ args, settings, report }: Invocation): Promise<void> {
+export async function run({ flags, args, settings, report }: Invocation<Pick<typeof formatFlags, 'format'>>): Promise<number> {
   await using session = await openSession(settings)
-  report.json(
-    args.map((name) => {
-      const volume = findVolume(session.store, name)
-      return {
-        Name: volume.name,
-        Driver: 'local',
-        Mountpoint: volumePath(session.store, volume.name),
-        CreatedAt: volume.createdAt,
-        Labels: volume.labels,
-        Scope: 'local',
-      }
-    }),
-  )
+  const found: object[] = []
+  let status = 0
+  for (const name of args) {
+    try {
+      found.push(inspectVolume(session.store, findVolume(session.store, name)))
+    } catch (error) {
+      report.error(error)
+      status = 1
+    }
+  }
+  printDocuments(report, found, flags.format)
+  return status
 }

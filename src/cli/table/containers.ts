@@ -15,6 +15,13 @@ const processFlags = {
 
 export const createFlags = {
   ...processFlags,
+  attach: {
+    kind: 'list',
+    short: 'a',
+    value: 'STREAM',
+    choices: ['stdin', 'stdout', 'stderr'],
+    doc: 'Connect this stream alone (default all; stdin with --interactive)',
+  },
   name: { kind: 'string', value: 'NAME', doc: 'Name (default a made one)' },
   rm: { kind: 'boolean', doc: 'Remove it when it ends' },
   entrypoint: { kind: 'string', value: 'COMMAND', doc: 'In place of the ENTRYPOINT of the image (a JSON array has several words)' },
@@ -24,10 +31,15 @@ export const createFlags = {
   network: { kind: 'string', value: 'host|none', doc: 'Network (default host)', aliases: ['net'] },
   hostname: { kind: 'string', short: 'h', value: 'NAME', doc: 'Host name inside' },
   'add-host': { kind: 'list', value: 'HOST:IP', doc: 'Line of /etc/hosts' },
+  dns: { kind: 'list', value: 'IP', doc: 'Name server, in place of those of this machine' },
+  'dns-search': { kind: 'list', value: 'DOMAIN', doc: 'Domain that names are looked up in; . for none' },
+  'dns-option': { kind: 'list', value: 'OPTION', doc: 'Option of the resolver', aliases: ['dns-opt'] },
   'read-only': { kind: 'boolean', doc: 'Mount the root read-only' },
   memory: { kind: 'string', short: 'm', value: 'SIZE', doc: 'Memory limit: 512m, 2g' },
   'memory-swap': { kind: 'string', value: 'SIZE', doc: 'Limit of memory and swap; -1 for none' },
   cpus: { kind: 'number', value: 'N', doc: 'CPU limit: 1.5' },
+  'cpu-quota': { kind: 'number', value: 'MICROSECONDS', doc: 'CPU time in each period' },
+  'cpu-period': { kind: 'number', value: 'MICROSECONDS', doc: 'Period of --cpu-quota (default 100000)' },
   'cpu-shares': { kind: 'number', short: 'c', value: 'N', doc: 'CPU weight' },
   'cpuset-cpus': { kind: 'string', value: 'LIST', doc: 'CPUs to run on: 0-1,3' },
   'pids-limit': { kind: 'number', value: 'N', doc: 'Most processes; -1 for no limit' },
@@ -44,9 +56,17 @@ export const createFlags = {
   uts: { kind: 'string', value: 'host', choices: ['host', 'private'], doc: 'UTS namespace' },
   init: { kind: 'boolean', doc: 'Run a small init that reaps zombies and forwards signals' },
   label: { kind: 'list', short: 'l', value: 'K=V', doc: 'Label of the container' },
+  'label-file': { kind: 'list', value: 'FILE', doc: 'File with a label a line' },
+  'log-driver': {
+    kind: 'string',
+    value: 'none',
+    choices: ['json-file', 'local', 'k8s-file', 'none'],
+    doc: 'none: keep nothing of what it writes (default json-file)',
+  },
   'stop-signal': { kind: 'string', value: 'SIGNAL', doc: 'Signal that stop sends' },
   'stop-timeout': { kind: 'number', value: 'SECONDS', doc: 'How long stop waits (default 10)' },
   'oom-score-adj': { kind: 'number', value: 'N', doc: 'Preference of the OOM killer' },
+  replace: { kind: 'boolean', doc: 'Remove the container that has this name first' },
   cidfile: { kind: 'string', value: 'FILE', doc: 'Write the ID to a file' },
   pull: {
     kind: 'string',
@@ -57,6 +77,7 @@ export const createFlags = {
   platform: { kind: 'string', value: 'OS/ARCH', doc: 'Of an image for several platforms, the one to take' },
   quiet: { kind: 'boolean', short: 'q', doc: 'Show no progress of a pull' },
   expose: { kind: 'list', hidden: true, value: 'PORT', doc: 'Accepted for docker: on the network of the host every port is exposed' },
+  'no-healthcheck': { kind: 'boolean', hidden: true, doc: 'Accepted for docker: no health checks are run' },
   'sig-proxy': { kind: 'boolean', hidden: true, doc: 'Accepted for docker: signals are passed on' },
   ...registryFlags,
 } as const satisfies Flags
@@ -65,6 +86,7 @@ export const execFlags = processFlags
 
 const shared = 'The container shares the network of this machine: what listens in it is reached on its own port.'
 const kept = 'Nothing here outlives a reboot: let the service manager (a systemd unit) run stave run.'
+const unchecked = 'Nothing is checked in the background. Let whoever watches the container call stave exec.'
 const absentFlags = {
   '-p': shared,
   '--publish': shared,
@@ -74,11 +96,16 @@ const absentFlags = {
   '--network-alias': shared,
   '--ip': shared,
   '--restart': kept,
-  '--dns': 'The container uses the name servers of this machine. --volume FILE:/etc/resolv.conf gives it others.',
   '--volumes-from': 'Name the volumes with --volume.',
   '--userns': 'Run stave as another user than root to have a user namespace.',
   '--gpus': 'Pass the devices with --device.',
   '--runtime': 'stave runs containers itself.',
+  '--log-opt': 'A container has one log file, which grows until the container is removed. --log-driver none keeps none.',
+  '--health-cmd': unchecked,
+  '--health-interval': unchecked,
+  '--health-retries': unchecked,
+  '--health-start-period': unchecked,
+  '--health-timeout': unchecked,
   '--pod': 'There are no pods. Containers on the host network reach each other over localhost.',
 } as const
 
@@ -88,7 +115,12 @@ export const psFlags = {
   'no-trunc': { kind: 'boolean', doc: 'Show whole IDs and commands' },
   latest: { kind: 'boolean', short: 'l', doc: 'The last one made' },
   last: { kind: 'number', short: 'n', value: 'N', doc: 'The last N made' },
-  filter: { kind: 'list', short: 'f', value: 'K=V', doc: 'name=, id=, status=, label=, ancestor=, exited=' },
+  filter: {
+    kind: 'list',
+    short: 'f',
+    value: 'K=V',
+    doc: 'name=, id=, status=, exited=, label=, ancestor=, volume=, network=, before=, since=',
+  },
   noheading: { kind: 'boolean', doc: 'Leave the heading out' },
   ...formatFlags,
 } as const satisfies Flags
@@ -99,6 +131,7 @@ export const logsFlags = {
   since: { kind: 'string', value: 'TIME', doc: 'From this time on: RFC 3339, seconds since 1970, or 10m ago' },
   until: { kind: 'string', value: 'TIME', doc: 'Up to this time' },
   timestamps: { kind: 'boolean', short: 't', doc: 'Show times' },
+  details: { kind: 'boolean', hidden: true, doc: 'Accepted for docker: there are no details' },
 } as const satisfies Flags
 
 export const stopFlags = {
@@ -131,12 +164,21 @@ export const attachFlags = {
 
 export const noFlags = {} as const satisfies Flags
 
+export const forceFlag = {
+  force: { kind: 'boolean', short: 'f', hidden: true, doc: 'Accepted for docker: nothing is asked' },
+} as const satisfies Flags
+
+export const containerPruneFlags = {
+  filter: psFlags.filter,
+  ...forceFlag,
+} as const satisfies Flags
+
 export const volumeCreateFlags = { label: { kind: 'list', value: 'K=V', doc: 'Label' } } as const satisfies Flags
 export const volumeListFlags = { quiet: { kind: 'boolean', short: 'q', doc: 'Show names alone' }, ...formatFlags } as const satisfies Flags
 export const volumeRmFlags = { force: { kind: 'boolean', short: 'f', doc: 'One that is not there is no error' } } as const satisfies Flags
 export const volumePruneFlags = {
   all: { kind: 'boolean', short: 'a', doc: 'Also named ones' },
-  force: { kind: 'boolean', short: 'f', hidden: true, doc: 'Accepted for docker: nothing is asked' },
+  ...forceFlag,
 } as const satisfies Flags
 
 export const containerCommands: readonly Command[] = [
@@ -302,6 +344,39 @@ export const containerCommands: readonly Command[] = [
     load: () => import('../commands/rm.ts'),
   }),
   command({
+    name: 'container',
+    group: 'Containers',
+    summary: 'Remove, or ask for, containers; and all commands on containers by the names that docker has for them',
+    operands: 'COMMAND',
+    flags: noFlags,
+    examples: [],
+    commands: [
+      command({
+        name: 'container prune',
+        aliases: ['prune'],
+        group: 'Containers',
+        summary: 'Remove the containers that do not run',
+        operands: '',
+        most: 0,
+        flags: containerPruneFlags,
+        examples: [{ command: 'stave container prune --filter label=ci', doc: 'Those with a label' }],
+        load: () => import('../commands/container-prune.ts'),
+      }),
+      command({
+        name: 'container exists',
+        aliases: ['exists'],
+        group: 'Containers',
+        summary: 'Exit with 0 if there is such a container, else with 1',
+        operands: 'CONTAINER',
+        least: 1,
+        most: 1,
+        flags: noFlags,
+        examples: [{ command: 'stave container exists web || stave run -d --name web web', doc: 'Unless it is there' }],
+        load: () => import('../commands/container-exists.ts'),
+      }),
+    ],
+  }),
+  command({
     name: 'volume',
     group: 'Containers',
     summary: 'Make, list and remove volumes',
@@ -338,9 +413,21 @@ export const containerCommands: readonly Command[] = [
         summary: 'Show volumes',
         operands: 'NAME...',
         least: 1,
-        flags: noFlags,
-        examples: [{ command: 'stave volume inspect data', doc: 'Where it is' }],
+        flags: { format: { ...formatFlags.format, short: 'f' } },
+        examples: [{ command: "stave volume inspect -f '{{.Mountpoint}}' data", doc: 'Where it is' }],
         load: () => import('../commands/volume-inspect.ts'),
+      }),
+      command({
+        name: 'volume exists',
+        aliases: ['exists'],
+        group: 'Containers',
+        summary: 'Exit with 0 if there is such a volume, else with 1',
+        operands: 'NAME',
+        least: 1,
+        most: 1,
+        flags: noFlags,
+        examples: [{ command: 'stave volume exists data || stave volume create data', doc: 'Unless it is there' }],
+        load: () => import('../commands/volume-exists.ts'),
       }),
       command({
         name: 'volume rm',

@@ -1,0 +1,201 @@
+/** Listing, choosing and keeping containers and volumes by the words of docker and podman. */
+import { spawnSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { binary, busyboxTar, workshop } from './stave.ts'
+
+const shop = workshop('containers')
+const sleeper = (name: string, ...flags: readonly string[]) =>
+  shop.must(['run', '-d', '--name', name, '--network', 'none', ...flags, 'base', 'sleep', '1000'])
+
+beforeAll(() => void shop.must(['import', '-q', busyboxTar(), 'base']))
+afterAll(() => shop[Symbol.dispose]())
+
+describe('several at once', () => {
+  test('a name that stands for none is reported, and the others are dealt with', () => {
+    sleeper('one')
+    sleeper('two')
+    expect(shop.stave(['stop', '-t', '0', 'one', 'nosuch', 'two'])).toMatchObject({
+      status: 1,
+      stdout: 'one\ntwo\n',
+      stderr: expect.stringContaining('cannot find the container nosuch') as string,
+    })
+    expect(shop.stave(['rm', '-f', 'nosuch', 'one', 'two'])).toEqual({ status: 0, stdout: 'one\ntwo\n', stderr: '' })
+  })
+
+  test('starting one that runs is no error', () => {
+    const id = sleeper('runs')
+    expect(shop.must(['start', 'runs'])).toBe('runs')
+    expect(shop.must(['ps', '-q', '--no-trunc'])).toBe(id)
+    shop.must(['rm', '-f', 'runs'])
+  })
+
+  test('container prune removes those that do not run; exists says which there are', () => {
+    sleeper('stays')
+    const ended = shop.must(['create', '--name', 'goes', '-l', 'k=v', 'base', 'true'])
+    const kept = shop.must(['create', '--name', 'other', 'base', 'true'])
+    expect(shop.must(['container', 'prune', '-f', '--filter', 'label=k=v'])).toBe(ended)
+    expect(shop.must(['container', 'prune', '-f'])).toBe(kept)
+    expect(shop.stave(['container', 'exists', 'stays']).status).toBe(0)
+    expect(shop.stave(['container', 'exists', 'goes'])).toEqual({ status: 1, stdout: '', stderr: '' })
+    shop.must(['rm', '-f', 'stays'])
+  })
+})
+
+test('ps: filters, and fields of templates', () => {
+  sleeper('web-1', '-l', 'app=web', '-l', 'tier', '-v', 'data:/data')
+  const second = sleeper('web-2', '-l', 'app=web')
+  const names = (...filters: readonly string[]) =>
+    shop.must(['ps', '-a', '--format', '{{.Names}}', ...filters.flatMap((filter) => ['--filter', filter])])
+  expect(names('name=^web-1$')).toBe('web-1')
+  expect(names('name=web')).toBe('web-2\nweb-1')
+  expect(names('label=app=web', 'label=tier')).toBe('web-1')
+  expect(names('label!=tier')).toBe('web-2')
+  expect(names('volume=data')).toBe('web-1')
+  expect(names('volume=/data')).toBe('web-1')
+  expect(names('before=web-2')).toBe('web-1')
+  expect(names('since=web-1')).toBe('web-2')
+  expect(names('network=host')).toBe('')
+  expect(names('status=running', 'status=exited', `id=${second.slice(0, 8)}`)).toBe('web-2')
+  expect(shop.stave(['ps', '--filter', 'status=bogus']).status).toBe(2)
+  expect(shop.must(['ps', '--filter', 'name=web-1', '--format', '{{.Labels}} {{.Label "app"}} {{.Mounts}} {{.Networks}}'])).toBe(
+    'app=web,tier= web data none',
+  )
+  shop.must(['rm', '-f', 'web-1', 'web-2'])
+})
+
+test('volume inspect --format, volume exists', () => {
+  shop.must(['volume', 'create', 'kept'])
+  expect(shop.must(['volume', 'inspect', '-f', '{{.Name}} {{.Mountpoint}}', 'kept'])).toBe(`kept ${shop.store}/volumes/kept/_data`)
+  expect(shop.stave(['volume', 'inspect', 'nosuch'])).toMatchObject({ status: 1, stdout: '[]\n' })
+  expect(shop.stave(['volume', 'exists', 'kept']).status).toBe(0)
+  expect(shop.stave(['volume', 'exists', 'nosuch']).status).toBe(1)
+  expect(shop.stave(['volume', 'nosuch']).stderr).toContain('stave volume nosuch: there is no such command')
+})
+
+describe('making one', () => {
+  test('--cidfile: one that is there stops it before anything is made, and none is left where nothing was made', () => {
+    const id = shop.must(['create', '--cidfile', 'cid', 'base', 'true'])
+    expect(readFileSync(shop.path('cid'), 'utf8')).toBe(id)
+    expect(shop.stave(['run', '--cidfile', 'cid', 'base', 'true'])).toMatchObject({ status: 125, stdout: '' })
+    expect(shop.must(['ps', '-aq', '--no-trunc'])).toBe(id)
+    expect(shop.stave(['run', '--cidfile', 'other', '--pull', 'never', 'nosuch', 'true']).status).toBe(125)
+    expect(existsSync(shop.path('other'))).toBe(false)
+    shop.must(['rm', id])
+  })
+
+  test('--replace takes the place of the one with the same name', () => {
+    const first = sleeper('same')
+    const second = sleeper('same', '--replace')
+    expect(second).not.toBe(first)
+    expect(shop.must(['ps', '-aq', '--no-trunc'])).toBe(second)
+    shop.must(['rm', '-f', 'same'])
+  })
+
+  test('--log-driver none keeps nothing; -a connects one stream', () => {
+    shop.must(['run', '--name', 'mute', '--log-driver', 'none', 'base', 'echo', 'hello'])
+    expect(existsSync(shop.path('store/containers', shop.must(['ps', '-aq', '--no-trunc']), 'log'))).toBe(false)
+    expect(shop.stave(['logs', 'mute'])).toMatchObject({ status: 1, stderr: expect.stringContaining('--log-driver none') as string })
+    shop.must(['rm', 'mute'])
+    expect(shop.stave(['run', '--rm', '-a', 'stderr', 'base', 'sh', '-c', 'echo out; echo err >&2'])).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: 'err\n',
+    })
+  })
+
+  test('names: its own, added ones, other name servers', () => {
+    const read = (file: string, ...flags: readonly string[]) => shop.must(['run', '--rm', ...flags, 'base', 'cat', file])
+    expect(read('/etc/hosts', '--network', 'none', '-h', 'own', '--add-host', 'there:192.0.2.1')).toMatch(
+      /^127\.0\.0\.1\tlocalhost\n[^]*192\.0\.2\.1\tthere\n127\.0\.1\.1\town$/,
+    )
+    expect(read('/etc/resolv.conf', '--dns', '192.0.2.53', '--dns-search', 'a.example', '--dns-opt', 'ndots:2')).toBe(
+      'nameserver 192.0.2.53\nsearch a.example\noptions ndots:2',
+    )
+    expect(shop.stave(['run', '--dns', 'nosuch', 'base', 'true']).status).toBe(2)
+  })
+
+  test('--label-file', () => {
+    writeFileSync(shop.path('labels'), '# of the file\na=1\nb=2\n')
+    const id = shop.must(['create', '--label-file', 'labels', '-l', 'b=3', 'base', 'true'])
+    expect(shop.must(['inspect', '-f', '{{json .Config.Labels}}', id])).toBe('{"a":"1","b":"3"}')
+    shop.must(['rm', id])
+  })
+
+  test('what cannot be is refused before anything is made', () => {
+    for (const [flags, why] of [
+      [['--sysctl', 'net.core.somaxconn=99'], /shares the network namespace/],
+      [['--restart', 'always'], /--restart is not offered/],
+      [['--health-cmd', 'true'], /--health-cmd is not offered/],
+    ] as const) {
+      const { status, stderr } = shop.stave(['run', ...flags, 'base', 'true'])
+      expect(stderr).toMatch(why)
+      expect(status).toBe(2)
+    }
+    expect(shop.must(['ps', '-aq'])).toBe('')
+  })
+})
+
+describe('what a container wrote', () => {
+  beforeAll(() => {
+    const script =
+      'mkdir -p d/sub && echo text > d/sub/file && ln -s file d/sub/link && rm /bin/zcat && chown -R 5:6 d && echo kept > /vol/file'
+    shop.must(['run', '--name', 'worker', '-w', '/work', '-e', 'FOO=bar', '-v', 'vol:/vol', 'base', 'sh', '-c', script])
+  })
+  const exists = (...path: readonly string[]) => existsSync(shop.path(...path))
+
+  test('cp takes it out: into a directory, under a new name, what is in it, out of a volume, as a tar', () => {
+    shop.must(['cp', 'worker:/work/d', '.'])
+    expect(readFileSync(shop.path('d/sub/link'), 'utf8')).toBe('text\n')
+    expect(statSync(shop.path('d/sub/file')).uid).toBe(process.getuid!())
+    shop.must(['cp', 'worker:/work/d', 'new'])
+    expect(exists('new/sub/file')).toBe(true)
+    shop.must(['cp', 'worker:/work/d', 'new'])
+    expect(exists('new/d/sub/file')).toBe(true)
+    shop.must(['cp', 'worker:/work/d/.', 'content'])
+    expect(exists('content/sub/file')).toBe(true)
+    shop.must(['cp', 'worker:work/d/sub/file', 'copy'])
+    shop.must(['cp', 'worker:/vol/file', 'copy'])
+    expect(readFileSync(shop.path('copy'), 'utf8')).toBe('kept\n')
+    expect(shop.stave(['cp', 'worker:/nosuch', '.'])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('cannot find /nosuch') as string,
+    })
+    expect(shop.stave(['cp', 'worker:/work/d', 'copy']).stderr).toContain('it is a file')
+    expect(shop.stave(['cp', 'worker:/work/d', 'nosuch/']).status).toBe(1)
+    expect(shop.stave(['cp', 'copy', 'worker:/']).stderr).toContain('stave exec -i')
+    expect(readdirSync(shop.directory).filter((name) => name.startsWith('.stave'))).toEqual([])
+    const tar = spawnSync('sh', ['-c', `"${binary}" --root "${shop.store}" cp worker:/work/d - | tar -tf -`], { encoding: 'utf8' })
+    expect(tar.stdout).toBe('d/\nd/sub/\nd/sub/file\nd/sub/link\n')
+  })
+
+  test('export is all of its root, with owners and without what it removed', () => {
+    shop.must(['export', '-o', 'root.tar', 'worker'])
+    const { stdout } = spawnSync('tar', ['-tvf', shop.path('root.tar'), '--numeric-owner'], { encoding: 'utf8' })
+    expect(stdout).toMatch(/ 5\/6 .* work\/d\/sub\/file$/m)
+    expect(stdout).toMatch(/ bin\/busybox$/m)
+    expect(stdout).not.toContain('bin/zcat')
+  })
+
+  test('commit makes an image of it, with what it was told to run', () => {
+    const id = shop.must([
+      'commit',
+      '-q',
+      '-m',
+      'tried',
+      '-c',
+      'CMD ["sh", "-c", "cat /work/d/sub/file; ls /bin/zcat; ls /vol"]',
+      '-c',
+      'ENV A=b',
+      'worker',
+      'tried',
+    ])
+    expect(shop.stave(['run', '--rm', '--network', 'none', 'tried'])).toMatchObject({ stdout: 'text\n', status: 1 })
+    const { Config } = (JSON.parse(shop.must(['inspect', 'tried'])) as { Config: Record<string, unknown> }[])[0]!
+    expect(Config).toMatchObject({ Env: [expect.stringMatching(/^PATH=/), 'FOO=bar', 'A=b'], WorkingDir: '/work' })
+    expect(shop.must(['history', '--format', '{{.Comment}}', 'tried']).split('\n')[0]).toBe('tried')
+    expect(shop.must(['images', '-q', '--no-trunc', 'tried'])).toBe(id)
+    expect(shop.stave(['commit', '-c', 'RUN true', 'worker']).stderr).toContain('only instructions that change the config')
+    expect(shop.damage()).toEqual([])
+  })
+})
