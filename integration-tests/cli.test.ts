@@ -14,12 +14,16 @@ beforeAll(() => {
 afterAll(() => shop[Symbol.dispose]())
 
 function sh(script: string): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync('bash', ['-c', `set -o pipefail; docker() { "$STAVE" "$@"; }; skopeo() { "$STAVE" "$@"; }; ${script}`], {
-    env,
-    cwd: shop.directory,
-    encoding: 'utf8',
-    timeout: 60_000,
-  })
+  return spawnSync(
+    'bash',
+    ['-c', `set -o pipefail; docker() { "$STAVE" "$@"; }; skopeo() { "$STAVE" "$@"; }; podman() { "$STAVE" "$@"; }; ${script}`],
+    {
+      env,
+      cwd: shop.directory,
+      encoding: 'utf8',
+      timeout: 60_000,
+    },
+  )
 }
 
 describe('streams', () => {
@@ -131,7 +135,7 @@ describe('prune, as docker has it', () => {
   })
 })
 
-describe('alias skopeo=stave', () => {
+describe('alias skopeo=stave, alias podman=stave', () => {
   beforeAll(() => {
     shop.must(['build', '-q', '-t', 'two', '--platform', 'linux/amd64,linux/arm64', '-'], { input: 'FROM scratch\nLABEL a=b\n' })
     shop.must(['copy', '-q', 'base', `oci:${shop.path('base')}:1`])
@@ -149,6 +153,9 @@ describe('alias skopeo=stave', () => {
       /^linux \[\]\n$/,
     ],
     ['skopeo --tls-verify=false list-tags oci:base', /"1"/],
+    ['podman push -q --compression-format zstd --compression-level 1 base dir:pushed && grep -c +zstd pushed/manifest.json', /^1\n$/],
+    ['podman save -q -m base two | podman load -q --platform linux/amd64 | sort -u | wc -l', /^2\n$/],
+    ["podman inspect -f '{{.GraphDriver.Name}} {{.Metadata.LastTagTime}}' base", /^overlayfs \d{4}-/],
   ])('%s', (script, out) => {
     const { status, stdout, stderr } = sh(script)
     expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' })
@@ -164,6 +171,10 @@ describe('alias skopeo=stave', () => {
     ['skopeo copy --retry-delay soon docker://127.0.0.1:9/x dir:x', 2, '--retry-delay', ''],
     ['skopeo manifest-digest Dockerfile', 1, 'no manifest', ''],
     ['skopeo standalone-sign a b c', 2, 'no such command', ''],
+    ['podman pull oci:base:1', 2, 'not in a registry', 'stave copy oci:base:1 NAME'],
+    ['podman load -i base', 1, 'a directory', 'stave copy oci:base NAME'],
+    ['docker import http://127.0.0.1:9/x.tar x', 1, 'not fetched', 'curl -fL http://127.0.0.1:9/x.tar | stave import - x'],
+    ['podman push --compression-level 3 base dir:x', 2, 'needs a format', ''],
   ])('%s: refused', (script, expected, said, hint) => {
     const { status, stderr } = sh(script)
     expect([status, stderr]).toEqual([expected, expect.stringContaining(said)])

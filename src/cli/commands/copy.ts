@@ -1,10 +1,10 @@
 import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { StaveError } from '#error.ts'
-import type { RecompressOptions } from '#image/recompress.ts'
 import { hostPlatform, formatPlatform } from '#oci/platform.ts'
 import type { Invocation, Values } from '../command.ts'
-import { createPlaces, spoolDirectory, type RegistryChoices } from '../places.ts'
+import { chosenCompression } from '../compression.ts'
+import { createPlaces, type RegistryChoices } from '../places.ts'
 import { openSession, type Session } from '../session.ts'
 import type { copyFlags } from '../table/images.ts'
 import type { sideFlags } from '../table/shared.ts'
@@ -16,7 +16,12 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   if (flags['preserve-digests'] && flags.format !== undefined) {
     throw new StaveError('usage', '--preserve-digests and --format exclude each other: another format has another digest')
   }
-  const compression = chosenCompression(flags)
+  const compression = chosenCompression(settings, {
+    compress: flags['dest-compress'],
+    decompress: flags['dest-decompress'],
+    format: flags['dest-compress-format'],
+    level: flags['dest-compress-level'],
+  })
   if (flags['preserve-digests'] && compression !== undefined) {
     throw new StaveError('usage', '--preserve-digests excludes compressing and decompressing layers: they get other digests')
   }
@@ -38,7 +43,7 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
       format: flags.format ?? (compression?.compression === 'zstd' ? 'oci' : undefined),
       platforms: chosenPlatforms(flags),
       concurrency: flags['image-parallel-copies'],
-      ...(compression && { compression: { ...compression, temporary: spoolDirectory(settings) } }),
+      ...(compression && { compression }),
       referrers: flags.referrers ?? false,
     })
     if (flags.digestfile !== undefined) writeFileSync(resolve(settings.cwd, flags.digestfile), `${copied.digest}\n`)
@@ -60,24 +65,6 @@ export function sideOf(flags: Values<typeof sideFlags>, side: 'src' | 'dest'): R
     retry: flags['retry-times'],
     'retry-delay': flags['retry-delay'],
   }
-}
-
-/** skopeo's words for how layers are to be compressed; undefined: they stay as they are. */
-function chosenCompression(flags: Values<typeof copyFlags>): Omit<RecompressOptions, 'temporary'> | undefined {
-  const format = flags['dest-compress-format'] as 'gzip' | 'zstd' | undefined
-  const level = flags['dest-compress-level']
-  if (flags['dest-decompress']) {
-    if (flags['dest-compress'] || format !== undefined)
-      throw new StaveError('usage', '--dest-decompress and --dest-compress exclude each other')
-    return { compression: 'none' }
-  }
-  if (format === undefined && !flags['dest-compress']) return undefined
-  const compression = format ?? 'gzip'
-  const highest = compression === 'gzip' ? 9 : 22
-  if (level !== undefined && (!Number.isInteger(level) || level < 1 || level > highest)) {
-    throw new StaveError('usage', `--dest-compress-level takes 1 to ${highest} for ${compression}, not ${level}`)
-  }
-  return { compression, onlyPlain: format === undefined, ...(level !== undefined && { level }) }
 }
 
 function chosenPlatforms(flags: Values<typeof copyFlags>): 'all' | 'present' | readonly string[] {

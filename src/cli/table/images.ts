@@ -11,6 +11,7 @@ export const pullFlags = {
     choices: ['always', 'missing', 'newer', 'never'],
     doc: 'When to ask the registry (default always)',
   },
+  'disable-content-trust': { kind: 'boolean', hidden: true, doc: 'Accepted for docker, where it is the default' },
   ...quietFlag,
   ...registryFlags,
 } as const satisfies Flags
@@ -19,7 +20,16 @@ export const pushFlags = {
   ...platformFlag,
   'all-tags': { kind: 'boolean', short: 'a', doc: 'Push every tag of the repository' },
   digestfile: { kind: 'string', value: 'FILE', doc: 'Write the digest to a file' },
-  format: { kind: 'string', value: 'oci|docker', choices: ['oci', 'docker', 'v2s2'], doc: 'Convert the manifest' },
+  format: { kind: 'string', short: 'f', value: 'oci|docker', choices: ['oci', 'docker', 'v2s2'], doc: 'Convert the manifest' },
+  'compression-format': {
+    kind: 'string',
+    value: 'KIND',
+    choices: ['gzip', 'zstd'],
+    doc: 'Compress all layers so: manifests get other digests',
+  },
+  'compression-level': { kind: 'number', value: 'N', doc: 'How hard: 1 to 9 for gzip, 1 to 22 for zstd' },
+  'disable-content-trust': { kind: 'boolean', hidden: true, doc: 'Accepted for docker, where it is the default' },
+  'remove-signatures': { kind: 'boolean', hidden: true, doc: 'Accepted for podman; signatures are not pushed' },
   ...quietFlag,
   ...registryFlags,
 } as const satisfies Flags
@@ -82,12 +92,14 @@ export const saveFlags = {
     choices: ['docker-archive', 'oci-archive', 'oci-dir'],
     doc: 'Default docker-archive, which holds an OCI layout too',
   },
+  'multi-image-archive': { kind: 'boolean', short: 'm', hidden: true, doc: 'Accepted for podman: an archive holds any number of images' },
   ...platformFlag,
   ...quietFlag,
 } as const satisfies Flags
 
 export const loadFlags = {
   input: { kind: 'string', short: 'i', value: 'FILE', doc: 'File to read (default stdin)' },
+  ...platformFlag,
   ...quietFlag,
 } as const satisfies Flags
 
@@ -113,9 +125,8 @@ export const copyFlags = {
     value: 'KIND',
     choices: ['gzip', 'zstd'],
     doc: 'Compress all layers so: manifests get other digests, images keep their IDs',
-    aliases: ['compression-format'],
   },
-  'dest-compress-level': { kind: 'number', value: 'N', doc: 'How hard: 1 to 9 for gzip, 1 to 22 for zstd', aliases: ['compression-level'] },
+  'dest-compress-level': { kind: 'number', value: 'N', doc: 'How hard: 1 to 9 for gzip, 1 to 22 for zstd' },
   'dest-decompress': { kind: 'boolean', doc: 'Decompress all layers' },
   'preserve-digests': { kind: 'boolean', doc: 'Fail where the bytes of a manifest would change' },
   referrers: { kind: 'boolean', doc: 'Copy signatures and attestations that refer to it' },
@@ -251,6 +262,10 @@ export const imageCommands: readonly Command[] = [
     operands: 'NAME...',
     least: 1,
     flags: saveFlags,
+    absent: {
+      '--compress': 'Layers are saved as they are compressed now.',
+      '--uncompressed': 'Write stave copy --dest-decompress NAME docker-archive:FILE.',
+    },
     examples: [{ command: 'stave save -o web.tar web:1.2 web:1.1', doc: 'Two images in one archive' }],
     load: () => import('../commands/save.ts'),
   }),
