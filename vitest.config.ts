@@ -3,7 +3,8 @@ import { defineConfig } from 'vitest/config'
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: 'unit', include: ['src/**/*.test.ts'], exclude: ['src/**/*.integration.test.ts'] } },
+      // None takes seconds by itself; on a machine that is busy with other things some do.
+      { test: { name: 'unit', include: ['src/**/*.test.ts'], exclude: ['src/**/*.integration.test.ts'], testTimeout: 30_000 } },
       // These share one machine's kernel, disk and store formats: a few at a time, and patient.
       {
         test: {

@@ -111,6 +111,7 @@ describe('names that stand for nothing', () => {
     [['run', '--pull', 'never', 'nosuch:1'], 125],
     [['push', 'nosuch:1'], 1],
     [['save', '-o', 'x.tar', 'nosuch:1'], 1],
+    [['save', '-o', 'x.tar', 'base', 'nosuch:1'], 1],
     [['tag', 'nosuch:1', 'other'], 1],
     [['history', 'nosuch:1'], 1],
     [['rmi', 'nosuch:1'], 1],

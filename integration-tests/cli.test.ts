@@ -14,12 +14,16 @@ beforeAll(() => {
 afterAll(() => shop[Symbol.dispose]())
 
 function sh(script: string): { status: number | null; stdout: string; stderr: string } {
-  return spawnSync('bash', ['-c', `set -o pipefail; docker() { "$STAVE" "$@"; }; skopeo() { "$STAVE" "$@"; }; ${script}`], {
-    env,
-    cwd: shop.directory,
-    encoding: 'utf8',
-    timeout: 60_000,
-  })
+  return spawnSync(
+    'bash',
+    ['-c', `set -o pipefail; docker() { "$STAVE" "$@"; }; skopeo() { "$STAVE" "$@"; }; podman() { "$STAVE" "$@"; }; ${script}`],
+    {
+      env,
+      cwd: shop.directory,
+      encoding: 'utf8',
+      timeout: 60_000,
+    },
+  )
 }
 
 describe('streams', () => {
@@ -71,8 +75,12 @@ describe('alias docker=stave', () => {
     ['docker run -d --name c app:1 sleep 100 >/dev/null && docker ps --filter name=c --format "{{.Names}}" && docker rm -f c', /^c\nc\n$/],
     ['docker ps -a --filter status=exited -q', /^$/],
     ['docker system df && docker system prune -f', /Images/],
+    ['docker system df --format "{{.Type}}: {{.TotalCount}}" | head -1', /^Images: \d+\n$/],
     ['docker rmi -f $(docker images -q app)', /Untagged/],
     ['docker version && docker --version', /stave \d/],
+    ["docker tag base new:1 && docker images 'ne*' --filter reference='n??:[12]' --filter until=0s --format '{{.Tag}}'", /^1\n$/],
+    ['docker image inspect -f "{{.Id}}" base && docker inspect nosuch || echo $?', /^sha256:.*\n\[\]\n1\n$/],
+    ['docker image || docker image nosuch || echo $?', /^2\n$/],
   ])('%s', (script, out) => {
     const { status, stdout, stderr } = sh(script)
     expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' })
@@ -80,12 +88,107 @@ describe('alias docker=stave', () => {
   })
 })
 
+<<<<<<< HEAD
 test('--env-file is read for the container, and not into the environment of stave itself', () => {
   writeFileSync(shop.path('variables'), `FROM_FILE=yes\nSTAVE_ROOT=${shop.path('elsewhere')}\n`)
   expect(shop.must(['run', '--rm', '--network', 'none', '--env-file', 'variables', 'base', 'env'])).toContain('FROM_FILE=yes')
   expect(shop.stave(['run', '--rm', '--env-file', 'nosuch', 'base', 'true'])).toMatchObject({
     status: 125,
     stderr: expect.stringMatching(/^error: cannot read nosuch\n/) as string,
+=======
+describe('prune, as docker has it', () => {
+  const own = workshop('prune')
+  afterAll(() => own[Symbol.dispose]())
+  const prune = (script: string) => {
+    const { status, stdout, stderr } = spawnSync('bash', ['-c', `docker() { "$STAVE" "$@"; }; ${script}`], {
+      env: { ...env, HOME: own.directory, STAVE_ROOT: own.store },
+      cwd: shop.directory,
+      encoding: 'utf8',
+    })
+    return { status, stderr, lines: stdout.trim().split('\n') }
+  }
+  const left = () => prune("docker images --format '{{.Repository}}'; docker ps -a --format '{{.Names}}'").lines
+
+  test('each removes what it is for, and nothing else', () => {
+    own.must(['import', '-q', busyboxTar(), 'base'])
+    own.must(['build', '-q', '-t', 'used', '.'], { cwd: shop.directory })
+    own.must(['build', '-q', '-t', 'unused', '--label', 'a=b', '.'], { cwd: shop.directory })
+    own.must(['run', '--name', 'ended', 'used'])
+    const cached = () => (JSON.parse(own.must(['df', '--json'])) as { cache: { count: number } }).cache.count
+    const all = ['unused', 'used', 'base', 'ended']
+
+    expect(prune('docker image prune -f').status).toBe(0)
+    expect(prune('docker image prune -af --filter until=24h').status).toBe(0)
+    expect(prune('docker image prune -af --filter label=other').status).toBe(0)
+    expect(prune('docker container prune -f --filter label=other').status).toBe(0)
+    expect(left().toSorted()).toEqual(all.toSorted())
+    expect(cached()).toBeGreaterThan(0)
+
+    expect(prune('docker builder prune -af')).toMatchObject({ status: 0, stderr: '' })
+    expect(left().toSorted()).toEqual(all.toSorted())
+    expect(cached()).toBe(0)
+
+    expect(prune('docker image prune -af --filter label=a').lines[0]).toMatch(/^removed image .*unused/)
+    expect(left()).not.toContain('unused')
+    expect(prune('docker container prune -f').lines[0]).toBe('removed container ended')
+    expect(prune('docker system prune -af').lines.filter((line) => line.startsWith('removed image'))).toHaveLength(2)
+    expect(left()).toEqual([''])
+    expect(own.damage()).toEqual([])
+  })
+
+  test('what a filter cannot choose from is refused, and nothing is removed', () => {
+    expect(prune('docker builder prune -f --filter until=1h')).toMatchObject({ status: 2 })
+    expect(prune('docker image prune -f --filter size=1')).toMatchObject({ status: 2 })
+    expect(prune('docker image prune -f --filter until=soon')).toMatchObject({ status: 2 })
+  })
+})
+
+describe('alias skopeo=stave, alias podman=stave', () => {
+  beforeAll(() => {
+    shop.must(['build', '-q', '-t', 'two', '--platform', 'linux/amd64,linux/arm64', '-'], { input: 'FROM scratch\nLABEL a=b\n' })
+    shop.must(['copy', '-q', 'base', `oci:${shop.path('base')}:1`])
+  })
+
+  test.each([
+    ['skopeo copy --dest-compress-format=zstd oci:base:1 oci:zstd:1 && grep -l +zstd zstd/blobs/sha256/* | wc -l', /\n1\n$/],
+    ['skopeo copy -q --dest-decompress oci:base:1 dir:plain && skopeo copy -q --dest-compress dir:plain dir:packed; ls', /packed/],
+    ['skopeo copy -q --remove-signatures --src-no-creds --retry-times 2 --retry-delay 1s oci:base:1 dir:any && ls any', /manifest.json/],
+    ['skopeo copy -q --multi-arch index-only two dir:index && ls index | grep -c .', /^2\n$/],
+    ['skopeo copy -q --digestfile d two dir:whole && skopeo manifest-digest whole/manifest.json | diff - d', /^$/],
+    ['skopeo --override-arch arm64 inspect --format "{{.Architecture}}" dir:whole', /^arm64\n$/],
+    [
+      'skopeo --override-os linux --override-arch arm64 inspect --config --format "{{.OS}} {{.RootFS.DiffIDs}}" dir:whole',
+      /^linux \[\]\n$/,
+    ],
+    ['skopeo --tls-verify=false list-tags oci:base', /"1"/],
+    ['podman push -q --compression-format zstd --compression-level 1 base dir:pushed && grep -c +zstd pushed/manifest.json', /^1\n$/],
+    ['podman save -q -m base two | podman load -q --platform linux/amd64 | sort -u | wc -l', /^2\n$/],
+    ["podman inspect -f '{{.GraphDriver.Name}} {{.Metadata.LastTagTime}}' base", /^overlayfs \d{4}-/],
+  ])('%s', (script, out) => {
+    const { status, stdout, stderr } = sh(script)
+    expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' })
+    expect(stdout).toMatch(out)
+  })
+
+  test.each([
+    ['skopeo --policy p.json copy oci:base:1 dir:x', 2, '--policy is not offered', 'not enforced'],
+    ['skopeo copy --sign-by me oci:base:1 dir:x', 2, '--sign-by is not offered', 'cosign'],
+    ['skopeo copy --authfile nosuch docker://127.0.0.1:9/x dir:x', 1, 'credential file nosuch', 'stave login'],
+    ['skopeo copy --dest-compress-format=zstd --format v2s2 oci:base:1 dir:x', 1, "Docker's format", '--format oci'],
+    ['skopeo copy --preserve-digests --dest-decompress oci:base:1 dir:x', 2, '--preserve-digests', ''],
+    ['skopeo copy --retry-delay soon docker://127.0.0.1:9/x dir:x', 2, '--retry-delay', ''],
+    ['skopeo manifest-digest Dockerfile', 1, 'no manifest', ''],
+    ['skopeo standalone-sign a b c', 2, 'no such command', ''],
+    ['podman pull oci:base:1', 2, 'not in a registry', 'stave copy oci:base:1 NAME'],
+    ['podman load -i base', 1, 'a directory', 'stave copy oci:base NAME'],
+    ['docker import http://127.0.0.1:9/x.tar x', 1, 'not fetched', 'curl -fL http://127.0.0.1:9/x.tar | stave import - x'],
+    ['podman push --compression-level 3 base dir:x', 2, 'needs a format', ''],
+  ])('%s: refused', (script, expected, said, hint) => {
+    const { status, stderr } = sh(script)
+    expect([status, stderr]).toEqual([expected, expect.stringContaining(said)])
+    expect(stderr).toContain(hint)
+    expect(stderr).not.toContain('internal error')
+>>>>>>> work-D
   })
 })
 

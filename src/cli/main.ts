@@ -2,7 +2,7 @@ import { suggest } from '#dockerfile/suggest.ts'
 import { StaveError } from '#error.ts'
 import type { Command, Flags, Invocation } from './command.ts'
 import { commands } from './commands.ts'
-import { withoutGroup } from './docker-groups.ts'
+import { withoutGroup, wordsOfGroup } from './docker-groups.ts'
 import { checkOperands, parseFlags } from './parse.ts'
 import { createReport, exitCodeOf, type Report } from './report.ts'
 import { readSettings } from './settings.ts'
@@ -15,6 +15,15 @@ export const globalFlags = {
   'insecure-policy': { kind: 'boolean', hidden: true, doc: 'Accepted for skopeo; there is no policy file to ignore' },
   'log-level': { kind: 'string', value: 'LEVEL', hidden: true, doc: 'Accepted; see --debug' },
 } as const satisfies Flags
+
+/** skopeo's flags before the command that stand for what is not offered here, with what to do instead. */
+const absentFlags: Readonly<Record<string, string>> = {
+  '--policy': 'Signature policies are not enforced here: verify signatures with their own tool before you copy.',
+  '--registries.d': 'Signatures in lookaside stores are not read here.',
+  '--registries-conf': 'Set CONTAINERS_REGISTRIES_CONF to the file.',
+  '--command-timeout': 'Run it under timeout(1).',
+  '--tmpdir': 'Temporary files are in the store: choose its place with --root.',
+}
 
 const program: Pick<Command, 'name' | 'operands'> = { name: '', operands: 'COMMAND' }
 
@@ -30,7 +39,7 @@ export async function main(words: readonly string[], env: NodeJS.ProcessEnv): Pr
   try {
     const { command, before, rest } = findCommand(words)
     if (command === undefined) return await withoutCommand(before, rest, report)
-    const parsed = parseFlags(command, globalFlags, [...before, ...rest])
+    const parsed = parseFlags({ ...command, absent: { ...absentFlags, ...command.absent } }, globalFlags, [...before, ...rest])
     if (parsed.help) {
       const { helpText } = await import('./help.ts')
       report.write(helpText(command))
@@ -62,8 +71,7 @@ function findCommand(typed: readonly string[]): { command: Command | undefined; 
   let words = typed
   let index = 0
   while (index < words.length && words[index]!.startsWith('-')) {
-    const flag = globalFlags[words[index]!.slice(2) as keyof typeof globalFlags]
-    index += flag !== undefined && flag.kind === 'string' ? 2 : 1
+    index += takesNext(words[index]!) ? 2 : 1
   }
   const before = words.slice(0, index)
   words = [...before, ...withoutGroup(words.slice(index))]
@@ -80,6 +88,8 @@ function findCommand(typed: readonly string[]): { command: Command | undefined; 
         word,
         list.filter(({ hidden }) => !hidden).map(({ name }) => name.slice(path.length)),
       )
+      const group = path === '' ? wordsOfGroup(word) : undefined
+      if (group) throw noSuchWord(word, words[index + 1], group)
       throw new StaveError('usage', `stave ${path}${word}: there is no such command`, {
         hint: near ? `Did you mean stave ${path}${near}?` : `See stave ${path}--help.`,
       })
@@ -95,6 +105,21 @@ function findCommand(typed: readonly string[]): { command: Command | undefined; 
     return { command: undefined, before: ['--help', command.name], rest: words.slice(index) }
   }
   return { command, before, rest: words.slice(index) }
+}
+
+/** skopeo's users write flags of a command before it: is the next word the value of this one? */
+function takesNext(word: string): boolean {
+  if (word.includes('=')) return false
+  const name = word.slice(2)
+  const flags: Flags = Object.assign({}, ...commands.map((command) => command.flags), globalFlags) as Flags
+  if (Object.hasOwn(flags, name)) return flags[name]!.kind !== 'boolean'
+  return Object.hasOwn(absentFlags, word)
+}
+
+function noSuchWord(group: string, word: string | undefined, known: readonly string[]): StaveError {
+  const hint = `After ${group} comes one of ${known.join(', ')}.`
+  if (word === undefined) return new StaveError('usage', `stave ${group}: the word after it is missing`, { hint })
+  return new StaveError('usage', `stave ${group} ${word}: there is no such command`, { hint })
 }
 
 async function withoutCommand(before: readonly string[], rest: readonly string[], report: Report): Promise<number> {

@@ -1,9 +1,12 @@
 import type { Context } from '#context.ts'
+import { parseDuration } from '#dockerfile/go-values.ts'
 import { StaveError } from '#error.ts'
 import type { Source, Target } from '#image/content.ts'
 import { parseReference, formatReference, type Reference } from '#oci/reference.ts'
+import type { Credentials } from '#registry/credentials.ts'
 import type { Registry, RegistryClient } from '#registry/registry.ts'
-import { mkdirSync } from 'node:fs'
+import type { RetryPolicy } from '#registry/retry.ts'
+import { existsSync, mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseLocation, type Location } from './location.ts'
 import type { Session } from './session.ts'
@@ -14,9 +17,11 @@ import { version } from './version.ts'
 export interface RegistryChoices {
   readonly 'tls-verify'?: boolean | undefined
   readonly creds?: string | undefined
+  readonly 'no-creds'?: boolean | undefined
   readonly authfile?: string | undefined
   readonly 'cert-dir'?: string | undefined
   readonly retry?: number | undefined
+  readonly 'retry-delay'?: string | undefined
 }
 
 export interface OpenSource {
@@ -108,7 +113,9 @@ export function createPlaces(settings: Settings, choices: RegistryChoices, sessi
     },
     async [Symbol.asyncDispose]() {
       for (const place of opened.reverse()) await place[Symbol.asyncDispose]()
-      if (client) await (await client)[Symbol.asyncDispose]()
+      // Who asked for a client that could not be opened was told why.
+      const opening = await client?.catch(() => undefined)
+      await opening?.[Symbol.asyncDispose]()
     },
   }
   return places
@@ -124,11 +131,9 @@ async function openClient(settings: Settings, choices: RegistryChoices): Promise
   const paths = hosts.defaultHostsPaths(env, settings)
   const [http, https, no] = ['http_proxy', 'https_proxy', 'no_proxy'].map((name) => env[name] || env[name.toUpperCase()])
   const proxy = { ...(http && { http }), ...(https && { https }), ...(no && { no }) }
+  const retry = chosenRetry(choices)
   return createRegistryClient({
-    credentials:
-      choices.creds === undefined
-        ? credentials.openCredentials(credentialPaths(settings, choices, credentials))
-        : given(choices.creds, credentials),
+    credentials: chosenCredentials(settings, choices, credentials),
     hosts: await hosts.readHosts(paths),
     tls: {
       certificates: paths.certificates,
@@ -137,8 +142,41 @@ async function openClient(settings: Settings, choices: RegistryChoices): Promise
     },
     proxy,
     userAgent: `stave/${version}`,
-    ...(choices.retry !== undefined && { retry: { attempts: choices.retry + 1 } }),
+    ...(retry && { retry }),
   })
+}
+
+function chosenCredentials(settings: Settings, choices: RegistryChoices, module: typeof import('#registry/credentials.ts')): Credentials {
+  if (choices['no-creds']) {
+    if (choices.creds !== undefined) throw new StaveError('usage', '--creds and --no-creds exclude each other')
+    return module.anonymous
+  }
+  if (choices.creds !== undefined) return given(choices.creds, module)
+  // A file that was named by mistake must not lead to a try without credentials.
+  if (choices.authfile !== undefined && !existsSync(resolve(settings.cwd, choices.authfile))) {
+    throw new StaveError('not-found', `cannot read the credential file ${choices.authfile}: it does not exist`, {
+      hint: `stave login --authfile ${choices.authfile} makes it.`,
+    })
+  }
+  return module.openCredentials(credentialPaths(settings, choices, module))
+}
+
+function chosenRetry(choices: RegistryChoices): Partial<RetryPolicy> | undefined {
+  const { retry, 'retry-delay': delay } = choices
+  if (retry === undefined && delay === undefined) return undefined
+  return {
+    ...(retry !== undefined && { attempts: retry + 1 }),
+    // One delay for all, as in skopeo.
+    ...(delay !== undefined && { firstDelayMs: delayMs(delay), maxDelayMs: delayMs(delay) }),
+  }
+}
+
+function delayMs(text: string): number {
+  try {
+    return parseDuration(text) / 1e6
+  } catch {
+    throw new StaveError('usage', `--retry-delay takes a time such as 2s or 500ms, not ${JSON.stringify(text)}`)
+  }
 }
 
 /** Where credentials are, for this user and these flags. */

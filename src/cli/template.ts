@@ -234,13 +234,14 @@ function termValue(term: Term, scope: Scope): unknown {
   }
 }
 
-/** A field by its Go name: exactly, else whatever the case. */
+/** A field by its Go name: exactly, else whatever the case and the underscores of JSON (`DiffIDs` is `diff_ids`). */
 function field(value: unknown, name: string): unknown {
   if (value === undefined || value === null) return undefined
   if (typeof value !== 'object') throw bad(`there is no field ${name} in ${JSON.stringify(value)}`)
   const record = value as Record<string, unknown>
   if (Object.hasOwn(record, name)) return record[name]
-  const key = Object.keys(record).find((candidate) => candidate.toLowerCase() === name.toLowerCase())
+  const plain = (text: string) => text.replaceAll('_', '').toLowerCase()
+  const key = Object.keys(record).find((candidate) => plain(candidate) === plain(name))
   return key === undefined ? undefined : record[key]
 }
 

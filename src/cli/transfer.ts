@@ -3,6 +3,7 @@ import type { Source, Target } from '#image/content.ts'
 import { convert } from '#image/convert.ts'
 import { copy } from '#image/copy.ts'
 import { openImage, readManifest } from '#image/image.ts'
+import type { RecompressOptions } from '#image/recompress.ts'
 import { makeIndex } from '#image/edit.ts'
 import type { Descriptor, Platform } from '#oci/descriptor.ts'
 import { parsePlatform } from '#oci/platform.ts'
@@ -17,9 +18,13 @@ export interface Transfer {
   readonly moreNames?: readonly string[]
   /** Convert manifests first. */
   readonly format?: string | undefined
-  /** Of an index: all, these (then one alone is copied as a manifest), or what the source has of it. */
+  /** Compress layers in another way first. */
+  readonly compression?: RecompressOptions
+  /** Of an index: all, these (then one alone is copied as a manifest; of none, the index alone), or what the source has of it. */
   readonly platforms?: 'all' | 'present' | readonly string[]
   readonly referrers?: boolean
+  /** Most blobs at a time. */
+  readonly concurrency?: number | undefined
 }
 
 /** One copy as a step: pull, push, save, load and copy are this. @returns what the target has now */
@@ -35,13 +40,15 @@ export async function transfer(cx: Context, job: Transfer): Promise<Descriptor> 
     })
   step('started')
   try {
-    const { source, root, platforms } = await prepare(cx, job)
+    await using kept = new AsyncDisposableStack()
+    const { source, root, platforms } = await prepare(cx, job, kept)
     const copied = await copy(cx, source, root, job.to, {
       ...(job.name !== undefined && { name: job.name }),
       platforms,
       parent: job.title,
       stepPrefix: job.title,
       referrers: job.referrers ?? false,
+      ...(job.concurrency !== undefined && { concurrency: job.concurrency }),
     })
     for (const name of job.moreNames ?? []) await job.to.name(cx, copied, name)
     await job.to.finish?.(cx)
@@ -53,16 +60,29 @@ export async function transfer(cx: Context, job: Transfer): Promise<Descriptor> 
   }
 }
 
-async function prepare(cx: Context, job: Transfer): Promise<{ source: Source; root: Descriptor; platforms: 'all' | readonly Platform[] }> {
+interface Prepared {
+  readonly source: Source
+  readonly root: Descriptor
+  readonly platforms: 'all' | readonly Platform[]
+}
+
+async function prepare(cx: Context, job: Transfer, kept: AsyncDisposableStack): Promise<Prepared> {
   let { from: source, root } = job
-  if (job.format !== undefined) ({ source, root } = await asConverted(cx, source, root, job.format === 'oci' ? 'oci' : 'docker'))
   if (job.platforms === 'present') ({ source, root } = await onlyPresent(cx, source, root))
-  if (typeof job.platforms !== 'object') return { source, root, platforms: 'all' }
-  const platforms = job.platforms.map((text) => parsePlatform(text))
-  if (platforms.length > 1) return { source, root, platforms }
-  // One platform alone is the image and not an index of it: skopeo's and docker's rule.
-  const image = await openImage(cx, source, root, platforms[0])
-  return { source, root: image.descriptor, platforms: 'all' }
+  let platforms: Prepared['platforms'] = 'all'
+  if (typeof job.platforms === 'object') {
+    const wanted = job.platforms.map((text) => parsePlatform(text))
+    // One platform alone is the image and not an index of it: skopeo's and docker's rule.
+    if (wanted.length === 1) root = (await openImage(cx, source, root, wanted[0])).descriptor
+    else platforms = wanted
+  }
+  if (job.format !== undefined) ({ source, root } = await asConverted(cx, source, root, job.format === 'oci' ? 'oci' : 'docker'))
+  if (job.compression) {
+    const { recompress } = await import('#image/recompress.ts')
+    const made = kept.use(await recompress(cx, source, root, job.compression))
+    ;({ source, descriptor: root } = made)
+  }
+  return { source, root, platforms }
 }
 
 async function asConverted(

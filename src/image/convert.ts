@@ -50,7 +50,13 @@ function convertNode(
       mediaType,
     )
   }
-  const manifests = ((before['manifests'] ?? []) as readonly JsonObject[]).map((entry) => {
+  const manifests = convertEntries(before, converted)
+  return put(encode(patch(before, { ...common, manifests })), mediaType)
+}
+
+/** The entries of an index, which lead to what became of the manifests that they led to. */
+export function convertEntries(index: JsonObject, converted: ReadonlyMap<Digest, Descriptor>): readonly JsonObject[] {
+  return ((index['manifests'] ?? []) as readonly JsonObject[]).map((entry) => {
     const child = converted.get(entry['digest'] as Digest)
     // The attestation of a platform names the manifest that it is for.
     const annotations = entry['annotations'] as JsonObject | undefined
@@ -60,15 +66,14 @@ function convertNode(
       ...(subject !== undefined && { annotations: patch(annotations!, { 'vnd.docker.reference.digest': subject.digest }) }),
     })
   })
-  return put(encode(patch(before, { ...common, manifests })), mediaType)
 }
 
-/** The same for one that is JSON still. */
+/** A descriptor of a config or layer, still JSON, with the media type that it has in a format. */
 export function convertRaw(format: Format, raw: JsonObject): JsonObject {
   return patch(raw, { mediaType: mediaTypeOrFail(format, raw['mediaType'] as string) })
 }
 
-/** A descriptor of a config or layer with the media type that it has in a format. */
+/** The same for one that is decoded. */
 export function convertDescriptor(format: Format, descriptor: Descriptor): Descriptor {
   const mediaType = mediaTypeOrFail(format, descriptor.mediaType)
   return mediaType === descriptor.mediaType ? descriptor : { ...descriptor, mediaType }

@@ -26,7 +26,7 @@ export function isManifestLike(mediaType: string): boolean {
 /**
  * Gets a manifest by tag or digest. Its digest is computed from the bytes; what the registry says of it must agree.
  *
- * @throws StaveError `not-found`, `digest-mismatch`, `too-large`
+ * @throws StaveError `not-found`, `digest-mismatch`, `too-large`, `registry-problem` for what is no manifest
  * @see distribution-spec, "Pulling manifests"
  */
 export async function getManifest(cx: Context, remote: Remote, endpoint: Endpoint, name: string): Promise<Fetched> {
@@ -45,6 +45,11 @@ export async function getManifest(cx: Context, remote: Remote, endpoint: Endpoin
   const expected = isDigest(name) ? name : undefined
   const digest = digestOf(raw, digestAlgorithm(expected ?? (said !== undefined && isDigest(said) ? said : ('sha256:' as Digest))))
   const mediaType = mediaTypeOf(response.headers, raw)
+  if (!isManifestLike(mediaType)) {
+    throw new StaveError('registry-problem', `${doing}: what came is ${mediaType === '' ? 'of no type' : mediaType}, not a manifest`, {
+      hint: 'A proxy or a page to log in may have answered in place of the registry.',
+    })
+  }
   // The digest of a signed schema 1 manifest leaves out its signatures.
   const isComparable = !isSchema1(mediaType)
   if (isComparable && expected !== undefined && digest !== expected) throw mismatch(doing, expected, digest)

@@ -2,12 +2,14 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { StaveError } from '#error.ts'
+import { copy } from '#image/copy.ts'
+import { memory } from '#image/memory.ts'
 import { digestOf } from '#oci/digest.ts'
 import { mediaTypes } from '#oci/media-type.ts'
 import { parseReference } from '#oci/reference.ts'
 import { parseHosts } from './hosts.ts'
-import { openRegistry, type Registry } from './registry.ts'
-import { bytesOf, collect, configOf, indexOf, layerOf, manifestOf, pushImage, type Rig, sample, startRig } from './testing.ts'
+import { createRegistryClient, openRegistry, type Registry } from './registry.ts'
+import { bytesOf, collect, configOf, indexOf, layerOf, manifestOf, pushImage, type Rig, sample, type Sample, startRig } from './testing.ts'
 
 let rig: Rig
 let registry: Registry
@@ -323,6 +325,38 @@ describe('manifests', () => {
     const { manifest } = await pushImage(rig.cx, registry, 'v1')
     rig.server.faults.add({ method: 'GET', dropHeaders: ['docker-content-digest', 'content-type'] })
     expect(await rig.open('acme/web').resolve(rig.cx, 'v1')).toEqual(manifest.what)
+  })
+
+  test.each<[name: string, type: string, body: string, code: string, message: RegExp]>([
+    ['a page to log in', 'text/html; charset=utf-8', '<html>log in</html>', 'registry-problem', /what came is text\/html, not a manifest/],
+    ['a blob', 'application/vnd.oci.image.config.v1+json', '{}', 'registry-problem', /config.v1\+json, not a manifest/],
+    ['nothing', mediaTypes.ociManifest, '', 'invalid-document', /not JSON/],
+    ['a list', mediaTypes.ociManifest, '[]', 'invalid-document', /must be an object/],
+    ["Docker's schema 1", mediaTypes.dockerSchema1Signed, '{"schemaVersion":1,"fsLayers":[]}', 'unsupported', /schema 1/],
+    ['more than a manifest may have', mediaTypes.ociManifest, ' '.repeat(5 * mebibyte), 'too-large', /more than 4194304 bytes/],
+  ])('that are %s are refused', async (_, type, body, code, message) => {
+    const server = createServer((_request, response) => void response.writeHead(200, { 'content-type': type }).end(body))
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+    await using client = createRegistryClient()
+    const source = client.open(parseReference(`127.0.0.1:${(server.address() as AddressInfo).port}/x`))
+    const pull = async () => copy(rig.cx, source, await source.resolve(rig.cx, 'latest'), memory())
+    await expect(pull()).rejects.toMatchObject({ code, message: expect.stringMatching(message) as string })
+    server.close()
+  })
+
+  test('and blobs with digests of sha512 are pushed and pulled', async () => {
+    const as512 = ({ what, raw }: Sample): Sample => ({ what: { ...what, digest: digestOf(raw, 'sha512') }, raw })
+    const [config, layer] = [as512(configOf()), as512(layerOf(2 * mebibyte))]
+    const manifest = as512(manifestOf(config, [layer]))
+    const place = memory()
+    for (const { what, raw } of [config, layer, manifest]) await place.write(rig.cx, what, bytesOf(raw))
+    await copy(rig.cx, place, manifest.what, registry, { name: 'v512' })
+    const fresh = rig.open('acme/web')
+    const back = memory()
+    await copy(rig.cx, fresh, await fresh.resolve(rig.cx, manifest.what.digest), back)
+    expect(back.blobs.get(layer.what.digest)).toEqual(Buffer.from(layer.raw))
+    // Under a tag a registry says what digest it likes; the bytes are the same.
+    expect((await fresh.resolve(rig.cx, 'v512')).size).toBe(manifest.raw.length)
   })
 
   test('that are too large are not read', async () => {

@@ -28,6 +28,8 @@ export interface Storage {
   putBlob(repository: string, digest: Digest, file: string): Promise<void>
   /** Lets a repository have a blob of another one. False when that one does not have it. */
   mountBlob(repository: string, digest: Digest, from: string): Promise<boolean>
+  /** A repository that has a blob, among those that are accepted. */
+  findBlob(digest: Digest, accepts: (repository: string) => boolean): Promise<string | undefined>
   deleteBlob(repository: string, digest: Digest): Promise<boolean>
 
   /** The media type; undefined when there is no such manifest. */
@@ -124,6 +126,13 @@ export async function openStorage(directory: string): Promise<Storage> {
         await link(blobLink(repository, digest))
         return true
       }),
+    async findBlob(digest, accepts) {
+      if ((await sizeOf(blobFile(digest))) === undefined) return undefined
+      for await (const repository of walk(repositories, '')) {
+        if (accepts(repository) && (await sizeOf(blobLink(repository, digest))) !== undefined) return repository
+      }
+      return undefined
+    },
     deleteBlob: (repository, digest) =>
       locked(digest, async () => {
         if (!(await remove(blobLink(repository, digest)))) return false

@@ -153,6 +153,23 @@ describe('blobs', () => {
     expect((await request('GET', `/v2/a/blobs/${encodeURIComponent(digest)}`)).status).toBe(200)
   })
 
+  test('are mounted without saying from where, from what the client may read', async () => {
+    const mounted = await request('POST', `/v2/b/blobs/uploads/?mount=${digest}`)
+    expect([mounted.status, mounted.headers.get('location')]).toEqual([201, `/v2/b/blobs/${digest}`])
+    expect(await (await request('GET', `/v2/b/blobs/${digest}`)).text()).toBe(text)
+    expect((await request('POST', `/v2/b/blobs/uploads/?mount=${digestOf('another')}`)).status).toBe(202)
+
+    await using guarded = await startRig({
+      auth: { kind: 'basic', users: { ann: 'a', bob: 'b' }, allows: (user, repository) => repository.startsWith(user) },
+    })
+    const as = (user: string, to: string, body = '') =>
+      fetch(guarded.server.url + to, { method: 'POST', body, headers: { authorization: `Basic ${btoa(user)}` } })
+    expect((await as('ann:a', `/v2/ann/blobs/uploads/?digest=${digest}`, text)).status).toBe(201)
+    // What only another user may read is uploaded as if nobody had it.
+    expect((await as('bob:b', `/v2/bob/blobs/uploads/?mount=${digest}`)).status).toBe(202)
+    expect((await as('ann:a', `/v2/ann-2/blobs/uploads/?mount=${digest}`)).status).toBe(201)
+  })
+
   test('deleted in one repository stay in the others, and their bytes until the last', async () => {
     await request('POST', `/v2/b/blobs/uploads/?mount=${digest}&from=a`)
     expect((await request('DELETE', `/v2/a/blobs/${digest}`)).status).toBe(202)

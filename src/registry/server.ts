@@ -271,11 +271,13 @@ async function routeUpload({ storage, uploads, guard }: Parts, request: Request,
   if (id === '') {
     allow(method, 'POST')
     const mount = query.get('mount')
-    const from = query.get('from')
-    if (mount !== null && from !== null && namePattern.test(from) && from.length <= 255) {
+    if (mount !== null) {
       const digest = asDigest(mount)
-      const mayPull = guard.may(headers.authorization, { repository: from, action: 'pull' })
-      if (mayPull && (await storage.mountBlob(repository, digest, from))) return blobCreated(repository, digest)
+      const mayPull = (from: string) => guard.may(headers.authorization, { repository: from, action: 'pull' })
+      // Without `from`, any repository that the client may read will do: what it may not read must not show that it is there.
+      const from = query.get('from') ?? (await storage.findBlob(digest, mayPull))
+      const isUsable = from !== undefined && from.length <= 255 && namePattern.test(from) && mayPull(from)
+      if (isUsable && (await storage.mountBlob(repository, digest, from))) return blobCreated(repository, digest)
     }
     const begun = await uploads.begin(repository)
     if (wanted === null) return begun

@@ -9,7 +9,9 @@ import { renewMs, sweepSnapshots } from './snapshots.ts'
 export interface PruneOptions {
   /** Which images lose their names first: those without one (`dangling`, the default), all that no container uses, or none. */
   readonly images?: 'none' | 'dangling' | 'all'
-  /** The most bytes that the build cache keeps: what was not used for longest goes first. Absent: no limit. */
+  /** Of these only the ones with such a name. */
+  readonly accepts?: (name: string) => boolean
+  /** The most bytes that the build cache keeps: what was not used for longest goes first; 0: all of it goes. Absent: no limit. */
   readonly cacheBytes?: number
 }
 
@@ -41,7 +43,7 @@ const slackMs = 2000
  */
 export async function prune(cx: Context, store: LocalStore, options: PruneOptions = {}): Promise<PruneReport> {
   const began = Date.now() - slackMs
-  const images = untag(store, options.images ?? 'dangling')
+  const images = untag(store, options)
   const marked = reach(store, roots(store))
   const evicted = evict(store, marked, options.cacheBytes)
   const snapshots = dropSnapshots(store, marked, evicted.snapshots)
@@ -56,7 +58,7 @@ export async function prune(cx: Context, store: LocalStore, options: PruneOption
   }
 }
 
-function untag(store: LocalStore, which: 'none' | 'dangling' | 'all'): string[] {
+function untag(store: LocalStore, { images: which = 'dangling', accepts = () => true }: PruneOptions): string[] {
   if (which === 'none') return []
   return store.database.transaction(() => {
     const used = new Set(
@@ -64,7 +66,7 @@ function untag(store: LocalStore, which: 'none' | 'dangling' | 'all'): string[] 
     )
     const names = store.names
       .list()
-      .filter(({ name, descriptor }) => (which === 'all' || isDigest(name)) && !used.has(descriptor.digest))
+      .filter(({ name, descriptor }) => (which === 'all' || isDigest(name)) && !used.has(descriptor.digest) && accepts(name))
       .map(({ name }) => name)
     for (const name of names) store.names.delete(name)
     return names
@@ -96,7 +98,8 @@ function evict(store: LocalStore, marked: Reach, cacheBytes: number | undefined)
     const snapshots = new Set<string>()
     let records = 0
     for (const item of items) {
-      if (total <= cacheBytes) break
+      // Records that take no room, because images have their layers as well, go only when everything is to go.
+      if (total <= cacheBytes && cacheBytes > 0) break
       total -= item.bytes
       if (item.kind === 'snapshot') snapshots.add(item.key)
       else if (item.bytes > 0 || cacheBytes === 0) records += database.run('DELETE FROM cache WHERE key = ?', item.key)

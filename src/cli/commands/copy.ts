@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { StaveError } from '#error.ts'
 import { hostPlatform, formatPlatform } from '#oci/platform.ts'
 import type { Invocation, Values } from '../command.ts'
+import { chosenCompression } from '../compression.ts'
 import { createPlaces, type RegistryChoices } from '../places.ts'
 import { openSession, type Session } from '../session.ts'
 import type { copyFlags } from '../table/images.ts'
@@ -14,6 +15,15 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   if (flags.quiet) report.mode('quiet')
   if (flags['preserve-digests'] && flags.format !== undefined) {
     throw new StaveError('usage', '--preserve-digests and --format exclude each other: another format has another digest')
+  }
+  const compression = chosenCompression(settings, {
+    compress: flags['dest-compress'],
+    decompress: flags['dest-decompress'],
+    format: flags['dest-compress-format'],
+    level: flags['dest-compress-level'],
+  })
+  if (flags['preserve-digests'] && compression !== undefined) {
+    throw new StaveError('usage', '--preserve-digests excludes compressing and decompressing layers: they get other digests')
   }
   let opened: Promise<Session> | undefined
   const session = () => (opened ??= openSession(settings))
@@ -30,8 +40,10 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
       to: target,
       name: targetName,
       moreNames: flags['additional-tag'],
-      format: flags.format,
+      format: flags.format ?? (compression?.compression === 'zstd' ? 'oci' : undefined),
       platforms: chosenPlatforms(flags),
+      concurrency: flags['image-parallel-copies'],
+      ...(compression && { compression }),
       referrers: flags.referrers ?? false,
     })
     if (flags.digestfile !== undefined) writeFileSync(resolve(settings.cwd, flags.digestfile), `${copied.digest}\n`)
@@ -47,9 +59,11 @@ export function sideOf(flags: Values<typeof sideFlags>, side: 'src' | 'dest'): R
   return {
     'tls-verify': flags[`${side}-tls-verify`] ?? flags['tls-verify'],
     creds: flags[`${side}-creds`] ?? flags.creds,
+    'no-creds': flags[`${side}-no-creds`] ?? flags['no-creds'],
     authfile: flags[`${side}-authfile`] ?? flags.authfile,
     'cert-dir': flags[`${side}-cert-dir`] ?? flags['cert-dir'],
     retry: flags['retry-times'],
+    'retry-delay': flags['retry-delay'],
   }
 }
 
@@ -61,5 +75,6 @@ function chosenPlatforms(flags: Values<typeof copyFlags>): 'all' | 'present' | r
     const variant = flags['override-variant'] === undefined ? '' : `/${flags['override-variant']}`
     return [`${flags['override-os'] ?? os}/${flags['override-arch'] ?? architecture}${variant}`]
   }
-  return flags['multi-arch'] === 'system' ? [host] : 'present'
+  if (flags['multi-arch'] === 'system') return [host]
+  return flags['multi-arch'] === 'index-only' ? [] : 'present'
 }

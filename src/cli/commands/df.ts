@@ -24,8 +24,8 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof jso
       { heading: 'TOTAL', value: ({ count }) => String(count) },
       { heading: 'SIZE', value: ({ bytes }) => (bytes === undefined ? '' : formatBytes(bytes)) },
     ],
-    (row) => row,
-    {},
+    ({ type, count, bytes }) => ({ Type: type, TotalCount: count, Size: bytes === undefined ? '' : formatBytes(bytes) }),
+    flags,
   )
-  report.print(`Reclaimable: ${formatBytes(usage.reclaimableBytes)}`)
+  if (flags.format === undefined) report.print(`Reclaimable: ${formatBytes(usage.reclaimableBytes)}`)
 }

@@ -1,5 +1,5 @@
-import { StaveError } from '#error.ts'
 import type { Invocation } from '../command.ts'
+import { byName, imageFilter } from '../image-filter.ts'
 import { wantedPlatform } from '../images.ts'
 import { listImages, type ImageRow } from '../listing.ts'
 import { formatBytes } from '../progress/renderer.ts'
@@ -10,8 +10,11 @@ import type { imagesFlags } from '../table/images.ts'
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof imagesFlags>): Promise<void> {
   await using session = await openSession(settings)
   const rows = await listImages(cx, session.store, wantedPlatform(undefined, settings))
-  const filters = [...flags.filter.map((text) => parseFilter(text, rows)), ...args.map((name) => byName(name))]
-  const shown = rows.filter((row) => filters.every((accepts) => accepts(row)))
+  const filters = [imageFilter(flags.filter, rows), ...args.map((name) => byName(name))]
+  const shown = sorted(
+    rows.filter((row) => filters.every((accepts) => accepts(row))),
+    flags.sort ?? 'created',
+  )
   const id = (row: ImageRow) => (flags['no-trunc'] ? row.id : row.id.replace(/^sha256:/, '').slice(0, 12))
   if (flags.quiet) return [...new Set(shown.map(id))].forEach((one) => report.print(one))
   printList(
@@ -40,41 +43,15 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   )
 }
 
-/** `debian`, `debian:12` */
-function byName(text: string): (row: ImageRow) => boolean {
-  return (row) =>
-    text === row.repository ||
-    text === `${row.repository}:${row.tag}` ||
-    row.record.name === text ||
-    row.id.replace(/^sha256:/, '').startsWith(text)
-}
-
-function parseFilter(text: string, rows: readonly ImageRow[]): (row: ImageRow) => boolean {
-  const [key = '', value = ''] = text.split(/=(.*)/s)
-  const created = () => rows.find(byName(value))?.created?.getTime() ?? 0
-  switch (key) {
-    case 'dangling':
-      return ({ tag, repository }) => (repository === '<none>' && tag === '<none>') === (value === 'true')
-    case 'reference': {
-      const pattern = new RegExp(
-        `^${value
-          .split('*')
-          .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, String.raw`\$&`))
-          .join('[^/]*')}$`,
-      )
-      return ({ repository, tag, record }) => [repository, `${repository}:${tag}`, record.name].some((name) => pattern.test(name))
-    }
-    case 'label': {
-      const [label = '', wanted] = value.split(/=(.*)/s)
-      return ({ config }) => label in (config?.config?.Labels ?? {}) && (wanted === undefined || config?.config?.Labels?.[label] === wanted)
-    }
-    case 'before':
-      return (row) => (row.created?.getTime() ?? 0) < created()
-    case 'since':
-      return (row) => (row.created?.getTime() ?? 0) > created()
-    default:
-      throw new StaveError('usage', `--filter ${text} is not understood`, {
-        hint: 'There are dangling=, reference=, label=, before= and since=.',
-      })
+/** By default the newest first, as in docker and podman. */
+function sorted(rows: readonly ImageRow[], by: string): readonly ImageRow[] {
+  const name = ({ repository, tag }: ImageRow) => `${repository}:${tag}`
+  const compare: Readonly<Record<string, (a: ImageRow, b: ImageRow) => number>> = {
+    created: (a, b) => (b.created?.getTime() ?? 0) - (a.created?.getTime() ?? 0),
+    id: (a, b) => (a.id < b.id ? -1 : 1),
+    repository: (a, b) => (name(a) < name(b) ? -1 : 1),
+    size: (a, b) => b.size - a.size,
+    tag: (a, b) => (a.tag < b.tag ? -1 : 1),
   }
+  return rows.toSorted(compare[by])
 }

@@ -12,6 +12,11 @@ import type { importFlags } from '../table/images.ts'
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof importFlags>): Promise<void> {
   if (flags.quiet) report.mode('quiet')
   const [file = '', name] = args
+  if (/^https?:\/\//.test(file)) {
+    throw new StaveError('unsupported', `cannot import ${file}: addresses are not fetched here`, {
+      hint: `Fetch it first: curl -fL ${file} | stave import - ${name ?? ''}`.trim(),
+    })
+  }
   await using session = await openSession(settings)
   const path = file === '-' ? undefined : resolve(settings.cwd, file)
   await using handle = path === undefined ? undefined : await openTar(path)

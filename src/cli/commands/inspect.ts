@@ -4,6 +4,7 @@ import { inspectContainer, inspectVolume } from '#container/inspect.ts'
 import { findVolume } from '#container/volume.ts'
 import type { Context } from '#context.ts'
 import { openImage, readManifest } from '#image/image.ts'
+import type { Platform } from '#oci/descriptor.ts'
 import { hostPlatform } from '#oci/platform.ts'
 import type { Invocation, Values } from '../command.ts'
 import { inspectImage } from '../image-json.ts'
@@ -21,10 +22,11 @@ type InspectFlags = Values<typeof inspectFlags>
 
 /** Shows what names stand for: Docker's JSON for the store, skopeo's for a place with a transport. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof inspectFlags>): Promise<number> {
-  const remote = args.filter((text) => parseLocation(text).transport !== 'store')
+  const places = args.map((text) => (flags.remote && parseLocation(text).transport === 'store' ? `docker://${text}` : text))
+  const remote = places.filter((text) => parseLocation(text).transport !== 'store')
   if (remote.length > 0) {
     if (args.length > 1) throw new StaveError('usage', 'stave inspect: a place with a transport is inspected alone')
-    await inspectPlace(cx, flags, args[0]!, settings, report)
+    await inspectPlace(cx, flags, places[0]!, settings, report)
     return 0
   }
   await using session = await openSession(settings)
@@ -73,19 +75,16 @@ async function inspectPlace(cx: Context, flags: InspectFlags, text: string, sett
     const { raw } = await readManifest(cx, source, root)
     return report.write(raw)
   }
-  const host = hostPlatform(process.arch)
-  const platform =
-    flags.platform === undefined
-      ? { os: flags['override-os'] ?? 'linux', architecture: flags['override-arch'] ?? host.architecture }
-      : wantedPlatform(flags.platform, settings)
-  const image = await openImage(cx, source, root, platform)
-  if (flags.config) return flags.raw ? report.write(await image.rawConfig(cx)) : report.json(await image.config(cx))
+  const image = await openImage(cx, source, root, choosePlatform(flags, settings))
   const config = await image.config(cx)
+  const show = (value: object) =>
+    flags.format !== undefined && flags.format !== 'json' ? report.print(compileTemplate(flags.format)(value)) : report.json(value)
+  if (flags.config) return flags.raw ? report.write(await image.rawConfig(cx)) : show(config)
   const tags =
     location.transport === 'docker' && !flags['no-tags'] && 'listTags' in source
       ? await (source as { listTags(cx: Context): Promise<string[]> }).listTags(cx)
       : []
-  const shown = {
+  show({
     ...(location.transport === 'docker' && { Name: source.title }),
     ...(/^sha(256|512):/.test(name) || location.transport !== 'docker' ? {} : { Tag: name }),
     Digest: root.digest,
@@ -104,7 +103,15 @@ async function inspectPlace(cx: Context, flags: InspectFlags, text: string, sett
       Annotations: layer.annotations ?? null,
     })),
     Env: config.config?.Env ?? [],
+  })
+}
+
+function choosePlatform(flags: InspectFlags, settings: Settings): Platform {
+  if (flags.platform !== undefined) return wantedPlatform(flags.platform, settings)
+  const host = hostPlatform(process.arch)
+  return {
+    os: flags['override-os'] ?? 'linux',
+    architecture: flags['override-arch'] ?? host.architecture,
+    ...(flags['override-variant'] !== undefined && { variant: flags['override-variant'] }),
   }
-  if (flags.format !== undefined && flags.format !== 'json') report.print(compileTemplate(flags.format)(shown))
-  else report.json(shown)
 }

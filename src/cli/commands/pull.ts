@@ -1,7 +1,9 @@
+import { StaveError } from '#error.ts'
 import { openImage } from '#image/image.ts'
 import { parseReference } from '#oci/reference.ts'
 import type { Invocation } from '../command.ts'
 import { ensureImage, pull, wantedPlatform } from '../images.ts'
+import { parseLocation } from '../location.ts'
 import { createPlaces } from '../places.ts'
 import { openSession } from '../session.ts'
 import type { pullFlags } from '../table/images.ts'
@@ -9,6 +11,7 @@ import type { pullFlags } from '../table/images.ts'
 /** Fetches images and prints their IDs. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof pullFlags>): Promise<void> {
   if (flags.quiet) report.mode('quiet')
+  for (const text of args) checkIsRegistry(text)
   await using session = await openSession(settings)
   await using places = createPlaces(settings, flags, async () => session)
   const platform = wantedPlatform(flags.platform, settings)
@@ -32,4 +35,11 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     const tags = await (await places.registry(reference)).listTags(cx)
     return tags.map((tag) => `${reference.registry}/${reference.repository}:${tag}`)
   }
+}
+
+/** podman pulls from files too; here that is a copy, which says what the image is to be called. */
+function checkIsRegistry(text: string): void {
+  const { transport } = parseLocation(text)
+  if (transport === 'docker' || transport === 'store') return
+  throw new StaveError('usage', `cannot pull ${text}: it is not in a registry`, { hint: `Write stave copy ${text} NAME.` })
 }

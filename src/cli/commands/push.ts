@@ -3,6 +3,7 @@ import { resolve } from 'node:path'
 import { StaveError } from '#error.ts'
 import { formatReference, parseReference } from '#oci/reference.ts'
 import type { Invocation } from '../command.ts'
+import { chosenCompression } from '../compression.ts'
 import { parseLocation } from '../location.ts'
 import { createPlaces } from '../places.ts'
 import { openSession } from '../session.ts'
@@ -16,6 +17,7 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   await using session = await openSession(settings)
   await using places = createPlaces(settings, flags, async () => session)
   const { store } = session
+  const compression = chosenCompression(settings, { format: flags['compression-format'], level: flags['compression-level'] })
   const names = flags['all-tags'] ? everyName(text) : [text]
   for (const name of names) {
     const location = to === undefined ? ({ transport: 'docker', name } as const) : parseLocation(to)
@@ -28,7 +30,8 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
       root,
       to: target.target,
       name: target.name,
-      format: flags.format,
+      format: flags.format ?? (compression?.compression === 'zstd' ? 'oci' : undefined),
+      ...(compression && { compression }),
       platforms: flags.platform === undefined ? 'present' : [flags.platform],
     })
     if (flags.digestfile !== undefined) writeFileSync(resolve(settings.cwd, flags.digestfile), `${pushed.digest}\n`)

@@ -1,6 +1,7 @@
 import { StaveError } from '#error.ts'
 import { createDockerArchive, createOciArchive } from '#archive/create.ts'
 import type { Target } from '#image/content.ts'
+import type { Descriptor } from '#oci/descriptor.ts'
 import { formatReference, parseReference } from '#oci/reference.ts'
 import { resolve } from 'node:path'
 import type { Invocation } from '../command.ts'
@@ -15,10 +16,12 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     throw new StaveError('usage', 'stave save: an archive is not written to a terminal', { hint: 'Use -o FILE, or redirect the output.' })
   }
   await using session = await openSession(settings)
+  // Before anything is written: an archive that lacks an image must not look like a whole one.
+  const roots = new Map<string, Descriptor>()
+  for (const name of args) roots.set(name, await session.store.resolve(cx, name))
   const output = flags.output === undefined || flags.output === '-' ? process.stdout : resolve(settings.cwd, flags.output)
   await using archive = await open(output, flags.format)
-  for (const name of args) {
-    const root = await session.store.resolve(cx, name)
+  for (const [name, root] of roots) {
     await transfer(cx, {
       title: `saving ${name}`,
       from: session.store,

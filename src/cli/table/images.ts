@@ -11,6 +11,7 @@ export const pullFlags = {
     choices: ['always', 'missing', 'newer', 'never'],
     doc: 'When to ask the registry (default always)',
   },
+  'disable-content-trust': { kind: 'boolean', hidden: true, doc: 'Accepted for docker, where it is the default' },
   ...quietFlag,
   ...registryFlags,
 } as const satisfies Flags
@@ -19,7 +20,16 @@ export const pushFlags = {
   ...platformFlag,
   'all-tags': { kind: 'boolean', short: 'a', doc: 'Push every tag of the repository' },
   digestfile: { kind: 'string', value: 'FILE', doc: 'Write the digest to a file' },
-  format: { kind: 'string', value: 'oci|docker', choices: ['oci', 'docker', 'v2s2'], doc: 'Convert the manifest' },
+  format: { kind: 'string', short: 'f', value: 'oci|docker', choices: ['oci', 'docker', 'v2s2'], doc: 'Convert the manifest' },
+  'compression-format': {
+    kind: 'string',
+    value: 'KIND',
+    choices: ['gzip', 'zstd'],
+    doc: 'Compress all layers so: manifests get other digests',
+  },
+  'compression-level': { kind: 'number', value: 'N', doc: 'How hard: 1 to 9 for gzip, 1 to 22 for zstd' },
+  'disable-content-trust': { kind: 'boolean', hidden: true, doc: 'Accepted for docker, where it is the default' },
+  'remove-signatures': { kind: 'boolean', hidden: true, doc: 'Accepted for podman; signatures are not pushed' },
   ...quietFlag,
   ...registryFlags,
 } as const satisfies Flags
@@ -28,7 +38,18 @@ export const imagesFlags = {
   all: { kind: 'boolean', short: 'a', hidden: true, doc: 'Accepted: build steps are not images here' },
   digests: { kind: 'boolean', doc: 'Show digests' },
   'no-trunc': { kind: 'boolean', doc: 'Show whole IDs' },
-  filter: { kind: 'list', short: 'f', value: 'K=V', doc: 'reference=PATTERN, label=K[=V], dangling=true, before=IMAGE, since=IMAGE' },
+  filter: {
+    kind: 'list',
+    short: 'f',
+    value: 'K=V',
+    doc: 'reference=PATTERN, label=K[=V], dangling=true, before=IMAGE, since=IMAGE, until=24h',
+  },
+  sort: {
+    kind: 'string',
+    value: 'COLUMN',
+    choices: ['created', 'id', 'repository', 'size', 'tag'],
+    doc: 'Order (default created, the newest first)',
+  },
   quiet: { kind: 'boolean', short: 'q', doc: 'Show IDs alone' },
   noheading: { kind: 'boolean', short: 'n', doc: 'Leave the heading out' },
   ...formatFlags,
@@ -52,12 +73,14 @@ export const inspectFlags = {
   ...platformFlag,
   type: { kind: 'string', value: 'KIND', choices: ['image', 'container', 'volume', 'all'], doc: 'What NAME is, where it could be both' },
   format: { kind: 'string', short: 'f', value: 'TEMPLATE', doc: 'Go template such as {{.Config.Env}} or {{json .}}' },
+  remote: { kind: 'boolean', doc: 'Look in registries, as if docker:// stood before NAME' },
   raw: { kind: 'boolean', doc: 'The manifest exactly as it is stored (places with a transport)' },
   config: { kind: 'boolean', doc: 'The config in place of the summary (places with a transport)' },
   'no-tags': { kind: 'boolean', short: 'n', doc: 'Leave the list of tags out' },
   size: { kind: 'boolean', short: 's', hidden: true, doc: 'Accepted for docker' },
   'override-arch': { kind: 'string', hidden: true, value: 'ARCH', doc: 'skopeo: architecture to take from an index' },
   'override-os': { kind: 'string', hidden: true, value: 'OS', doc: 'skopeo: operating system to take from an index' },
+  'override-variant': { kind: 'string', hidden: true, value: 'VARIANT', doc: 'skopeo: variant to take from an index' },
   ...registryFlags,
 } as const satisfies Flags
 
@@ -69,12 +92,14 @@ export const saveFlags = {
     choices: ['docker-archive', 'oci-archive', 'oci-dir'],
     doc: 'Default docker-archive, which holds an OCI layout too',
   },
+  'multi-image-archive': { kind: 'boolean', short: 'm', hidden: true, doc: 'Accepted for podman: an archive holds any number of images' },
   ...platformFlag,
   ...quietFlag,
 } as const satisfies Flags
 
 export const loadFlags = {
   input: { kind: 'string', short: 'i', value: 'FILE', doc: 'File to read (default stdin)' },
+  ...platformFlag,
   ...quietFlag,
 } as const satisfies Flags
 
@@ -94,12 +119,42 @@ export const copyFlags = {
   'override-variant': { kind: 'string', hidden: true, value: 'VARIANT', doc: 'skopeo: variant to take from an index' },
   'additional-tag': { kind: 'list', value: 'NAME', doc: 'More names in the target' },
   format: { kind: 'string', short: 'f', value: 'oci|v2s2', choices: ['oci', 'docker', 'v2s2'], doc: 'Convert the manifest' },
+  'dest-compress': { kind: 'boolean', doc: 'Compress layers that are not compressed, with gzip or what --dest-compress-format says' },
+  'dest-compress-format': {
+    kind: 'string',
+    value: 'KIND',
+    choices: ['gzip', 'zstd'],
+    doc: 'Compress all layers so: manifests get other digests, images keep their IDs',
+  },
+  'dest-compress-level': { kind: 'number', value: 'N', doc: 'How hard: 1 to 9 for gzip, 1 to 22 for zstd' },
+  'dest-decompress': { kind: 'boolean', doc: 'Decompress all layers' },
   'preserve-digests': { kind: 'boolean', doc: 'Fail where the bytes of a manifest would change' },
   referrers: { kind: 'boolean', doc: 'Copy signatures and attestations that refer to it' },
+  'remove-signatures': { kind: 'boolean', hidden: true, doc: 'Accepted for skopeo; signatures are copied with --referrers only' },
+  'image-parallel-copies': { kind: 'number', value: 'N', doc: 'How many layers at a time (default 4)' },
   digestfile: { kind: 'string', value: 'FILE', doc: 'Write the digest to a file' },
   ...sideFlags,
   ...quietFlag,
 } as const satisfies Flags
+
+/** skopeo's flags of `copy` that are not here, with what to do instead. */
+const notSigned = {
+  ...Object.fromEntries(
+    [
+      '--sign-by',
+      '--sign-by-sq-fingerprint',
+      '--sign-by-sigstore',
+      '--sign-by-sigstore-private-key',
+      '--sign-passphrase-file',
+      '--sign-identity',
+    ].map((flag) => [flag, 'Sign with cosign or notation after the copy.']),
+  ),
+  '--encryption-key': 'Layers are not encrypted here.',
+  '--encrypt-layer': 'Layers are not encrypted here.',
+  '--decryption-key': 'Encrypted layers are copied as they are.',
+  '--src-shared-blob-dir': 'A layout whose blobs/ is a link to the shared directory is read as it is.',
+  '--dest-shared-blob-dir': 'Make blobs/ of the layout a link to the shared directory.',
+}
 
 export const tagFlags = {} as const satisfies Flags
 
@@ -207,6 +262,10 @@ export const imageCommands: readonly Command[] = [
     operands: 'NAME...',
     least: 1,
     flags: saveFlags,
+    absent: {
+      '--compress': 'Layers are saved as they are compressed now.',
+      '--uncompressed': 'Write stave copy --dest-decompress NAME docker-archive:FILE.',
+    },
     examples: [{ command: 'stave save -o web.tar web:1.2 web:1.1', doc: 'Two images in one archive' }],
     load: () => import('../commands/save.ts'),
   }),
@@ -241,6 +300,7 @@ export const imageCommands: readonly Command[] = [
     least: 2,
     most: 2,
     flags: copyFlags,
+    absent: notSigned,
     examples: [
       {
         command: 'stave copy docker://docker.io/library/debian:12 docker://registry.example/debian:12',

@@ -8,6 +8,13 @@ export const doctorFlags = {
 
 export const pruneFlags = {
   all: { kind: 'boolean', short: 'a', doc: 'Also images that no container uses' },
+  only: {
+    kind: 'list',
+    value: 'KIND',
+    choices: ['containers', 'images', 'cache'],
+    doc: 'What loses its place: stopped containers, images, build cache (default images without a name)',
+  },
+  filter: { kind: 'list', value: 'K=V', doc: 'Of images and containers only these: until=24h, label=K[=V], label!=K[=V]' },
   force: { kind: 'boolean', short: 'f', hidden: true, doc: 'Accepted for docker: nothing is asked' },
   'keep-storage': { kind: 'string', value: 'SIZE', doc: 'Most bytes that the build cache keeps', aliases: ['max-used-space'] },
   volumes: { kind: 'boolean', doc: 'Also anonymous volumes that nothing uses' },
@@ -38,7 +45,10 @@ export const systemCommands: readonly Command[] = [
     operands: '',
     most: 0,
     flags: pruneFlags,
-    examples: [{ command: 'stave prune --keep-storage 10g', doc: 'And keep the build cache below 10 GB' }],
+    examples: [
+      { command: 'stave prune --keep-storage 10g', doc: 'And keep the build cache below 10 GB' },
+      { command: 'stave prune --only cache', doc: 'What docker builder prune does' },
+    ],
     load: () => import('../commands/prune.ts'),
   }),
   command({
