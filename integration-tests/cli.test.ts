@@ -88,14 +88,15 @@ describe('alias docker=stave', () => {
   })
 })
 
-<<<<<<< HEAD
 test('--env-file is read for the container, and not into the environment of stave itself', () => {
   writeFileSync(shop.path('variables'), `FROM_FILE=yes\nSTAVE_ROOT=${shop.path('elsewhere')}\n`)
   expect(shop.must(['run', '--rm', '--network', 'none', '--env-file', 'variables', 'base', 'env'])).toContain('FROM_FILE=yes')
   expect(shop.stave(['run', '--rm', '--env-file', 'nosuch', 'base', 'true'])).toMatchObject({
     status: 125,
     stderr: expect.stringMatching(/^error: cannot read nosuch\n/) as string,
-=======
+  })
+})
+
 describe('prune, as docker has it', () => {
   const own = workshop('prune')
   afterAll(() => own[Symbol.dispose]())
@@ -130,7 +131,7 @@ describe('prune, as docker has it', () => {
 
     expect(prune('docker image prune -af --filter label=a').lines[0]).toMatch(/^removed image .*unused/)
     expect(left()).not.toContain('unused')
-    expect(prune('docker container prune -f').lines[0]).toBe('removed container ended')
+    expect(prune('docker container prune -f').lines).toEqual([expect.stringMatching(/^[0-9a-f]{64}$/)])
     expect(prune('docker system prune -af').lines.filter((line) => line.startsWith('removed image'))).toHaveLength(2)
     expect(left()).toEqual([''])
     expect(own.damage()).toEqual([])
@@ -188,7 +189,6 @@ describe('alias skopeo=stave, alias podman=stave', () => {
     expect([status, stderr]).toEqual([expected, expect.stringContaining(said)])
     expect(stderr).toContain(hint)
     expect(stderr).not.toContain('internal error')
->>>>>>> work-D
   })
 })
 

@@ -1,5 +1,6 @@
 import type { Container } from '#container/container.ts'
 import { StaveError } from '#error.ts'
+import { parseUntil } from './image-filter.ts'
 
 type Accepts = (container: Container) => boolean
 
@@ -52,6 +53,10 @@ function filterOf(key: string, value: string, word: string, all: readonly Contai
         )
     case 'network':
       return ({ spec }) => spec.namespaces.network === value
+    case 'until': {
+      const limit = parseUntil(word, value)
+      return ({ createdAt }) => Date.parse(createdAt) < limit
+    }
     case 'before':
     case 'since': {
       const other = all.find(({ id, name }) => name === value || (value !== '' && id.startsWith(value)))
@@ -59,7 +64,7 @@ function filterOf(key: string, value: string, word: string, all: readonly Contai
       return ({ createdAt }) => (key === 'before' ? createdAt < other.createdAt : createdAt > other.createdAt)
     }
     default:
-      throw misunderstood(word, 'There are id=, name=, status=, exited=, ancestor=, label=, volume=, network=, before= and since=.')
+      throw misunderstood(word, 'There are id=, name=, status=, exited=, ancestor=, label=, volume=, network=, until=, before= and since=.')
   }
 }
 

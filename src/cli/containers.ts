@@ -1,6 +1,8 @@
 import { StaveError, hasCode } from '#error.ts'
-import { findContainer, listContainers, type Container } from '#container/container.ts'
+import { findContainer, listContainers, removeContainer, type Container } from '#container/container.ts'
+import type { Context } from '#context.ts'
 import type { LocalStore } from '#store/open.ts'
+import { containerFilter } from './container-filter.ts'
 import type { Report } from './report.ts'
 
 export interface Choice {
@@ -46,4 +48,17 @@ export async function forEachContainer(
     }
   }
   return status
+}
+
+/** Removes those that do not run and that every filter accepts. @returns what was removed */
+export async function pruneContainers(cx: Context, store: LocalStore, filters: readonly string[]): Promise<readonly Container[]> {
+  const all = listContainers(store)
+  const accepts = containerFilter(filters, all)
+  const removed: Container[] = []
+  for (const container of all) {
+    if (isActive(container) || !accepts(container)) continue
+    await removeContainer(cx, store, container)
+    removed.push(container)
+  }
+  return removed
 }

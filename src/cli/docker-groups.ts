@@ -13,7 +13,6 @@ const groups: Readonly<Record<string, Group>> = {
     prune: ['prune', '--only', 'images'],
   }),
   container: named(
-<<<<<<< HEAD
     [
       'attach',
       'commit',
@@ -21,10 +20,10 @@ const groups: Readonly<Record<string, Group>> = {
       'create',
       'exec',
       'export',
-      'inspect',
       'kill',
       'logs',
       'pause',
+      'ps',
       'rename',
       'restart',
       'rm',
@@ -34,17 +33,12 @@ const groups: Readonly<Record<string, Group>> = {
       'unpause',
       'wait',
     ],
-    { ls: 'ps', list: 'ps', ps: 'ps', remove: 'rm' },
-=======
-    ['attach', 'create', 'exec', 'kill', 'logs', 'pause', 'ps', 'rename', 'restart', 'rm', 'run', 'start', 'stop', 'unpause', 'wait'],
     {
       inspect: ['inspect', '--type', 'container'],
       ls: ['ps'],
       list: ['ps'],
       remove: ['rm'],
-      prune: ['prune', '--only', 'containers'],
     },
->>>>>>> work-D
   ),
   system: named(['df', 'info'], { prune: ['prune', '--only', 'containers', '--only', 'images', '--only', 'cache'] }),
   builder: named(['build'], { prune: onlyCache }),

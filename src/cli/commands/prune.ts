@@ -1,12 +1,10 @@
-import { listContainers, removeContainer, type Container } from '#container/container.ts'
 import { parseBytes } from '#container/unit.ts'
 import { pruneVolumes } from '#container/volume.ts'
-import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
-import type { LocalStore } from '#store/open.ts'
 import { prune } from '#store/prune.ts'
-import type { Invocation, Values } from '../command.ts'
-import { imageFilter, parseUntil } from '../image-filter.ts'
+import type { Invocation } from '../command.ts'
+import { pruneContainers } from '../containers.ts'
+import { imageFilter } from '../image-filter.ts'
 import { wantedPlatform } from '../images.ts'
 import { listImages } from '../listing.ts'
 import { formatBytes } from '../progress/renderer.ts'
@@ -24,7 +22,7 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof pru
   }
   await using session = await openSession(settings)
   const { store } = session
-  const containers = kinds.has('containers') ? await pruneContainers(cx, store, flags) : []
+  const containers = kinds.has('containers') ? await pruneContainers(cx, store, flags.filter) : []
   const volumes = flags.volumes ? await pruneVolumes(cx, store, {}) : []
   const accepted = await acceptedNames()
   const freed = await prune(cx, store, {
@@ -32,8 +30,8 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof pru
     ...(accepted && { accepts: (name) => accepted.has(name) }),
     ...cacheLimit(),
   })
-  if (flags.json) return report.json({ ...freed, containers, volumes })
-  for (const name of containers) report.print(`removed container ${name}`)
+  if (flags.json) return report.json({ ...freed, containers: containers.map(({ name }) => name), volumes })
+  for (const { name } of containers) report.print(`removed container ${name}`)
   for (const name of freed.images) report.print(`removed image ${name}`)
   for (const name of volumes) report.print(`removed volume ${name}`)
   report.print(`Total reclaimed space: ${formatBytes(freed.bytes)}`)
@@ -49,30 +47,4 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof pru
     const rows = await listImages(cx, store, wantedPlatform(undefined, settings))
     return new Set(rows.filter(imageFilter(flags.filter, rows)).map(({ record }) => record.name))
   }
-}
-
-async function pruneContainers(cx: Context, store: LocalStore, flags: Values<typeof pruneFlags>): Promise<string[]> {
-  const filters = flags.filter.map(containerFilter)
-  const removed: string[] = []
-  for (const container of listContainers(store)) {
-    const { state } = container.status
-    if ((state !== 'exited' && state !== 'created') || !filters.every((accepts) => accepts(container))) continue
-    await removeContainer(cx, store, container)
-    removed.push(container.name)
-  }
-  return removed
-}
-
-function containerFilter(text: string): (container: Container) => boolean {
-  const [key = '', value = ''] = text.split(/=(.*)/s)
-  if (key === 'until') {
-    const limit = parseUntil(text, value)
-    return ({ createdAt }) => Date.parse(createdAt) < limit
-  }
-  if (key === 'label' || key === 'label!') {
-    const [label = '', wanted] = value.split(/=(.*)/s)
-    const has = ({ labels }: Container) => Object.hasOwn(labels ?? {}, label) && (wanted === undefined || labels?.[label] === wanted)
-    return key === 'label' ? has : (container) => !has(container)
-  }
-  throw new StaveError('usage', `--filter ${text} is not understood for containers`, { hint: 'There are until=, label= and label!=.' })
 }
