@@ -19,15 +19,14 @@ import { readGolden, writeGolden } from './golden.ts'
 import { historyFault, inspect, type Bases, type Config, type Inspected, type Outcome } from './image.ts'
 import { openBuildah } from './peers/buildah.ts'
 import { openBuildKit } from './peers/buildkit.ts'
-import type { OpenPeer } from './peers/peer.ts'
+import type { OpenPeer, PeerName } from './peers/peer.ts'
 import { buildCase, openBuilt, openTestStore } from './stave.ts'
 import type { Entry } from './tree.ts'
 
 const update = process.env['STAVE_TEST_UPDATE'] ?? ''
 const live = update !== '' || process.env['STAVE_TEST_LIVE'] === '1'
 const wanted = process.env['STAVE_TEST_CASES'] ?? ''
-const peers = { buildah: openBuildah, buildkit: openBuildKit } satisfies Record<string, OpenPeer>
-type PeerName = keyof typeof peers
+const peers: Readonly<Record<PeerName, OpenPeer>> = { buildah: openBuildah, buildkit: openBuildKit }
 const peerNames = Object.keys(peers) as readonly PeerName[]
 
 const chosen = Object.entries(families).map(([family, cases]) => [family, cases.filter(({ name }) => name.includes(wanted))] as const)
@@ -76,7 +75,7 @@ beforeAll(async () => {
 
 afterAll(() => {
   if (work !== undefined) rmSync(work, { recursive: true, force: true })
-})
+}, 600_000)
 
 /** Writes the context and the Dockerfile of a case. */
 async function lay(one: Case, directory: string): Promise<string> {
@@ -188,9 +187,12 @@ for (const [family, cases] of chosen) {
 function explain(peer: PeerName, one: Case, line: string): Difference | undefined {
   const found = differences.filter(
     (difference) =>
-      difference.peer === peer && (difference.cases === 'any' || difference.cases.includes(one.name)) && difference.line.test(line),
+      difference.peers.includes(peer) && (difference.cases === 'any' || difference.cases.includes(one.name)) && difference.line.test(line),
   )
-  for (const difference of found) seen.add(`${differences.indexOf(difference)} ${one.name}`).add(`${differences.indexOf(difference)}`)
+  for (const difference of found) {
+    const mark = `${differences.indexOf(difference)} ${peer}`
+    seen.add(mark).add(`${mark} ${one.name}`)
+  }
   return found[0]
 }
 
@@ -212,11 +214,13 @@ function expectPath(result: Result, path: string, expected: string | ExpectedEnt
 }
 
 describe.skipIf(unavailable !== undefined || wanted !== '')('explanations', () => {
-  test.each(differences.map((difference, position) => [`${difference.peer}: ${difference.line.source}`, difference, position] as const))(
+  const claims = differences.flatMap((difference, position) => difference.peers.map((peer) => ({ ...difference, peer, position })))
+  test.each(claims.map((claim) => [`${claim.peer}: ${claim.line.source}`, claim] as const))(
     'that still occurs: %s',
-    (_title, { cases, peer }, position) => {
+    (_title, { cases, peer, position }) => {
       if (typeof theirs.get(peer) === 'string') return
-      const missing = cases === 'any' ? (seen.has(`${position}`) ? [] : ['any']) : cases.filter((name) => !seen.has(`${position} ${name}`))
+      const mark = `${position} ${peer}`
+      const missing = cases === 'any' ? (seen.has(mark) ? [] : ['any']) : cases.filter((name) => !seen.has(`${mark} ${name}`))
       expect(missing).toEqual([])
     },
   )

@@ -8,6 +8,8 @@ export interface Peer extends AsyncDisposable {
   build(one: Case, directory: string): Promise<{ readonly built: Built } | { readonly failed: string }>
 }
 
+export type PeerName = 'buildah' | 'buildkit'
+
 /** Starts a peer, or says why it cannot be here. `bases` are archives of `docker save`, by name. */
 export type OpenPeer = (work: string, bases: ReadonlyMap<string, string>) => Promise<Peer | string>
 
