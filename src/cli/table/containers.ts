@@ -47,7 +47,7 @@ export const createFlags = {
   ulimit: { kind: 'list', value: 'NAME=SOFT[:HARD]', doc: 'Resource limit' },
   'cap-add': { kind: 'list', value: 'CAP', doc: 'Add a capability, or ALL' },
   'cap-drop': { kind: 'list', value: 'CAP', doc: 'Drop a capability, or ALL' },
-  'security-opt': { kind: 'list', value: 'OPT', doc: 'no-new-privileges, seccomp=unconfined' },
+  'security-opt': { kind: 'list', value: 'OPT', doc: 'no-new-privileges, seccomp=unconfined, seccomp=FILE (a profile as JSON)' },
   device: { kind: 'list', value: 'SRC[:DST[:rwm]]', doc: 'Device of the host' },
   'group-add': { kind: 'list', value: 'GROUP', doc: 'Supplementary group' },
   sysctl: { kind: 'list', value: 'K=V', doc: 'Kernel parameter of its namespaces' },
