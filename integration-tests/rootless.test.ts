@@ -115,6 +115,15 @@ CMD ["sh", "-c", "id -u; stat -c '%n %u:%g %a' /one /dir /dir/*"]
     expect(shop.stave(['run', '--rm', '--privileged', '-v', '/:/mnt', 'base', 'cat', '/mnt/etc/shadow']).status).toBe(1)
   })
 
+  test('a directory that may not be entered is named', () => {
+    mkdirSync(shop.path('closed'), { mode: 0 })
+    chownSync(shop.path('closed'), uid, gid)
+    expect(shop.stave(['run', '--rm', '-v', `${shop.path('closed')}:/mnt`, 'base', 'true'])).toMatchObject({
+      status: 125,
+      stderr: expect.stringMatching(/closed cannot be mounted\n.*EACCES.*\n.*may enter/) as string,
+    })
+  })
+
   test('a layer with a device node', async () => {
     writeFileSync(
       shop.path('device.tar'),

@@ -321,6 +321,36 @@ describe('confinement', () => {
     expect(shell('mount -t tmpfs x /mnt').status).not.toBe(0)
   })
 
+  test('a seccomp profile of ones own, for what is run and for what is run beside it', () => {
+    const profile = {
+      defaultAction: 'SCMP_ACT_ALLOW',
+      syscalls: [
+        { names: ['mkdir', 'mkdirat'], action: 'SCMP_ACT_ERRNO', errnoRet: 28 },
+        { names: ['chroot'], action: 'SCMP_ACT_ERRNO', excludes: { caps: ['CAP_SYS_CHROOT'] } },
+      ],
+    }
+    writeFileSync(shop.path('profile.json'), JSON.stringify(profile))
+    const own = ['--security-opt', `seccomp=${shop.path('profile.json')}`] as const
+    expect(shell('mkdir /x; chroot / echo in; grep Seccomp: /proc/self/status', ...own)).toMatchObject({
+      status: 0,
+      stdout: 'in\nSeccomp:\t2\n',
+      stderr: expect.stringContaining('No space left on device') as string,
+    })
+    expect(shell('chroot / true', ...own, '--cap-drop', 'SYS_CHROOT').status).toBe(1)
+    shop.must(['run', '-d', '--name', 'filtered', '--network', 'none', ...own, 'base', 'sleep', '100'])
+    expect(shop.stave(['exec', 'filtered', 'mkdir', '/x']).stderr).toContain('No space left on device')
+    shop.must(['rm', '-f', 'filtered'])
+    expect(shell('true', '--security-opt', 'seccomp=/nosuch')).toMatchObject({
+      status: 125,
+      stderr: expect.stringContaining('cannot read /nosuch') as string,
+    })
+  })
+
+  test('limits and mounts that leave no room to start say so', () => {
+    expect(shell('true', '-v', `${shop.directory}:/dev`).stderr).toMatch(/\/dev has no null device.*\n.*\n.*--device adds/)
+    if (isRoot && existsSync('/sys/fs/cgroup/memory')) expect(shell('true', '--memory', '4k').stderr).toContain('--memory is too low')
+  })
+
   test('processes of its own, and none of this machine', () => {
     expect(shell('ls -d /proc/[0-9]*').stdout.trim().split('\n').length).toBeLessThan(4)
     expect(shell('cat /proc/1/comm').stdout).toBe('cat\n')

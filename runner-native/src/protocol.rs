@@ -414,6 +414,59 @@ pub struct Ulimit {
     pub hard: i64,
 }
 
+/// Which system calls are allowed.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum Seccomp {
+    /// `default` or `unconfined`.
+    Named(String),
+    Profile(SeccompProfile),
+}
+
+/// A user's own profile; what depends on capabilities, architecture and kernel is decided already.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SeccompProfile {
+    pub default_action: SeccompAction,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_errno: Option<u16>,
+    pub rules: Vec<SeccompRule>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SeccompAction {
+    Allow,
+    Log,
+    Trace,
+    Errno,
+    Trap,
+    KillThread,
+    KillProcess,
+}
+
+/// Of the rules that name a call, the first whose conditions all hold decides.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct SeccompRule {
+    pub names: Vec<String>,
+    pub action: SeccompAction,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub errno: Option<u16>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<SeccompCondition>,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct SeccompCondition {
+    /// Of the argument, from 0 on.
+    pub index: u32,
+    /// `ne`, `lt`, `le`, `eq`, `ge`, `gt`, or `masked-eq`: its bits in `mask` are those of `value`.
+    pub operator: String,
+    pub value: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask: Option<u64>,
+}
+
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RunSpec {
@@ -436,8 +489,7 @@ pub struct RunSpec {
     pub capabilities: Vec<String>,
     #[serde(default)]
     pub no_new_privileges: bool,
-    /// `default` or `unconfined`.
-    pub seccomp: String,
+    pub seccomp: Seccomp,
     #[serde(default)]
     pub privileged: bool,
     pub mounts: Vec<RunMount>,
@@ -550,7 +602,7 @@ pub struct ExecSpec {
     pub capabilities: Vec<String>,
     #[serde(default)]
     pub no_new_privileges: bool,
-    pub seccomp: String,
+    pub seccomp: Seccomp,
     #[serde(default)]
     pub privileged: bool,
 }

@@ -1,12 +1,16 @@
 import { isIP } from 'node:net'
+import { release } from 'node:os'
 import { StaveError } from '#error.ts'
+import { chooseCapabilities } from '#container/capability.ts'
 import { hostFiles } from '#container/host.ts'
 import { parseMount, parseTmpfs, parseVolume } from '#container/mount.ts'
 import type { CreateOptions } from '#container/container.ts'
 import type { ContainerOptions } from '#container/spec.ts'
+import { parseSeccompProfile } from '#container/seccomp.ts'
 import { parseBytes, parseDevice, parseUlimit } from '#container/unit.ts'
+import * as limit from '#limit.ts'
 import type { Values } from './command.ts'
-import { environmentWords, keyValues, readEnvFile, readLabelFile } from './key-values.ts'
+import { environmentWords, keyValues, readEnvFile, readLabelFile, readSmallFile } from './key-values.ts'
 import type { Settings } from './settings.ts'
 import type { createFlags } from './table/containers.ts'
 
@@ -22,7 +26,7 @@ export function containerOptions(
     ...flags.mount.map((text) => parseMount(text, settings.cwd)),
     ...flags.tmpfs.map((text) => parseTmpfs(text)),
   ]
-  const security = securityOptions(flags['security-opt'])
+  const security = securityOptions(flags['security-opt'], chooseCapabilities(flags['cap-add'], flags['cap-drop']), settings)
   return {
     ...(command.length > 0 && { command }),
     ...(flags.entrypoint !== undefined && { entrypoint: entrypointOf(flags.entrypoint) }),
@@ -118,21 +122,33 @@ function entrypointOf(text: string): readonly string[] {
   return [text]
 }
 
-function securityOptions(words: readonly string[]): Pick<ContainerOptions, 'noNewPrivileges' | 'seccomp'> {
+/** @param capabilities Those that the container will have: parts of a profile hold with some only. */
+function securityOptions(
+  words: readonly string[],
+  capabilities: readonly string[],
+  settings: Settings,
+): Pick<ContainerOptions, 'noNewPrivileges' | 'seccomp'> {
   let options: Pick<ContainerOptions, 'noNewPrivileges' | 'seccomp'> = {}
   for (const word of words) {
     const [key, value = ''] = word.split(/[=:](.*)/s)
     if (key === 'no-new-privileges') options = { ...options, noNewPrivileges: value !== 'false' }
-    else if (key === 'seccomp' && value === 'unconfined') options = { ...options, seccomp: 'unconfined' }
-    else if (key === 'seccomp' && ['default', 'builtin', ''].includes(value)) options = { ...options, seccomp: 'default' }
+    else if (key === 'seccomp') options = { ...options, seccomp: seccompOf(value, capabilities, settings) }
     else if ((key === 'label' || key === 'apparmor') && ['disable', 'unconfined', ''].includes(value)) continue
     else {
       throw new StaveError('usage', `--security-opt ${word} is not understood`, {
-        hint: 'There are no-new-privileges and seccomp=unconfined.',
+        hint: 'There are no-new-privileges, seccomp=unconfined and seccomp=FILE.',
       })
     }
   }
   return options
+}
+
+function seccompOf(value: string, capabilities: readonly string[], settings: Settings): NonNullable<ContainerOptions['seccomp']> {
+  if (value === 'unconfined') return value
+  if (['default', 'builtin', ''].includes(value)) return 'default'
+  const text = Buffer.from(readSmallFile(value, settings, limit.jsonBytes))
+  const architecture = process.arch === 'x64' ? 'amd64' : process.arch
+  return parseSeccompProfile(text, value, { capabilities, architecture, kernel: release() })
 }
 
 function addressOf(text: string): string {

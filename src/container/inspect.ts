@@ -57,7 +57,7 @@ export function inspectContainer(store: LocalStore, container: Container): Recor
       UTSMode: spec.namespaces.uts === 'host' ? 'host' : '',
       SecurityOpt: [
         ...(spec.noNewPrivileges ? ['no-new-privileges'] : []),
-        ...(spec.seccomp === 'unconfined' ? ['seccomp=unconfined'] : []),
+        ...(spec.seccomp === 'default' ? [] : [`seccomp=${spec.seccomp === 'unconfined' ? 'unconfined' : JSON.stringify(spec.seccomp)}`]),
       ],
       Sysctls: spec.sysctl ?? {},
       Ulimits: (spec.ulimits ?? []).map(({ name, soft, hard }) => ({ Name: name, Soft: soft, Hard: hard })),

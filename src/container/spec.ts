@@ -31,7 +31,7 @@ export interface ContainerOptions {
   readonly uts?: 'private' | 'host'
   readonly capAdd?: readonly string[]
   readonly capDrop?: readonly string[]
-  readonly seccomp?: 'default' | 'unconfined'
+  readonly seccomp?: RunSpec['seccomp']
   readonly mounts?: readonly MountOption[]
   readonly devices?: readonly Device[]
   readonly ulimits?: readonly Ulimit[]

@@ -1,4 +1,4 @@
-import { closeSync, constants, mkdirSync, openSync, realpathSync, statSync } from 'node:fs'
+import { accessSync, closeSync, constants, mkdirSync, openSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
@@ -152,6 +152,8 @@ function openSource(container: ContainerRecord, mount: BindMount, opened: number
   try {
     const path = realSource(mount)
     const isFile = !statSync(path).isDirectory()
+    // Here it can be said which one may not be entered; the runner would fail in the middle of its mounts.
+    if (!isFile) accessSync(path, constants.X_OK)
     const fd = openSync(isFile ? dirname(path) : path, O_PATH | constants.O_DIRECTORY)
     opened.push(fd)
     return { source: isFile ? { fd, path: basename(path) } : { fd }, isFile }
@@ -175,5 +177,8 @@ function mountProblem(container: ContainerRecord, source: string, cause: unknown
   return new StaveError('container-start', `cannot start the container ${container.name}: ${source} cannot be mounted`, {
     cause,
     exitCode: 125,
+    ...(['EACCES', 'EPERM'].includes(String((cause as NodeJS.ErrnoException).code)) && {
+      hint: 'Only what this user may enter can be mounted.',
+    }),
   })
 }

@@ -166,7 +166,19 @@ const requests: { [V in Verb]: LocalRequest<V> } = {
       interactive: true,
       capabilities: ['CAP_KILL'],
       noNewPrivileges: true,
-      seccomp: 'unconfined',
+      seccomp: {
+        defaultAction: 'errno',
+        defaultErrno: 38,
+        rules: [
+          { names: ['read', 'write'], action: 'allow' },
+          {
+            names: ['clone'],
+            action: 'kill-process',
+            errno: 1,
+            conditions: [{ index: 0, operator: 'masked-eq', value: 0, mask: 2114060288 }],
+          },
+        ],
+      },
       privileged: true,
     },
     detach: true,

@@ -311,6 +311,32 @@ export type RunMount =
       readonly gid?: number
     }
 
+export type SeccompAction = 'allow' | 'log' | 'trace' | 'errno' | 'trap' | 'kill-thread' | 'kill-process'
+
+/** A user's own profile; what depends on capabilities, architecture and kernel is decided already. */
+export interface SeccompProfile {
+  readonly defaultAction: SeccompAction
+  readonly defaultErrno?: number
+  /** Of the rules that name a call, the first whose conditions all hold decides. */
+  readonly rules: readonly SeccompRule[]
+}
+
+export interface SeccompRule {
+  readonly names: readonly string[]
+  readonly action: SeccompAction
+  readonly errno?: number
+  readonly conditions?: readonly SeccompCondition[]
+}
+
+export interface SeccompCondition {
+  /** Of the argument, from 0 on. */
+  readonly index: number
+  /** `masked-eq`: its bits in `mask` are those of `value`. */
+  readonly operator: 'ne' | 'lt' | 'le' | 'eq' | 'ge' | 'gt' | 'masked-eq'
+  readonly value: number
+  readonly mask?: number
+}
+
 export interface RunSpec {
   /** argv. argv[0] is looked up in PATH of `env` inside the root. */
   readonly args: readonly string[]
@@ -333,7 +359,7 @@ export interface RunSpec {
   }
   readonly capabilities: readonly string[]
   readonly noNewPrivileges?: boolean
-  readonly seccomp: 'default' | 'unconfined'
+  readonly seccomp: 'default' | 'unconfined' | SeccompProfile
   /** All devices, no masks, all capabilities. */
   readonly privileged?: boolean
   readonly mounts: readonly RunMount[]

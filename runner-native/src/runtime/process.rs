@@ -1,7 +1,6 @@
 //! The last steps inside: from a process of ours in the container's root to the container's program.
 
 use super::capabilities::{self, Set};
-use super::seccomp;
 use super::spec::{Limit, Process};
 use super::targets::make_directory;
 use super::user::{self, Identity};
@@ -97,8 +96,7 @@ fn connect(streams: Streams, identity: &Identity) -> Result<()> {
             let stdin = if let Some(stdin) = &stdio.stdin {
                 stdin.as_fd()
             } else {
-                null = openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty())
-                    .map_err(|errno| Error::call("openat(\"/dev/null\")", errno))?;
+                null = openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()).map_err(no_null)?;
                 null.as_fd()
             };
             if stdio.stdin_is_ours {
@@ -115,6 +113,13 @@ fn connect(streams: Streams, identity: &Identity) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The container's own /dev has one, so something lies above it.
+fn no_null(errno: Errno) -> Error {
+    Error::call("openat(\"/dev/null\")", errno)
+        .context("what is mounted on /dev has no null device that works")
+        .hint("Devices do not open on what --volume brings: --device adds single ones, --privileged all of them.")
 }
 
 fn apply(limit: &Limit) -> Result<()> {
@@ -143,8 +148,9 @@ pub fn confine(process: &Process, ready: &Ready) -> Result<()> {
     let capabilities = Set(process.capabilities.0 & Set::permitted()?.0);
     capabilities::bound(capabilities)?;
     // A filter needs either CAP_SYS_ADMIN, which goes below, or no_new_privs.
-    if process.seccomp && !process.no_new_privileges {
-        seccomp::load(capabilities)?;
+    let load = || process.seccomp.as_ref().map_or(Ok(()), |filter| filter.load(capabilities));
+    if !process.no_new_privileges {
+        load()?;
     }
     set_identity(identity)?;
     let held = if identity.uid == 0 { capabilities.0 } else { 0 };
@@ -153,20 +159,20 @@ pub fn confine(process: &Process, ready: &Ready) -> Result<()> {
     task::die_with_parent();
     if process.no_new_privileges {
         task::set_no_new_privileges()?;
-        if process.seccomp {
-            seccomp::load(capabilities)?;
-        }
+        load()?;
     }
     rustix::process::umask(Mode::from_raw_mode(0o022));
     Ok(())
 }
 
 fn set_identity(identity: &Identity) -> Result<()> {
-    let unmapped = |error: Error| match error.errno {
+    let unmapped = |error: Error| {
+        match error.errno {
         Some(Errno::INVAL) => Error { kind: Kind::Isolation, ..error }
             .context(format!("user {}:{} does not exist in this user namespace", identity.uid, identity.gid))
-            .hint("Give this user more subordinate ids: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER"),
+            .hint("Inside there are only ids that /etc/subuid and /etc/subgid of the machine grant this user. Grant more: usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER."),
         _ => error,
+    }
     };
     match task::set_groups(&identity.groups) {
         // A namespace of a single id cannot change groups; nor is there any other to have.

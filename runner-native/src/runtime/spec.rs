@@ -3,8 +3,9 @@
 use super::capabilities::{self, Set};
 use super::namespaces;
 use super::rootfs::Domain;
+use super::seccomp::Filter;
 use crate::error::{Error, Kind, Result};
-use crate::protocol::{self, ExecSpec, RunSpec, Ulimit};
+use crate::protocol::{self, ExecSpec, RunSpec, Seccomp, Ulimit};
 use crate::sys::task::c_string;
 use std::collections::BTreeMap;
 use std::ffi::CString;
@@ -20,7 +21,8 @@ pub struct Process {
     pub additional_groups: Vec<String>,
     pub capabilities: Set,
     pub no_new_privileges: bool,
-    pub seccomp: bool,
+    /// None: whatever the kernel lets it ask for.
+    pub seccomp: Option<Filter>,
     pub terminal: bool,
     pub interactive: bool,
     pub limits: Vec<Limit>,
@@ -88,10 +90,12 @@ impl Process {
         if !spec.cwd.starts_with('/') {
             return Err(request(format!("the working directory {:?} is not absolute", spec.cwd)));
         }
-        let seccomp = match spec.seccomp.as_str() {
-            "default" => !spec.privileged,
-            "unconfined" => false,
-            other => return Err(request(format!("unknown seccomp profile {other:?}"))),
+        let seccomp = match &spec.seccomp {
+            _ if spec.privileged => None,
+            Seccomp::Profile(profile) => Some(Filter::Own(profile.clone())),
+            Seccomp::Named(name) if name == "default" => Some(Filter::Default),
+            Seccomp::Named(name) if name == "unconfined" => None,
+            Seccomp::Named(other) => return Err(request(format!("unknown seccomp profile {other:?}"))),
         };
         for variable in &spec.env {
             c_string(variable)?;

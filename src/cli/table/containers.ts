@@ -10,11 +10,15 @@ const processFlags = {
   user: { kind: 'string', short: 'u', value: 'USER[:GROUP]', doc: 'User' },
   privileged: { kind: 'boolean', doc: 'All capabilities and devices: no isolation to speak of' },
   detach: { kind: 'boolean', short: 'd', doc: 'Do not wait for it' },
+} as const satisfies Flags
+
+const detachKeys = {
   'detach-keys': { kind: 'string', value: 'KEYS', doc: 'Keys that leave it running (default ctrl-p,ctrl-q)' },
 } as const satisfies Flags
 
 export const createFlags = {
   ...processFlags,
+  ...detachKeys,
   attach: {
     kind: 'list',
     short: 'a',
@@ -47,7 +51,7 @@ export const createFlags = {
   ulimit: { kind: 'list', value: 'NAME=SOFT[:HARD]', doc: 'Resource limit' },
   'cap-add': { kind: 'list', value: 'CAP', doc: 'Add a capability, or ALL' },
   'cap-drop': { kind: 'list', value: 'CAP', doc: 'Drop a capability, or ALL' },
-  'security-opt': { kind: 'list', value: 'OPT', doc: 'no-new-privileges, seccomp=unconfined' },
+  'security-opt': { kind: 'list', value: 'OPT', doc: 'no-new-privileges, seccomp=unconfined, seccomp=FILE (a profile as JSON)' },
   device: { kind: 'list', value: 'SRC[:DST[:rwm]]', doc: 'Device of the host' },
   'group-add': { kind: 'list', value: 'GROUP', doc: 'Supplementary group' },
   sysctl: { kind: 'list', value: 'K=V', doc: 'Kernel parameter of its namespaces' },
@@ -154,12 +158,12 @@ export const rmFlags = {
 export const startFlags = {
   attach: { kind: 'boolean', short: 'a', doc: 'Wait for it and show its output' },
   interactive: { kind: 'boolean', short: 'i', doc: 'Also pass stdin on' },
-  'detach-keys': processFlags['detach-keys'],
+  ...detachKeys,
 } as const satisfies Flags
 
 export const attachFlags = {
   'no-stdin': { kind: 'boolean', doc: 'Do not pass stdin on' },
-  'detach-keys': processFlags['detach-keys'],
+  ...detachKeys,
 } as const satisfies Flags
 
 export const noFlags = {} as const satisfies Flags
@@ -251,6 +255,7 @@ export const containerCommands: readonly Command[] = [
     least: 2,
     passthrough: true,
     flags: execFlags,
+    absent: { '--detach-keys': 'What exec runs ends with exec. With --detach it goes on by itself.' },
     examples: [{ command: 'stave exec -it web sh', doc: 'A shell' }],
     load: () => import('../commands/exec.ts'),
   }),

@@ -3,10 +3,13 @@
 //! Numbers of one verdict that lie side by side collapse to one range, so the program is short and each call
 //! passes some ten instructions. That matters: the kernel's work at loading grows with the program.
 
+mod profile;
 mod table;
+mod unlisted;
 
 use super::capabilities::{self, Set};
 use crate::error::Result;
+use crate::protocol::SeccompProfile;
 use crate::sys::task::{self, Instruction};
 
 /// When a system call is allowed.
@@ -65,12 +68,29 @@ const NUMBER: u32 = 0;
 const ARCH: u32 = 4;
 const ARGUMENT_0: u32 = 16;
 
-/// Loads the default filter, for a process that will have these capabilities.
-pub fn load(capabilities: Set) -> Result<()> {
-    task::load_seccomp(&compile(capabilities))
+/// What a process may ask of the kernel.
+#[derive(Clone, Debug)]
+pub enum Filter {
+    Default,
+    Own(SeccompProfile),
+}
+
+impl Filter {
+    /// Loads it, for a process that will have these capabilities.
+    pub fn load(&self, capabilities: Set) -> Result<()> {
+        match self {
+            Self::Default => task::load_seccomp(&compile(capabilities)),
+            Self::Own(profile) => task::load_seccomp(&profile::compile(profile)?),
+        }
+    }
 }
 
 fn compile(capabilities: Set) -> Vec<Instruction> {
+    assemble(|architecture| search(&ranges(architecture, capabilities), &|verdict| answer(*verdict)))
+}
+
+/// A program for the architectures of this machine, each with a part that begins with the number in the accumulator.
+fn assemble(mut part: impl FnMut(Architecture) -> Vec<Instruction>) -> Vec<Instruction> {
     let mut program = vec![statement(LOAD, ARCH)];
     let architectures: &[(u32, Architecture)] = if cfg!(target_arch = "aarch64") {
         &[(AUDIT_AARCH64, Architecture::Aarch64)]
@@ -82,7 +102,7 @@ fn compile(capabilities: Set) -> Vec<Instruction> {
         if matches!(architecture, Architecture::X86_64) {
             body.extend([jump(JUMP_GE, X32_BIT, 0, 1), statement(RETURN, UNKNOWN)]);
         }
-        body.extend(search(&ranges(*architecture, capabilities)));
+        body.extend(part(*architecture));
         program.extend([jump(JUMP_EQ, *audit, 1, 0), statement(JUMP, body.len() as u32)]);
         program.extend(body);
     }
@@ -92,13 +112,18 @@ fn compile(capabilities: Set) -> Vec<Instruction> {
 
 /// The verdicts in order of numbers: each holds from its start up to the next one's.
 fn ranges(architecture: Architecture, capabilities: Set) -> Vec<(u32, Verdict)> {
-    let mut known: Vec<(u32, Verdict)> = table::SYSCALLS
+    let known = table::SYSCALLS
         .iter()
-        .filter_map(|(_, rule, numbers)| Some((u32::try_from(numbers[architecture as usize]).ok()?, verdict(*rule, capabilities))))
-        .collect();
+        .filter_map(|(_, rule, numbers)| Some((u32::try_from(numbers[architecture as usize]).ok()?, verdict(*rule, capabilities))));
+    // Newer than the table: a library that tries it must be able to fall back.
+    cover(known.collect(), &Verdict::Refuse, Verdict::Unknown)
+}
+
+/// Ranges that cover all numbers: `between` the known ones, and `beyond` them.
+fn cover<T: Clone + PartialEq>(mut known: Vec<(u32, T)>, between: &T, beyond: T) -> Vec<(u32, T)> {
     known.sort_unstable_by_key(|(number, _)| *number);
-    let mut ranges: Vec<(u32, Verdict)> = Vec::with_capacity(known.len());
-    let mut add = |start: u32, verdict: Verdict| {
+    let mut ranges: Vec<(u32, T)> = Vec::with_capacity(known.len());
+    let mut add = |start: u32, verdict: T| {
         if ranges.last().is_none_or(|(_, last)| *last != verdict) {
             ranges.push((start, verdict));
         }
@@ -106,14 +131,12 @@ fn ranges(architecture: Architecture, capabilities: Set) -> Vec<(u32, Verdict)> 
     let mut next = 0;
     for (number, verdict) in known {
         if number > next {
-            // Known to the kernel, but to no rule.
-            add(next, Verdict::Refuse);
+            add(next, between.clone());
         }
         add(number, verdict);
         next = number + 1;
     }
-    // Newer than the table: a library that tries it must be able to fall back.
-    add(next, Verdict::Unknown);
+    add(next, beyond);
     ranges
 }
 
@@ -132,12 +155,12 @@ fn verdict(rule: Rule, capabilities: Set) -> Verdict {
 }
 
 /// A binary search for the number in the accumulator.
-fn search(ranges: &[(u32, Verdict)]) -> Vec<Instruction> {
+fn search<T>(ranges: &[(u32, T)], answer: &dyn Fn(&T) -> Vec<Instruction>) -> Vec<Instruction> {
     if let [(_, verdict)] = ranges {
-        return answer(*verdict);
+        return answer(verdict);
     }
     let (low, high) = ranges.split_at(ranges.len() / 2);
-    let (below, above) = (search(low), search(high));
+    let (below, above) = (search(low, answer), search(high, answer));
     let middle = high[0].0;
     // A conditional jump reaches 255 instructions.
     let mut code = match u8::try_from(below.len()) {
@@ -178,8 +201,10 @@ const LOAD: u32 = libc::BPF_LD | libc::BPF_W | libc::BPF_ABS;
 const RETURN: u32 = libc::BPF_RET | libc::BPF_K;
 const JUMP: u32 = libc::BPF_JMP | libc::BPF_JA;
 const JUMP_EQ: u32 = libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K;
+const JUMP_GT: u32 = libc::BPF_JMP | libc::BPF_JGT | libc::BPF_K;
 const JUMP_GE: u32 = libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K;
 const JUMP_SET: u32 = libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K;
+const AND: u32 = libc::BPF_ALU | libc::BPF_AND | libc::BPF_K;
 
 fn statement(code: u32, k: u32) -> Instruction {
     Instruction { code: code as u16, jt: 0, jf: 0, k }
@@ -190,11 +215,17 @@ fn jump(code: u32, k: u32, jt: u8, jf: u8) -> Instruction {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
-    /// Runs a filter as the kernel would.
-    fn decide(program: &[Instruction], arch: u32, number: u32, argument: u32) -> u32 {
+    /// Runs a filter as the kernel would, with one and the same value as every argument.
+    pub fn decide(program: &[Instruction], arch: u32, number: u32, argument: u64) -> u32 {
+        let load = |offset: u32| match offset {
+            NUMBER => number,
+            ARCH => arch,
+            _ if offset % 8 == 4 => (argument >> 32) as u32,
+            _ => argument as u32,
+        };
         let (mut a, mut at) = (0u32, 0usize);
         loop {
             let one = program[at];
@@ -202,12 +233,14 @@ mod tests {
             let code = u32::from(one.code);
             let branch = |taken: bool| usize::from(if taken { one.jt } else { one.jf });
             match code {
-                LOAD => a = [(NUMBER, number), (ARCH, arch), (ARGUMENT_0, argument)].iter().find(|(offset, _)| *offset == one.k).unwrap().1,
+                LOAD => a = load(one.k),
                 RETURN => return one.k,
                 JUMP => at += one.k as usize,
                 JUMP_EQ => at += branch(a == one.k),
                 JUMP_GE => at += branch(a >= one.k),
+                JUMP_GT => at += branch(a > one.k),
                 JUMP_SET => at += branch(a & one.k != 0),
+                AND => a &= one.k,
                 other => panic!("instruction {other:#x}"),
             }
         }
@@ -249,7 +282,7 @@ mod tests {
             for (audit, architecture) in architectures {
                 for number in 0..1200 {
                     for argument in [0, 1, 2, 8, 10, 12, 16, 17, 31, 32, 38, 40, 41, 44, 45, 46, 63, 64, 0x2_0000, 0x1000_0000, u32::MAX] {
-                        let found = decide(&program, *audit, number, argument);
+                        let found = decide(&program, *audit, number, u64::from(argument));
                         assert_eq!(found, expected(*architecture, number, argument, set), "{audit:#x} {number} {argument:#x} {set:?}");
                     }
                 }
