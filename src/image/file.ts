@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { constants } from 'node:fs'
 import { open, rename, rm, type FileHandle } from 'node:fs/promises'
 import type { Context } from '#context.ts'
 import { StaveError, type ErrorCode } from '#error.ts'
@@ -26,6 +27,25 @@ export async function* readRange(
     if (bytesRead === 0) return
     position += bytesRead
     yield buffer.subarray(0, bytesRead)
+  }
+}
+
+/**
+ * Reads a whole file that others made, if it is a file and no larger than it may be: to open a pipe would wait for ever.
+ *
+ * @throws StaveError `invalid-document`, `too-large`, and what the operating system says
+ */
+export async function readWholeFile(path: string, maxBytes: number): Promise<Buffer> {
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+  try {
+    const found = await handle.stat()
+    if (!found.isFile()) throw new StaveError('invalid-document', `cannot read ${path}: it is not a regular file`)
+    if (found.size > maxBytes) {
+      throw new StaveError('too-large', `cannot read ${path}: it has ${found.size} bytes, more than the ${maxBytes} that are allowed`)
+    }
+    return await handle.readFile()
+  } finally {
+    await handle.close()
   }
 }
 

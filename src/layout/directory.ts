@@ -1,9 +1,9 @@
-import { mkdir, readFile, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
 import { StaveError } from '#error.ts'
 import type { Source, Target } from '#image/content.ts'
-import { replaceFile, withFileErrors, writeFileVerified } from '#image/file.ts'
+import { readWholeFile, replaceFile, withFileErrors, writeFileVerified } from '#image/file.ts'
 import { readAll, verified } from '#image/read.ts'
 import * as limit from '#limit.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
@@ -52,8 +52,11 @@ function placeAt(path: string): Target {
   // The root lies in manifest.json only.
   const find = async (what: Descriptor): Promise<string | undefined> => {
     for (const candidate of [fileOf(what), join(path, manifestFile)]) {
-      if ((await stat(candidate).catch(() => undefined))?.size !== what.size) continue
-      if (!candidate.endsWith(`/${manifestFile}`) || digestOf(await readFile(candidate)) === what.digest) return candidate
+      const found = await stat(candidate).catch(() => undefined)
+      if (found === undefined || !found.isFile() || found.size !== what.size) continue
+      if (!candidate.endsWith(`/${manifestFile}`)) return candidate
+      if (what.size <= limit.manifestBytes && digestOf(await readWholeFile(candidate, limit.manifestBytes)) === what.digest)
+        return candidate
     }
     return undefined
   }
@@ -64,9 +67,7 @@ function placeAt(path: string): Target {
     title,
     async resolve() {
       return withFileErrors(`read ${title}`, async () => {
-        const raw = await readFile(join(path, manifestFile))
-        if (raw.length > limit.manifestBytes)
-          throw new StaveError('too-large', `cannot read ${title}: its manifest has ${raw.length} bytes`)
+        const raw = await readWholeFile(join(path, manifestFile), limit.manifestBytes)
         return { mediaType: sniffMediaType(raw), digest: digestOf(raw), size: raw.length }
       })
     },

@@ -9,7 +9,8 @@ import { openImage } from '#image/image.ts'
 import { memory } from '#image/memory.ts'
 import { putReferrer, sampleImage, sampleIndex } from '#image/testing.ts'
 import { validate } from '#image/validate.ts'
-import { digestHex, digestOf } from '#oci/digest.ts'
+import { digestHex, digestOf, type Digest } from '#oci/digest.ts'
+import { createDirectory, openDirectory } from './directory.ts'
 import { openLayout } from './layout.ts'
 import { withLock } from './lock.ts'
 
@@ -191,6 +192,57 @@ describe('layouts', () => {
       await expect(openLayout(path)).rejects.toMatchObject({ code })
     }
     await expect(openLayout(join(path, 'precious', 'below'), { create: true })).rejects.toMatchObject({ code: 'not-found' })
+  })
+
+  test('pipes, huge files and links to what is no document are refused at once, wherever they lie', async () => {
+    const secret = join(root, 'secret')
+    await writeFile(secret, 'TOP SECRET, and no JSON')
+    const image = await sampleImage(cx)
+    const replaced = async (file: string, how: 'pipe' | 'huge' | 'link') => {
+      await rm(file)
+      if (how === 'pipe') run('mkfifo', file)
+      else if (how === 'link') await symlink(secret, file)
+      else run('truncate', '--size', '20G', file)
+    }
+    const blob = (digest: Digest) => join('blobs', digest.replace(':', '/'))
+    const layer = image.manifest.layers[0]!.digest
+    for (const [file, expected] of [
+      ['oci-layout', { pipe: 'invalid-document', huge: 'too-large', link: 'invalid-document' }],
+      ['index.json', { pipe: 'invalid-document', huge: 'too-large', link: 'invalid-document' }],
+      [blob(image.descriptor.digest), { pipe: 'blob-unknown', huge: 'size-mismatch', link: 'size-mismatch' }],
+      [blob(layer), { pipe: 'blob-unknown', huge: 'size-mismatch', link: 'size-mismatch' }],
+    ] as const) {
+      for (const how of ['pipe', 'huge', 'link'] as const) {
+        const path = fresh()
+        const layout = await openLayout(path, { create: true })
+        await copy(cx, image.source, image.descriptor, layout, { name: 'x' })
+        await replaced(join(path, file), how)
+        const read = async () => {
+          const opened = await openLayout(path)
+          await copy(cx, opened, await opened.resolve(cx, 'x'), memory())
+        }
+        const failure = await read().then(
+          () => undefined,
+          (error: unknown) => error as Error,
+        )
+        expect([file, how, failure]).toMatchObject([file, how, { code: expected[how] }])
+        expect(String(failure)).not.toContain('SECRET')
+      }
+    }
+
+    for (const [how, code] of [
+      ['pipe', 'invalid-document'],
+      ['huge', 'too-large'],
+    ] as const) {
+      const path = fresh()
+      const directory = await createDirectory(path)
+      await copy(cx, image.source, image.descriptor, directory, { name: '' })
+      await replaced(join(path, 'manifest.json'), how)
+      await expect((await openDirectory(path)).resolve(cx, '')).rejects.toMatchObject({ code })
+      // As a target, what is in the way is replaced.
+      await copy(cx, image.source, image.descriptor, await createDirectory(path), { name: '' })
+      expect((await (await openDirectory(path)).resolve(cx, '')).digest).toBe(image.descriptor.digest)
+    }
   })
 
   test('two entries of one name have to be told apart', async () => {

@@ -1,11 +1,11 @@
 import { constants, statSync } from 'node:fs'
-import { copyFile, mkdir, open, readdir, readFile, stat } from 'node:fs/promises'
+import { copyFile, mkdir, open, readdir, stat } from 'node:fs/promises'
 import { dirname, join, resolve as absolute } from 'node:path'
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import type { Listed, Target } from '#image/content.ts'
 import { findEntry, isNamed, listEntries, namesOf, withName } from '#image/entries.ts'
-import { fileError, readRange, replaceFile, withFileErrors, writeFileVerified } from '#image/file.ts'
+import { fileError, readRange, readWholeFile, replaceFile, withFileErrors, writeFileVerified } from '#image/file.ts'
 import { encode, parseKeeping, patch } from '#image/json.ts'
 import { verified } from '#image/read.ts'
 import { findReferrers, referrerOf } from '#image/referrer.ts'
@@ -57,7 +57,7 @@ export async function openLayout(path: string, options: LayoutOptions = {}): Pro
 async function checkVersion(root: string): Promise<boolean> {
   let bytes: Buffer
   try {
-    bytes = await readFile(join(root, layoutFile))
+    bytes = await readWholeFile(join(root, layoutFile), limit.manifestBytes)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
     throw error
@@ -108,12 +108,12 @@ function layoutAt(path: string): Layout {
   const blobPath = (digest: Digest): string => join(path, 'blobs', digestAlgorithm(digest), digestHex(digest))
   const has = (what: Descriptor): boolean => isFile(blobPath(what.digest), what.size)
 
-  const readIndex = (): Promise<Uint8Array> => withFileErrors(`read ${indexPath}`, () => readFile(indexPath))
+  const readIndex = (): Promise<Uint8Array> => withFileErrors(`read ${indexPath}`, () => readWholeFile(indexPath, limit.manifestBytes))
   const entries = async (): Promise<readonly Descriptor[]> => decodeIndex(await readIndex(), { title: indexPath }).manifests
   /** A manifest, if it is there and not larger than one may be. */
   const readSmall = async (digest: Digest): Promise<Buffer | undefined> => {
     const found = statSync(blobPath(digest), { throwIfNoEntry: false })
-    return found?.isFile() === true && found.size <= limit.manifestBytes ? readFile(blobPath(digest)) : undefined
+    return found?.isFile() === true && found.size <= limit.manifestBytes ? readWholeFile(blobPath(digest), limit.manifestBytes) : undefined
   }
 
   const update = (cx: Context, change: (entries: readonly Descriptor[]) => readonly Descriptor[]): Promise<void> =>

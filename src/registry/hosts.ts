@@ -17,12 +17,11 @@ export interface Endpoint {
   readonly serves: 'all' | 'digest-only' | 'tag-only'
 }
 
-/** What registries.conf says. */
+/**
+ * What registries.conf says of where registries are. What it says of names without a registry is not used: here, as in
+ * docker and BuildKit, these are Docker Hub's, so that a Dockerfile means the same on every machine.
+ */
 export interface Hosts {
-  /** Registries to try, in this order, for a name without one. */
-  readonly unqualifiedSearch: readonly string[]
-  /** Short names and what they stand for, as `[aliases]` has them. */
-  readonly aliases: Readonly<Record<string, string>>
   /** Where to read from: mirrors first, the registry last. @throws StaveError `denied` when the name is blocked */
   endpoints(registry: string, repository: string, tag?: string): readonly Endpoint[]
 }
@@ -87,8 +86,6 @@ export async function readHosts(paths: HostsPaths): Promise<Hosts> {
 /** The meaning of configuration files, a later one overriding an earlier one. @throws StaveError `invalid-document` */
 export function parseHosts(documents: readonly { readonly file: string; readonly text: string }[]): Hosts {
   const rules = new Map<string, Rule>()
-  let unqualifiedSearch: readonly string[] = []
-  const aliases: Record<string, string> = Object.create(null) as Record<string, string>
   for (const { file, text } of documents) {
     const document = parseToml(text, file)
     if (document.registries !== undefined) {
@@ -98,17 +95,12 @@ export function parseHosts(documents: readonly { readonly file: string; readonly
         'Rewrite [registries.search], [registries.insecure] and [registries.block] as [[registry]] tables.',
       )
     }
-    const search = document['unqualified-search-registries']
-    if (search !== undefined) unqualifiedSearch = stringsOf(search, file, 'unqualified-search-registries')
-    for (const [name, target] of Object.entries(tableOf(document.aliases ?? {}, file, 'aliases'))) {
-      aliases[name] = stringOf(target, file, `aliases.${name}`)
-    }
     for (const table of tablesOf(document.registry, file, 'registry')) {
       const rule = readRule(table, file)
       rules.set(rule.prefix, rule)
     }
   }
-  return { unqualifiedSearch, aliases, endpoints: (registry, repository, tag) => resolve([...rules.values()], registry, repository, tag) }
+  return { endpoints: (registry, repository, tag) => resolve([...rules.values()], registry, repository, tag) }
 }
 
 /** No mirrors, nothing blocked. */
@@ -221,11 +213,6 @@ function optional(value: TomlValue | undefined, file: string, key: string): stri
 function flag(value: TomlValue | undefined, file: string, key: string): boolean {
   if (value !== undefined && typeof value !== 'boolean') throw broken(file, `${key} is neither true nor false`)
   return value ?? false
-}
-
-function stringsOf(value: TomlValue, file: string, key: string): string[] {
-  if (!Array.isArray(value)) throw broken(file, `${key} is not an array of strings`)
-  return (value as readonly TomlValue[]).map((item) => stringOf(item, file, key))
 }
 
 function tableOf(value: TomlValue, file: string, key: string): TomlTable {

@@ -163,6 +163,8 @@ export const imageCommands: readonly Command[] = [
     name: 'pull',
     group: 'Images',
     summary: 'Fetch an image from a registry',
+    description:
+      'Fetches an image from a registry into the store. Of registries.conf, mirrors, locations, blocked and insecure registries are heeded; a name without a registry is Docker Hub’s, whatever search registries and aliases it has.',
     operands: 'NAME...',
     least: 1,
     flags: pullFlags,
