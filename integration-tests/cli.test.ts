@@ -71,6 +71,10 @@ describe('alias docker=stave', () => {
     ['docker run -d --name c app:1 sleep 100 >/dev/null && docker ps --filter name=c --format "{{.Names}}" && docker rm -f c', /^c\nc\n$/],
     ['docker ps -a --filter status=exited -q', /^$/],
     ['docker system df && docker system prune -f', /Images/],
+    [
+      'docker builder prune -af && docker buildx prune -f --filter until=1h && docker images -q base | wc -l',
+      /reclaimed.*\n.*reclaimed.*\n1\n$/,
+    ],
     ['docker rmi -f $(docker images -q app)', /Untagged/],
     ['docker version && docker --version', /stave \d/],
   ])('%s', (script, out) => {
@@ -78,6 +82,14 @@ describe('alias docker=stave', () => {
     expect({ status, stderr: status === 0 ? '' : stderr }).toEqual({ status: 0, stderr: '' })
     expect(stdout).toMatch(out)
   })
+})
+
+test('words of docker that have nothing to stand for here say what to do instead', () => {
+  for (const words of ['buildx create --use', 'buildx bake', 'buildx imagetools inspect x']) {
+    const { status, stderr } = sh(`docker ${words}`)
+    expect([words, status]).toEqual([words, 2])
+    expect(stderr).toMatch(/hint: +(There are no|stave inspect)/)
+  }
 })
 
 test('help of every command names its flags and an example', () => {

@@ -7,7 +7,7 @@ import type { Values } from './command.ts'
 import { hostOf } from './container-options.ts'
 import { keyValues, readEnvFile } from './key-values.ts'
 import type { Settings } from './settings.ts'
-import type { buildFlags } from './table/build.ts'
+import type { buildFlags } from './table/build-flags.ts'
 
 type BuildFlags = Values<typeof buildFlags>
 

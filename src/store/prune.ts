@@ -11,6 +11,8 @@ export interface PruneOptions {
   readonly images?: 'none' | 'dangling' | 'all'
   /** The most bytes that the build cache keeps: what was not used for longest goes first. Absent: no limit. */
   readonly cacheBytes?: number
+  /** Of the build cache, only what was not used since this time (milliseconds since 1970) goes. Alone: all of that. */
+  readonly cacheUnusedSince?: number
 }
 
 export interface PruneReport {
@@ -43,7 +45,7 @@ export async function prune(cx: Context, store: LocalStore, options: PruneOption
   const began = Date.now() - slackMs
   const images = untag(store, options.images ?? 'dangling')
   const marked = reach(store, roots(store))
-  const evicted = evict(store, marked, options.cacheBytes)
+  const evicted = evict(store, marked, options)
   const snapshots = dropSnapshots(store, marked, evicted.snapshots)
   await sweepSnapshots(cx, { ...store, blobs: store.files })
   const blobs = sweepBlobs(store, marked, began)
@@ -72,8 +74,9 @@ function untag(store: LocalStore, which: 'none' | 'dangling' | 'all'): string[] 
 }
 
 /** Chooses what of the build cache has to go so that it fits, and deletes its records. */
-function evict(store: LocalStore, marked: Reach, cacheBytes: number | undefined): { records: number; snapshots: Set<string> } {
-  if (cacheBytes === undefined) return { records: 0, snapshots: new Set() }
+function evict(store: LocalStore, marked: Reach, options: PruneOptions): { records: number; snapshots: Set<string> } {
+  if (options.cacheBytes === undefined && options.cacheUnusedSince === undefined) return { records: 0, snapshots: new Set() }
+  const { cacheBytes = 0, cacheUnusedSince = Infinity } = options
   const { database } = store
   return database.transaction(() => {
     const items: { kind: 'record' | 'snapshot'; key: string; bytes: number; used: number; depth: number }[] = []
@@ -96,7 +99,8 @@ function evict(store: LocalStore, marked: Reach, cacheBytes: number | undefined)
     const snapshots = new Set<string>()
     let records = 0
     for (const item of items) {
-      if (total <= cacheBytes) break
+      // With nothing to keep, records without bytes go as well.
+      if ((total <= cacheBytes && cacheBytes > 0) || item.used >= cacheUnusedSince) break
       total -= item.bytes
       if (item.kind === 'snapshot') snapshots.add(item.key)
       else if (item.bytes > 0 || cacheBytes === 0) records += database.run('DELETE FROM cache WHERE key = ?', item.key)

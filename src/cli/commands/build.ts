@@ -9,7 +9,7 @@ import { buildPlaces } from '../build-places.ts'
 import { createPlaces } from '../places.ts'
 import type { ProgressMode, Report } from '../report.ts'
 import { openSession } from '../session.ts'
-import type { buildFlags } from '../table/build.ts'
+import type { buildFlags } from '../table/build-flags.ts'
 
 /** Builds an image. Its ID goes to stdout, or to `--iidfile`. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof buildFlags>): Promise<number> {

@@ -10,7 +10,9 @@ import { buildPlaces } from '../build-places.ts'
 import { parseFlags } from '../parse.ts'
 import { createPlaces } from '../places.ts'
 import { openSession } from '../session.ts'
-import { buildCommands, type buildFlags, type kanikoFlags } from '../table/build.ts'
+import { buildCommands } from '../table/build.ts'
+import type { buildFlags } from '../table/build-flags.ts'
+import type { kanikoFlags } from '../table/kaniko-flags.ts'
 
 type KanikoFlags = Values<typeof kanikoFlags>
 
