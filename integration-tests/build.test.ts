@@ -70,10 +70,13 @@ describe.skipIf(noScript !== '')(`on a terminal${noScript}`, () => {
   })
 })
 
-test('--debug without a terminal is an error that says so', () => {
-  const { status, stderr } = shop.stave(['build', '--debug', context('FROM base\nRUN false\n')])
-  expect(status).not.toBe(0)
+test('--debug without a terminal says so, and still what has failed', () => {
+  const { status, stderr } = shop.stave(['build', '--debug', context('FROM base\nRUN echo the reason; false\n')])
+  expect(status).toBe(1)
   expect(stderr).toContain('no terminal')
+  expect(stderr).toMatch(/error: cannot run .*exit code 1/)
+  expect(/hint: +stave logs (\w+)/.exec(stderr)?.[1]).toBeDefined()
+  expect(shop.must(['logs', /stave logs (\w+)/.exec(stderr)![1]!])).toContain('the reason')
 })
 
 test('--verify-reproducible: the same, or the first file and field that differ', () => {

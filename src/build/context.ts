@@ -109,6 +109,10 @@ export function openContexts(options: BuildOptions): Contexts {
       if (context.local === undefined) {
         return context
       }
+      if (name === '' && options.ignoreFile !== undefined) {
+        const file = resolve(cwd, options.ignoreFile)
+        return { ...context, ...((await readIgnore(file, cwd)) ?? missing(options.ignoreFile, 'It was named with --ignorefile.')) }
+      }
       const { path } = name === '' ? await once(cx) : { path: undefined }
       return { ...context, ...(await ignoreOf(context.local, path, cwd)) }
     },
@@ -121,10 +125,8 @@ export function openContexts(options: BuildOptions): Contexts {
   }
 }
 
-function missing(file: string): never {
-  throw new StaveError('not-found', `cannot read ${file}: there is no such file`, {
-    hint: 'Name the Dockerfile with -f, and give the context directory as the last argument.',
-  })
+function missing(file: string, hint = 'Name the Dockerfile with -f, and give the context directory as the last argument.'): never {
+  throw new StaveError('not-found', `cannot read ${file}: there is no such file`, { hint })
 }
 
 function readLocal(path: string, file: string): { text: string; file: string; path: string } | undefined {
@@ -169,14 +171,22 @@ async function ignoreOf(
     join(context, '.dockerignore'),
   ]
   for (const path of candidates) {
-    const file = shown(cwd, path)
-    const found = readLocal(path, file)
+    const found = await readIgnore(path, cwd)
     if (found !== undefined) {
-      const { parseIgnore } = await import('#dockerfile/ignore.ts')
-      return { ignore: parseIgnore(found.text, file), ignoreFile: file }
+      return found
     }
   }
   return { ignore: [], ignoreFile: undefined }
+}
+
+async function readIgnore(path: string, cwd: string): Promise<{ ignore: readonly IgnorePattern[]; ignoreFile: string } | undefined> {
+  const file = shown(cwd, path)
+  const found = readLocal(path, file)
+  if (found === undefined) {
+    return undefined
+  }
+  const { parseIgnore } = await import('#dockerfile/ignore.ts')
+  return { ignore: parseIgnore(found.text, file), ignoreFile: file }
 }
 
 async function openLocation(cx: Context, options: BuildOptions, location: ContextLocation, name: string): Promise<Opened> {
@@ -186,7 +196,7 @@ async function openLocation(cx: Context, options: BuildOptions, location: Contex
   switch (location.kind) {
     case 'directory': {
       const path = resolve(cwd, location.path)
-      const fd = openPath(path, location.path)
+      const fd = openPath(path, `${title} ${location.path}`)
       if (fd.isDirectory) {
         return { ...rest, root: { fd: fd.fd }, local: path, dispose: () => closeSync(fd.fd) }
       }
@@ -231,12 +241,12 @@ async function openLocation(cx: Context, options: BuildOptions, location: Contex
   }
 }
 
-function openPath(path: string, shownPath: string): { fd: number; isDirectory: boolean } {
+function openPath(path: string, what: string): { fd: number; isDirectory: boolean } {
   try {
     const isDirectory = statSync(path).isDirectory()
     return { fd: openSync(path, isDirectory ? constants.O_RDONLY | constants.O_DIRECTORY : constants.O_RDONLY), isDirectory }
   } catch (error) {
-    throw new StaveError('not-found', `cannot open the build context ${shownPath}`, { cause: error })
+    throw new StaveError('not-found', `cannot open ${what}`, { cause: error })
   }
 }
 

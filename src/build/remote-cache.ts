@@ -225,7 +225,7 @@ function combine(options: BuildOptions, caches: readonly OpenCache[]): RemoteCac
   return {
     find(key) {
       const found = byKey.get(key.key)
-      if (found === undefined) {
+      if (found === undefined || Date.parse(found.record.created) < (options.cacheSince ?? 0)) {
         return undefined
       }
       const { cache, record } = found
@@ -334,6 +334,9 @@ export async function exportCaches(cx: Context, session: Session, plans: readonl
     } catch (error) {
       cx.signal.throwIfAborted()
       cx.report({ ...step, state: 'failed', durationMs: performance.now() - started })
+      if (backend.required === true) {
+        throw error
+      }
       cx.report({ type: 'warning', message: `cannot write the cache ${titleOf(backend)}`, hint: (error as Error).message })
     }
   }

@@ -295,7 +295,7 @@ async function lookUp(solver: Solver, step: Step, parent: State, key: StepKey): 
   const { cx, session } = solver
   const { store } = session
   const record = store.cache.get(key.key)
-  if (record === undefined) {
+  if (record === undefined || record.createdAt.getTime() < (session.options.cacheSince ?? 0)) {
     return undefined
   }
   let layer: BuiltLayer | undefined

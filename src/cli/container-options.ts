@@ -87,7 +87,8 @@ function entrypointOf(text: string): readonly string[] {
   return [text]
 }
 
-function securityOptions(words: readonly string[]): Pick<ContainerOptions, 'noNewPrivileges' | 'seccomp'> {
+/** `--security-opt`. @throws StaveError `usage` */
+export function securityOptions(words: readonly string[]): Pick<ContainerOptions, 'noNewPrivileges' | 'seccomp'> {
   let options: Pick<ContainerOptions, 'noNewPrivileges' | 'seccomp'> = {}
   for (const word of words) {
     const [key, value = ''] = word.split(/[=:](.*)/s)

@@ -2,7 +2,8 @@ import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import type { Source, Target } from '#image/content.ts'
 import { parseReference, formatReference, type Reference } from '#oci/reference.ts'
-import type { Registry, RegistryClient } from '#registry/registry.ts'
+import { parseDuration } from '#dockerfile/go-values.ts'
+import type { Registry, RegistryClient, RegistryOptions } from '#registry/registry.ts'
 import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseLocation, type Location } from './location.ts'
@@ -17,6 +18,7 @@ export interface RegistryChoices {
   readonly authfile?: string | undefined
   readonly 'cert-dir'?: string | undefined
   readonly retry?: number | undefined
+  readonly 'retry-delay'?: string | undefined
 }
 
 export interface OpenSource {
@@ -137,8 +139,19 @@ async function openClient(settings: Settings, choices: RegistryChoices): Promise
     },
     proxy,
     userAgent: `stave/${version}`,
-    ...(choices.retry !== undefined && { retry: { attempts: choices.retry + 1 } }),
+    retry: retryOf(choices),
   })
+}
+
+function retryOf({ retry, 'retry-delay': delay }: RegistryChoices): NonNullable<RegistryOptions['retry']> {
+  if (retry !== undefined && (!Number.isInteger(retry) || retry < 0)) {
+    throw new StaveError('usage', `--retry takes a number of times, not ${retry}`)
+  }
+  const delayMs = delay === undefined ? undefined : parseDuration(/^\d+$/.test(delay) ? `${delay}s` : delay) / 1e6
+  return {
+    ...(retry !== undefined && { attempts: retry + 1 }),
+    ...(delayMs !== undefined && { firstDelayMs: delayMs, maxDelayMs: delayMs }),
+  }
 }
 
 /** Where credentials are, for this user and these flags. */

@@ -1,4 +1,3 @@
-import { writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { build } from '#build/build.ts'
 import type { BuildOptions, BuildResult, Output } from '#build/options.ts'
@@ -9,6 +8,7 @@ import { buildOptions } from '../build-options.ts'
 import { buildPlaces } from '../build-places.ts'
 import { parseFlags } from '../parse.ts'
 import { createPlaces } from '../places.ts'
+import { writeResult } from '../result-file.ts'
 import { openSession } from '../session.ts'
 import { buildCommands } from '../table/build.ts'
 import type { buildFlags } from '../table/build-flags.ts'
@@ -106,7 +106,7 @@ function writeDigests(flags: KanikoFlags, result: BuildResult, cwd: string): voi
   const digest = result.descriptor?.digest
   if (digest === undefined) return
   const write = (file: string | undefined, text: string) => {
-    if (file !== undefined) writeFileSync(resolve(cwd, file), text)
+    if (file !== undefined) writeResult(resolve(cwd, file), text)
   }
   const named = (keepTag: boolean) =>
     flags.destination

@@ -1,6 +1,10 @@
 import type { Flags } from '../command.ts'
 import { registryFlags } from './shared.ts'
 
+/** What is so anyway. */
+const onlyTrue = (doc: string) =>
+  ({ kind: 'string', bare: 'true', hidden: true, value: 'true', choices: ['true'], doc: `Accepted: ${doc}` }) as const
+
 export const buildFlags = {
   tag: { kind: 'list', short: 't', value: 'NAME[:TAG]', doc: 'Name of the result' },
   file: { kind: 'string', short: 'f', value: 'FILE', doc: 'Dockerfile (default CONTEXT/Dockerfile, then Containerfile; - is stdin)' },
@@ -13,7 +17,16 @@ export const buildFlags = {
     doc: 'A named context: directory, docker-image://, oci-layout://, git or http URL',
   },
   platform: { kind: 'list', value: 'OS/ARCH', doc: 'Platform to build for; several, or a comma list, make an index' },
+  arch: { kind: 'string', value: 'ARCH', doc: 'Architecture to build for: part of --platform' },
+  os: { kind: 'string', value: 'OS', doc: 'Operating system to build for: part of --platform' },
+  variant: { kind: 'string', value: 'VARIANT', doc: 'Variant of the architecture: part of --platform' },
   label: { kind: 'list', value: 'K=V', doc: 'Label of the image' },
+  unsetlabel: { kind: 'list', value: 'K', doc: 'Label that the image does not have in the end' },
+  env: { kind: 'list', value: 'K[=V]', doc: 'Variable of every stage and of the image, as by ENV after each FROM of an image' },
+  unsetenv: { kind: 'list', value: 'K', doc: 'Variable that the image does not have in the end' },
+  'omit-history': { kind: 'boolean', doc: 'Leave the history out of the config of the image' },
+  from: { kind: 'string', value: 'IMAGE', doc: 'Image in place of the one that the first FROM names' },
+  ignorefile: { kind: 'string', value: 'FILE', doc: 'Ignore file in place of .dockerignore' },
   annotation: {
     kind: 'list',
     value: '[LEVEL:]K=V',
@@ -28,24 +41,40 @@ export const buildFlags = {
     choices: ['always', 'missing', 'newer', 'never', 'true', 'false'],
     doc: 'When to look base images up again (default missing)',
   },
-  'cache-from': { kind: 'list', value: 'REF|type=…', doc: 'Where to look for results: type=registry,ref=…, type=local,src=…' },
+  'cache-ttl': { kind: 'string', value: 'DURATION', doc: 'Take from the cache only what was made within this time: 24h, 90m' },
+  'cache-from': {
+    kind: 'list',
+    value: 'REF|type=…',
+    doc: 'Where to look for results: type=registry,ref=…, type=local,src=…[,tag=…|,digest=…]',
+  },
   'cache-to': {
     kind: 'list',
     value: 'REF|type=…',
-    doc: 'Where to keep results: type=registry,ref=…[,mode=max][,mounts=true], type=local,dest=…, type=inline; mounts=true: the directories of cache mounts too, up to 2 GB each',
+    doc: 'Where to keep results: type=registry,ref=…[,mode=max][,mounts=true][,ignore-error=false], type=local,dest=…, type=inline; mounts=true: the directories of cache mounts too, up to 2 GB each',
   },
   output: {
     kind: 'list',
     short: 'o',
     value: 'type=…',
-    doc: 'image, registry, oci, docker, local, tar or cacheonly, with dest=… (- is stdout); a bare path is a directory',
+    doc: 'image, registry, oci, docker, local, tar or cacheonly, with dest=… (- is stdout), name=…, push=true, push-by-digest=true, tar=false, compression=…, annotation.KEY=…, platform-split=…; a bare path is a directory',
   },
   push: { kind: 'boolean', doc: 'Push the result under its names' },
-  load: { kind: 'boolean', hidden: true, doc: 'Accepted: the result is in the store anyway' },
+  load: { kind: 'boolean', doc: 'Into the store, also where there is another --output' },
   secret: { kind: 'list', value: 'id=ID[,src=FILE|env=VAR]', doc: 'Secret for RUN --mount=type=secret' },
-  ssh: { kind: 'list', value: 'default|ID[=SOCKET]', doc: 'SSH agent for RUN --mount=type=ssh' },
+  ssh: { kind: 'list', value: 'default|ID[=SOCKET|KEY]', doc: 'SSH agent for RUN --mount=type=ssh; for a key file one is started' },
   'add-host': { kind: 'list', value: 'HOST:IP', doc: 'Line of /etc/hosts in RUN' },
-  network: { kind: 'string', value: 'host|none', choices: ['host', 'none', 'default'], doc: 'Network of RUN (default host)' },
+  network: {
+    kind: 'string',
+    value: 'host|none',
+    choices: ['host', 'none', 'default'],
+    doc: 'Network of RUN (default host)',
+    aliases: ['net'],
+  },
+  dns: { kind: 'list', value: 'IP', doc: 'Name server in RUN' },
+  'dns-search': { kind: 'list', value: 'DOMAIN', doc: 'Search domain in RUN' },
+  'dns-option': { kind: 'list', value: 'OPTION', doc: 'Option of the resolver in RUN', aliases: ['dns-opt'] },
+  'no-hosts': { kind: 'boolean', doc: 'In RUN, use /etc/hosts and /etc/hostname of the image', aliases: ['no-hostname'] },
+  'http-proxy': { kind: 'boolean', doc: 'Pass proxy variables of the environment on to RUN (default)' },
   allow: {
     kind: 'list',
     value: 'RIGHT',
@@ -55,8 +84,25 @@ export const buildFlags = {
   'shm-size': { kind: 'string', value: 'SIZE', doc: 'Size of /dev/shm' },
   ulimit: { kind: 'list', value: 'NAME=SOFT[:HARD]', doc: 'Limit of RUN' },
   memory: { kind: 'string', short: 'm', value: 'SIZE', doc: 'Memory limit of RUN' },
+  'memory-swap': { kind: 'string', value: 'SIZE', doc: 'Limit of memory and swap of RUN; -1 for none' },
   cpus: { kind: 'number', value: 'N', doc: 'CPU limit of RUN' },
+  'cpu-period': { kind: 'number', value: 'MICROSECONDS', doc: 'Period of --cpu-quota (default 100000)' },
+  'cpu-quota': { kind: 'number', value: 'MICROSECONDS', doc: 'CPU time of RUN in each period' },
+  'cpu-shares': { kind: 'number', short: 'c', value: 'N', doc: 'CPU weight of RUN' },
+  'cpuset-cpus': { kind: 'string', value: 'LIST', doc: 'CPUs for RUN: 0-1,3' },
+  resource: { kind: 'list', value: 'memory=…', doc: 'The same limits in one: memory=1g,cpu-quota=50000,…' },
+  'cap-add': { kind: 'list', value: 'CAP', doc: 'Add a capability to those of RUN, or ALL' },
+  'cap-drop': { kind: 'list', value: 'CAP', doc: 'Drop a capability of RUN, or ALL' },
+  'security-opt': { kind: 'list', value: 'OPT', doc: 'no-new-privileges, seccomp=unconfined' },
+  device: { kind: 'list', value: 'SRC[:DST[:rwm]]', doc: 'Device of this machine for RUN' },
+  volume: {
+    kind: 'list',
+    short: 'v',
+    value: 'SRC:DST[:ro]',
+    doc: 'Path of this machine for RUN. What is in it is not seen by the cache',
+  },
   iidfile: { kind: 'string', value: 'FILE', doc: 'Write the image ID to a file' },
+  'iidfile-raw': { kind: 'string', value: 'FILE', doc: 'The same without sha256: in front' },
   'metadata-file': { kind: 'string', value: 'FILE', doc: 'Write digests and names to a JSON file' },
   progress: {
     kind: 'string',
@@ -65,6 +111,7 @@ export const buildFlags = {
     doc: 'How progress is shown',
   },
   quiet: { kind: 'boolean', short: 'q', doc: 'Print the image ID alone' },
+  logfile: { kind: 'string', value: 'FILE', doc: 'Write progress to a file, as plain lines' },
   jobs: { kind: 'number', value: 'N', doc: 'Steps at a time (default the number of CPUs)' },
   format: { kind: 'string', value: 'oci|docker', choices: ['oci', 'docker'], doc: 'Media types of the result (default oci)' },
   compression: {
@@ -93,16 +140,14 @@ export const buildFlags = {
     kind: 'string',
     bare: 'true',
     value: 'true|false',
-    choices: ['true', 'false'],
     doc: 'Attach a software bill of materials (SPDX) as referrer: what dpkg, apk, rpm, npm and pip have written down in the image',
   },
   attest: { kind: 'list', value: 'type=…', doc: 'type=provenance[,mode=max] or type=sbom' },
   check: { kind: 'boolean', doc: 'Check the Dockerfile and build nothing' },
   call: {
     kind: 'string',
-    value: 'WHAT',
-    choices: ['build', 'check', 'outline', 'targets'],
-    doc: 'Show arguments or stages in place of building',
+    value: 'WHAT[,format=json]',
+    doc: 'check, outline (arguments, secrets) or targets (stages) in place of building',
   },
   print: {
     kind: 'string',
@@ -116,12 +161,52 @@ export const buildFlags = {
   'verify-reproducible': { kind: 'boolean', doc: 'Build twice without cache and show the first difference' },
   retry: { kind: 'number', value: 'N', doc: 'How often a registry request is tried again (default 5)' },
   ...registryFlags,
-  // words of peers for what is so anyway
-  layers: { kind: 'boolean', hidden: true, doc: 'Accepted: steps are cached' },
-  rm: { kind: 'boolean', hidden: true, doc: 'Accepted: nothing is left behind' },
-  'force-rm': { kind: 'boolean', hidden: true, doc: 'Accepted: nothing is left behind' },
-  isolation: { kind: 'string', hidden: true, value: 'KIND', doc: 'Accepted: the strongest that the machine allows is used' },
+  'retry-delay': { kind: 'string', value: 'DURATION', doc: 'How long to wait before that (default: longer each time, from 200ms to 10s)' },
+  layers: { kind: 'boolean', doc: '--layers=false: one layer for what the build adds, and nothing from the cache' },
+  // words of peers for what is so anyway; where they could say the opposite, that is refused
+  'pull-always': { kind: 'boolean', hidden: true, doc: '--pull=always' },
+  'pull-never': { kind: 'boolean', hidden: true, doc: '--pull=never' },
+  builder: { kind: 'string', hidden: true, value: 'NAME', doc: 'Accepted for buildx: this machine is the builder' },
+  compress: { kind: 'boolean', hidden: true, doc: 'Accepted for docker: the context is not sent anywhere' },
+  rm: { kind: 'boolean', hidden: true, doc: 'Accepted: there is nothing that could be left behind' },
+  'force-rm': { kind: 'boolean', hidden: true, doc: 'Accepted: there is nothing that could be left behind' },
+  'skip-unused-stages': onlyTrue('stages that nothing needs are never built'),
+  'rewrite-timestamp': onlyTrue('with --source-date-epoch, later times are always set to it'),
+  'identity-label': { kind: 'boolean', hidden: true, doc: 'Accepted for buildah: no label tells which program built an image' },
+  'inherit-annotations': { kind: 'boolean', hidden: true, doc: 'Accepted for buildah: annotations of the base are not taken over' },
+  unsetannotation: { kind: 'list', hidden: true, value: 'K', doc: 'Accepted for buildah: annotations of the base are not taken over' },
+  isolation: {
+    kind: 'string',
+    hidden: true,
+    value: 'KIND',
+    choices: ['oci', 'rootless', 'chroot', 'default', 'process'],
+    doc: 'Accepted: the strongest that the machine allows is used',
+  },
 } as const satisfies Flags
+
+const cgroups = 'Limit RUN with --memory, --cpus and their like.'
+const namespaces = 'RUN has namespaces of its own; run stave as another user than root for a user namespace.'
+
+/** Flags of docker, buildx and buildah that are looked for in vain. */
+export const absentBuildFlags = {
+  '--all-platforms': 'Name the platforms: --platform linux/amd64,linux/arm64.',
+  '--manifest': 'Build all platforms at once, --platform linux/amd64,linux/arm64 --tag NAME: the result is one index.',
+  '--cgroup-parent': cgroups,
+  '--cpuset-mems': cgroups,
+  '--pid': namespaces,
+  '--ipc': namespaces,
+  '--uts': namespaces,
+  '--userns': namespaces,
+  '--runtime': 'stave runs commands itself.',
+  '--stdin': 'RUN reads nothing: give it a file with COPY, a secret or a heredoc.',
+  '--policy': 'There are no policies.',
+  '--source-policy-file': 'There are no policies. Pin an image with FROM NAME@sha256:… or --build-context.',
+  '--sign-by': 'Sign the result with a tool for it, such as cosign: what refers to an image is copied with it.',
+  '--disable-compression': 'Write --compression=none.',
+  '--force-compression': 'Write --output type=image,force-compression=true.',
+  '--layer-label': 'Layers have no labels.',
+  '--save-stages': 'Build a stage with --target.',
+} as const
 
 export const checkFlags = {
   file: buildFlags.file,

@@ -1,5 +1,5 @@
 import { command, type Command } from '../command.ts'
-import { buildFlags, builderPruneFlags, buildRecordFlags, checkFlags } from './build-flags.ts'
+import { absentBuildFlags, buildFlags, builderPruneFlags, buildRecordFlags, checkFlags } from './build-flags.ts'
 import { kanikoFlags } from './kaniko-flags.ts'
 
 export const buildCommands: readonly Command[] = [
@@ -14,6 +14,7 @@ export const buildCommands: readonly Command[] = [
     least: 0,
     most: 1,
     flags: buildFlags,
+    absent: absentBuildFlags,
     examples: [
       { command: 'stave build -t web .', doc: 'Build the Dockerfile of this directory and name it web' },
       { command: 'stave build --target test --build-arg GO=1.26 .', doc: 'Build up to a stage, with an argument' },
