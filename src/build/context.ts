@@ -5,7 +5,7 @@ import type { BuildOptions } from './options.ts'
 import type { ContextLocation } from './source-url.ts'
 import type { Directory } from './state.ts'
 import { closeSync, constants, mkdirSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
-import { basename, dirname, join, relative, resolve } from 'node:path'
+import { basename, dirname, join, posix, relative, resolve } from 'node:path'
 import { StaveError } from '#error.ts'
 import * as limit from '#limit.ts'
 import { looksLikeArchive } from './archive-head.ts'
@@ -193,6 +193,7 @@ async function openLocation(cx: Context, options: BuildOptions, location: Contex
   const { store, cwd } = options
   const title = name === '' ? 'the build context' : `the context ${name}`
   const rest = { kind: 'directory' as const, ignore: [], ignoreFile: undefined, title }
+  const sub = name === '' ? options.contextSubPath : undefined
   switch (location.kind) {
     case 'directory': {
       const path = resolve(cwd, location.path)
@@ -201,7 +202,7 @@ async function openLocation(cx: Context, options: BuildOptions, location: Contex
         return { ...rest, root: { fd: fd.fd }, local: path, dispose: () => closeSync(fd.fd) }
       }
       try {
-        return await unpackContext(cx, store, { fd: fd.fd }, rest)
+        return await unpackContext(cx, store, { fd: fd.fd }, rest, sub)
       } finally {
         closeSync(fd.fd)
       }
@@ -213,7 +214,7 @@ async function openLocation(cx: Context, options: BuildOptions, location: Contex
       }
       const { file, dispose } = await receive(store, options.stdin)
       try {
-        return await unpackContext(cx, store, file, rest)
+        return await unpackContext(cx, store, file, rest, sub)
       } finally {
         await dispose()
       }
@@ -223,7 +224,7 @@ async function openLocation(cx: Context, options: BuildOptions, location: Contex
       const { file, dispose, lastModified } = await download(cx, store, location.url)
       const time = Math.floor(Date.parse(lastModified ?? '') / 1000)
       try {
-        return { ...(await unpackContext(cx, store, file, rest)), time: Number.isNaN(time) ? undefined : time }
+        return { ...(await unpackContext(cx, store, file, rest, sub)), time: Number.isNaN(time) ? undefined : time }
       } finally {
         await dispose()
       }
@@ -251,7 +252,13 @@ function openPath(path: string, what: string): { fd: number; isDirectory: boolea
 }
 
 /** A tar (by its content) becomes a directory; anything else is a Dockerfile, and the context is empty. */
-async function unpackContext(cx: Context, store: Store, file: Place, rest: Omit<Opened, 'root' | 'dispose' | 'local'>): Promise<Opened> {
+async function unpackContext(
+  cx: Context,
+  store: Store,
+  file: Place,
+  rest: Omit<Opened, 'root' | 'dispose' | 'local'>,
+  sub: string | undefined,
+): Promise<Opened> {
   const snapshot = await store.snapshots.create()
   const dispose = (): Promise<void> => store.snapshots.discard(snapshot.id)
   mkdirSync(join(store.root, snapshot.place.path as string, 'context'))
@@ -266,7 +273,9 @@ async function unpackContext(cx: Context, store: Store, file: Place, rest: Omit<
         to: '/',
         plain: root,
       })
-      return { ...rest, root, local: undefined, dispose }
+      // Whatever it is called, it is below the root.
+      const below = sub === undefined ? '' : posix.join('/', sub).replace(/\/+$/, '')
+      return { ...rest, root: { ...root, path: `${root.path as string}${below}` }, local: undefined, dispose }
     }
     return { ...rest, root, local: undefined, dispose, dockerfile: readFileSync(path) }
   } catch (error) {

@@ -15,6 +15,8 @@ export interface BuildOptions {
 
   /** A directory, a tar file, `-` (then {@link stdin}), a git URL (`https://….git#ref:subdir`), or an http(s) URL. */
   readonly context: string
+  /** The directory of a context that is an archive that counts as all of it. */
+  readonly contextSubPath?: string
   /** Relative to the caller's working directory, as given; `-` is {@link stdin}. Default: `Dockerfile` (`Containerfile`) of the context. */
   readonly file?: string
   /** What `-` reads. */

@@ -3,6 +3,7 @@ import { StaveError } from '#error.ts'
 import type { Source, Target } from '#image/content.ts'
 import { parseReference, formatReference, type Reference } from '#oci/reference.ts'
 import { parseDuration } from '#dockerfile/go-values.ts'
+import type { Hosts } from '#registry/hosts.ts'
 import type { Registry, RegistryClient, RegistryOptions } from '#registry/registry.ts'
 import { mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
@@ -19,6 +20,8 @@ export interface RegistryChoices {
   readonly 'cert-dir'?: string | undefined
   readonly retry?: number | undefined
   readonly 'retry-delay'?: string | undefined
+  /** Changes what registries.conf says. */
+  readonly hosts?: (hosts: Hosts) => Hosts
 }
 
 export interface OpenSource {
@@ -131,7 +134,7 @@ async function openClient(settings: Settings, choices: RegistryChoices): Promise
       choices.creds === undefined
         ? credentials.openCredentials(credentialPaths(settings, choices, credentials))
         : given(choices.creds, credentials),
-    hosts: await hosts.readHosts(paths),
+    hosts: (choices.hosts ?? ((read) => read))(await hosts.readHosts(paths)),
     tls: {
       certificates: paths.certificates,
       ...(choices['tls-verify'] !== undefined && { verify: choices['tls-verify'] }),

@@ -1,6 +1,6 @@
 import { command, type Command } from '../command.ts'
 import { absentBuildFlags, buildFlags, builderPruneFlags, buildRecordFlags, checkFlags } from './build-flags.ts'
-import { kanikoFlags } from './kaniko-flags.ts'
+import { absentKanikoFlags, kanikoFlags } from './kaniko-flags.ts'
 
 export const buildCommands: readonly Command[] = [
   command({
@@ -55,6 +55,7 @@ export const buildCommands: readonly Command[] = [
     operands: '',
     most: 0,
     flags: kanikoFlags,
+    absent: absentKanikoFlags,
     examples: [
       {
         command: 'stave kaniko --context dir://$PWD --destination registry.example/web:1 --cache',
