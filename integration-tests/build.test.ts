@@ -104,6 +104,22 @@ test('--print: what was parsed, would run, and the keys; nothing is executed and
   expect(kept()).toEqual(before)
 })
 
+test('several platforms: what is compiled for each of them on this machine', () => {
+  const dockerfile = `FROM --platform=$BUILDPLATFORM base AS b
+ARG TARGETPLATFORM TARGETARCH
+RUN echo "$TARGETPLATFORM $TARGETARCH" > /o
+FROM scratch
+COPY --from=b /o /
+`
+  shop.must(['build', '-q', '--platform', 'linux/amd64,linux/arm64,linux/arm/v7', '-o', 'platforms', context(dockerfile)])
+  const made = (platform: string): string => readFileSync(shop.path('platforms', platform, 'o'), 'utf8')
+  expect(['linux_amd64', 'linux_arm64', 'linux_arm_v7'].map(made)).toEqual([
+    'linux/amd64 amd64\n',
+    'linux/arm64 arm64\n',
+    'linux/arm/v7 arm\n',
+  ])
+})
+
 test('two processes at once: what is equal runs once', async () => {
   const mount = '--mount=type=cache,target=/c'
   const directory = context(

@@ -48,7 +48,7 @@ export async function exec(
   const { promise: exited, resolve: onExit } = Promise.withResolvers<number>()
   const stdio: Stdio = { stdin: 'ignore', stdout: (chunk) => log.write('stdout', chunk), stderr: (chunk) => log.write('stderr', chunk) }
   const job: Job<RunRequest> = {
-    id: `build-${session.id}-${step.id}`,
+    id: jobId('build', session, step),
     root: { lowers, upper: fs, work: { fd: store.directory, path: `${directory}/work` }, volatile: true },
     spec,
     layer: { ...session.output, blob },
@@ -110,6 +110,11 @@ export async function exec(
   throw failed(session.id, step, op, exitCode, oomKilled, log.tail())
 }
 
+/** It names a control group, too: the id of a step of one of several platforms has a slash. */
+function jobId(what: 'build' | 'debug', session: Session, step: Step): string {
+  return `${what}-${session.id}-${step.id.replaceAll('/', '-')}`
+}
+
 /** Runs a command in the state that a step would see, and throws its changes away. */
 export async function shell(
   cx: Context,
@@ -133,7 +138,7 @@ export async function shell(
   const result = await store.runner.run(
     cx,
     {
-      id: `debug-${session.id}-${step.id}`,
+      id: jobId('debug', session, step),
       root: {
         lowers,
         upper: { fd: store.directory, path: `${directory}/fs` },
