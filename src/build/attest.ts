@@ -131,8 +131,8 @@ async function provenance(
     runDetails: {
       builder: { id: 'urn:stave:local' },
       metadata: {
-        invocationId: session.id,
-        ...(epoch === undefined ? { startedOn: isoTime(session.startedAt) } : {}),
+        // A reproducible build has the same attestation each time.
+        ...(epoch === undefined ? { invocationId: session.id, startedOn: isoTime(session.startedAt) } : {}),
         finishedOn: finished,
       },
     },

@@ -636,6 +636,12 @@ B
     expect(statements.join('\n')).toContain('pkg:docker/busybox')
     expect(statements.join('\n')).toContain('"args":{"P":"y"}')
     expect(statements.join('\n')).toContain('demo@1')
+
+    // With a time of its own, one build is as the other, and so is what is said of it.
+    const epoch = { provenance: 'max', sbom: true, epoch: 1 } as const
+    const one = await run(dockerfile, epoch)
+    await run(dockerfile, { ...epoch, noCache: true })
+    expect(await store.referrers?.(cx, one.descriptor?.digest as never)).toHaveLength(2)
   })
 
   test('--squash=all: one layer', async () => {
