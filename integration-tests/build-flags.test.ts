@@ -223,6 +223,15 @@ describe('--call and check', () => {
   })
 })
 
+test.each([
+  [['--until', '99'], /cannot stop at "99"/],
+  [['--secret', 'id=s,src=/nonexist'], /cannot read the secret "s" from \/nonexist\n +--> .*Dockerfile:2:1/],
+  [['-v', '/nonexist:/x'], /cannot give RUN \/nonexist/],
+  [['--no-cache-filter', 'nope'], /warning: --no-cache-filter names what is no stage: nope/],
+])('%j says what is wrong', (flags, expected) => {
+  expect(shop.stave(['build', '-q', ...flags, context('FROM base\nRUN --mount=type=secret,id=s true\n')]).stderr).toMatch(expected)
+})
+
 test('--cache-ttl: what is older is made again', () => {
   const directory = context('FROM base\nRUN echo once\n')
   shop.must(['build', '-q', directory])

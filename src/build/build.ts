@@ -363,6 +363,11 @@ function warn(cx: Context, options: BuildOptions, dockerfile: Dockerfile, plans:
       ...(hint === undefined ? {} : { hint }),
     })
   }
+  const stages = new Set(dockerfile.stages.flatMap(({ name, index }) => [`${index}`, ...(name === undefined ? [] : [name])]))
+  const unknown = (options.noCacheFilter ?? []).filter((name) => !stages.has(name.toLowerCase()))
+  if (unknown.length > 0) {
+    cx.report({ type: 'warning', message: `--no-cache-filter names what is no stage: ${unknown.join(', ')}` })
+  }
   const known = new Set([...dockerfile.globals, ...dockerfile.stages.flatMap(({ instructions }) => instructions)].flatMap(declaredBy))
   const unused = Object.keys(options.buildArgs ?? {}).filter((name) => !known.has(name) && !isPredefined(name))
   if (unused.length > 0) {

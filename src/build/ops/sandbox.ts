@@ -134,7 +134,11 @@ export async function sandboxOf(
 
 function hostBinds({ binds = [] }: Sandbox, held: AsyncDisposableStack): readonly RunMount[] {
   return binds.map(({ source, target, readonly }): RunMount => {
-    if (!statSync(source).isDirectory()) return { type: 'bind', source: hostFile(source, held), target, readonly, file: true }
+    const found = statSync(source, { throwIfNoEntry: false })
+    if (found === undefined) {
+      throw new StaveError('not-found', `cannot give RUN ${source}: there is no such file`, { hint: 'It was named with --volume.' })
+    }
+    if (!found.isDirectory()) return { type: 'bind', source: hostFile(source, held), target, readonly, file: true }
     const fd = openSync(source, constants.O_RDONLY | constants.O_DIRECTORY)
     held.defer(() => closeSync(fd))
     return { type: 'bind', source: { fd }, target, readonly, recursive: true }
