@@ -555,6 +555,21 @@ B
     })
   })
 
+  test('a cache that stands still while it is written costs a warning', async () => {
+    const standstill: BuildOptions['places'] = {
+      ...places,
+      async target() {
+        const layout = await openLayout(join(root, 'stuck'), { create: true })
+        const has = ({ signal }: { signal: AbortSignal }) =>
+          new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
+        return { target: { ...layout, has }, name: 'x' }
+      },
+    }
+    const cacheTo = [{ type: 'registry', ref: 'stuck' }] as const
+    await run('FROM busybox\nRUN echo 1 > /1\n', { places: standstill, cacheTo, cacheTimeoutMs: 50 })
+    expect(events).toContainEqual(expect.objectContaining({ type: 'warning', hint: 'there was no progress for 0.15 s' }))
+  })
+
   test('cache mounts travel with a remote cache that was asked to have them', async () => {
     const mount = '--mount=type=cache,target=/c,uid=5,mode=0750'
     const dockerfile = (step: number): string =>

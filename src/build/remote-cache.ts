@@ -17,6 +17,7 @@ import { parseDigest, type Digest } from '#oci/digest.ts'
 import { isForeignLayer, isLayer } from '#oci/media-type.ts'
 import { checked } from './checked-layer.ts'
 import { fetchMount, mountsOf, packMounts } from './remote-mounts.ts'
+import { withoutStall } from './stall.ts'
 import { resolve } from 'node:path'
 import { keyVersion } from './key.ts'
 import { makesLayer } from './step.ts'
@@ -56,6 +57,8 @@ interface OpenCache {
 
 const defaultTimeoutMs = 10_000
 const transfers = 4
+/** Writing a cache may stand still for longer than looking into one may take: registries are slow at the end of a blob. */
+const stallFactor = 3
 
 /** Opens the caches, all at once. One that does not answer in time, or that nobody understands, is left out with a warning. */
 export async function openRemoteCache(cx: Context, options: BuildOptions): Promise<RemoteCache> {
@@ -379,5 +382,7 @@ async function exportOne(
     ],
   })
   const { target, name } = await options.places.target(cx, locationOf(options, backend))
-  await copy(cx, image.source, image.descriptor, target, { parent: id, stepPrefix: id, ...(name === undefined ? {} : { name }) })
+  await withoutStall(cx, stallFactor * (options.cacheTimeoutMs ?? defaultTimeoutMs), (watched) =>
+    copy(watched, image.source, image.descriptor, target, { parent: id, stepPrefix: id, ...(name === undefined ? {} : { name }) }),
+  )
 }
