@@ -70,10 +70,13 @@ describe.skipIf(noScript !== '')(`on a terminal${noScript}`, () => {
   })
 })
 
-test('--debug without a terminal is an error that says so', () => {
-  const { status, stderr } = shop.stave(['build', '--debug', context('FROM base\nRUN false\n')])
-  expect(status).not.toBe(0)
+test('--debug without a terminal says so, and still what has failed', () => {
+  const { status, stderr } = shop.stave(['build', '--debug', context('FROM base\nRUN echo the reason; false\n')])
+  expect(status).toBe(1)
   expect(stderr).toContain('no terminal')
+  expect(stderr).toMatch(/error: cannot run .*exit code 1/)
+  expect(/hint: +stave logs (\w+)/.exec(stderr)?.[1]).toBeDefined()
+  expect(shop.must(['logs', /stave logs (\w+)/.exec(stderr)![1]!])).toContain('the reason')
 })
 
 test('--verify-reproducible: the same, or the first file and field that differ', () => {
@@ -88,7 +91,9 @@ test('--verify-reproducible: the same, or the first file and field that differ',
 
 test('--print: what was parsed, would run, and the keys; nothing is executed and nothing is kept', () => {
   const directory = context('FROM base\nCOPY f /f\nRUN touch /ran\n', { f: 'x' })
-  const before = shop.must(['df', '--json'])
+  // Digests of the files that were looked at may be kept.
+  const kept = (): unknown => ({ ...(JSON.parse(shop.must(['df', '--json'])) as object), cacheFiles: undefined })
+  const before = kept()
   const printed = (what: string): string => shop.must(['build', `--print=${what}`, directory])
   expect(JSON.parse(printed('instructions'))).toMatchObject({ stages: [{ instructions: [{ kind: 'COPY' }, { kind: 'RUN' }] }] })
   const [plan] = JSON.parse(printed('plan')) as [{ steps: { op: { kind: string } }[] }]
@@ -96,7 +101,23 @@ test('--print: what was parsed, would run, and the keys; nothing is executed and
   const keys = printed('keys')
   expect(printed('keys')).toBe(keys)
   expect(keys).toMatch(/"cached": ?false/)
-  expect(shop.must(['df', '--json'])).toBe(before)
+  expect(kept()).toEqual(before)
+})
+
+test('several platforms: what is compiled for each of them on this machine', () => {
+  const dockerfile = `FROM --platform=$BUILDPLATFORM base AS b
+ARG TARGETPLATFORM TARGETARCH
+RUN echo "$TARGETPLATFORM $TARGETARCH" > /o
+FROM scratch
+COPY --from=b /o /
+`
+  shop.must(['build', '-q', '--platform', 'linux/amd64,linux/arm64,linux/arm/v7', '-o', 'platforms', context(dockerfile)])
+  const made = (platform: string): string => readFileSync(shop.path('platforms', platform, 'o'), 'utf8')
+  expect(['linux_amd64', 'linux_arm64', 'linux_arm_v7'].map(made)).toEqual([
+    'linux/amd64 amd64\n',
+    'linux/arm64 arm64\n',
+    'linux/arm/v7 arm\n',
+  ])
 })
 
 test('two processes at once: what is equal runs once', async () => {
@@ -143,6 +164,31 @@ test('prune --keep-storage: a cap that is kept, by what was used last', async ()
   // The image is no cache: its layer and its tree are kept beside.
   expect(bytes - 2 * 2.2 * 1024 * 1024).toBeLessThan(cap)
   expect(own.damage()).toEqual([])
+})
+
+test('builder prune: cache mounts count, and go when they were not used for longest; what no build uses is all gone', async () => {
+  using own = workshop('mounts')
+  own.must(['import', '-q', busyboxTar(), 'base'])
+  const use = (id: string): string =>
+    own.must([
+      'build',
+      '-q',
+      '--no-cache',
+      '-o',
+      'type=cacheonly',
+      context(`FROM base\nRUN --mount=type=cache,id=${id},target=/c dd if=/dev/zero of=/c/f bs=1M count=4\n`),
+    ])
+  const mounts = (): number => JSON.parse(own.must(['df', '--json'])).cacheFiles.bytes as number
+  use('one')
+  use('two')
+  await delay(2500)
+  expect(mounts()).toBeGreaterThanOrEqual(8 * 2 ** 20)
+  own.must(['builder', 'prune', '--keep-storage', '6m'])
+  expect(mounts()).toBeLessThan(6 * 2 ** 20)
+  expect(mounts()).toBeGreaterThanOrEqual(4 * 2 ** 20)
+  own.must(['builder', 'prune'])
+  expect(mounts()).toBe(0)
+  use('one')
 })
 
 /** An ordinary user with subordinate ids: root makes one for this. @returns or why there is none */

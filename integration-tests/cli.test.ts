@@ -76,6 +76,10 @@ describe('alias docker=stave', () => {
     ['docker ps -a --filter status=exited -q', /^$/],
     ['docker system df && docker system prune -f', /Images/],
     ['docker system df --format "{{.Type}}: {{.TotalCount}}" | head -1', /^Images: \d+\n$/],
+    [
+      'docker builder prune -af && docker buildx prune -f --filter until=1h && docker images -q base | wc -l',
+      /reclaimed.*\n.*reclaimed.*\n1\n$/,
+    ],
     ['docker rmi -f $(docker images -q app)', /Untagged/],
     ['docker version && docker --version', /stave \d/],
     ["docker tag base new:1 && docker images 'ne*' --filter reference='n??:[12]' --filter until=0s --format '{{.Tag}}'", /^1\n$/],
@@ -138,7 +142,7 @@ describe('prune, as docker has it', () => {
   })
 
   test('what a filter cannot choose from is refused, and nothing is removed', () => {
-    expect(prune('docker builder prune -f --filter until=1h')).toMatchObject({ status: 2 })
+    expect(prune('docker builder prune -f --filter label=a')).toMatchObject({ status: 2 })
     expect(prune('docker image prune -f --filter size=1')).toMatchObject({ status: 2 })
     expect(prune('docker image prune -f --filter until=soon')).toMatchObject({ status: 2 })
   })
@@ -190,6 +194,14 @@ describe('alias skopeo=stave, alias podman=stave', () => {
     expect(stderr).toContain(hint)
     expect(stderr).not.toContain('internal error')
   })
+})
+
+test('words of docker that have nothing to stand for here say what to do instead', () => {
+  for (const words of ['buildx create --use', 'buildx bake', 'buildx imagetools inspect x']) {
+    const { status, stderr } = sh(`docker ${words}`)
+    expect([words, status]).toEqual([words, 2])
+    expect(stderr).toMatch(/hint: +(There are no|stave inspect)/)
+  }
 })
 
 test('help of every command names its flags and an example', () => {

@@ -213,6 +213,8 @@ pub struct DigestSelection {
     pub selection: Selection,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub without: Option<Vec<Field>>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub sizes: bool,
 }
 
 #[derive(Debug, Deserialize, Serialize)]

@@ -1,13 +1,16 @@
 import type { Context } from '#context.ts'
-import type { Addition } from '#image/edit.ts'
+import type { Addition, ImageEdit } from '#image/edit.ts'
 import type { Image } from '#image/image.ts'
 import type { ExecutionConfig } from '#oci/config.ts'
 import type { Plan } from './plan.ts'
 import type { Session } from './session.ts'
 import type { Solution } from './solve.ts'
-import type { Annotation } from './options.ts'
+import type { BuildOptions } from './options.ts'
+import { StaveError } from '#error.ts'
 import { edit } from '#image/edit.ts'
+import { compressionOf } from '#oci/media-type.ts'
 import { formatPlatform } from '#oci/platform.ts'
+import { annotationsOf } from './annotations.ts'
 import { rootOf } from './state.ts'
 
 /** BuildKit's mark, by which tools know that layers and lines of the history belong together. */
@@ -42,6 +45,9 @@ export async function assemble(
   const { stage } = plan
   const base = rootOf(await solution.state(stage.top))?.image
   const baseConfig = await base?.config(cx)
+  if (options.forceCompression === true && base !== undefined && options.squash !== 'all')
+    checkCompression(base, session.output.compression)
+  const { without = {} } = options
   const epoch = session.output.epoch
 
   // Lines that made no layer have the time of what came before: an unchanged build is the same image again.
@@ -72,7 +78,12 @@ export async function assemble(
     })
   }
   const add = options.squash === undefined ? additions : await squash(cx, session, options.squash, plan, solution, additions)
-  const config = Object.fromEntries(configFields.map((field) => [field, stage.config[field]]))
+  const config = {
+    ...Object.fromEntries(configFields.map((field) => [field, stage.config[field]])),
+    ...(without.env === undefined
+      ? {}
+      : { Env: stage.config.Env?.filter((entry) => !without.env?.includes(entry.split('=', 1)[0] as string)) }),
+  }
   const annotations = annotationsOf(options.annotations ?? [], 'manifest', formatPlatform(stage.platform))
   const platform = baseConfig ?? stage.platform
   return edit(cx, base, {
@@ -82,12 +93,30 @@ export async function assemble(
     created: created ?? isoTime(Date.now()),
     platform,
     freshManifest: true,
-    extra,
+    extra: { ...extra, ...(without.history === true ? { history: undefined } : {}) },
     format: options.format ?? 'oci',
     ...(stage.author === undefined ? {} : { author: stage.author }),
-    ...(options.labels === undefined || Object.keys(options.labels).length === 0 ? {} : { labels: options.labels }),
+    ...labelsOf(options),
     ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
   })
+}
+
+function labelsOf({ labels = {}, without }: BuildOptions): Pick<ImageEdit, 'labels'> {
+  const all = { ...labels, ...Object.fromEntries((without?.labels ?? []).map((name) => [name, undefined])) }
+  return Object.keys(all).length === 0 ? {} : { labels: all }
+}
+
+/** @throws StaveError `unsupported`: layers of the base are taken as they are */
+function checkCompression(base: Image, wanted: 'gzip' | 'zstd' | 'none'): void {
+  const other = base.manifest.layers.find(({ mediaType }) => compressionOf(mediaType) !== wanted)
+  if (other === undefined) return
+  throw new StaveError(
+    'unsupported',
+    `cannot compress all layers with ${wanted}: the layer ${other.digest} of the base is ${other.mediaType}`,
+    {
+      hint: 'Without force-compression, what the build adds is compressed so; --squash=all makes one new layer of everything.',
+    },
+  )
 }
 
 /** One layer instead of several, with a line of its own in the history. */
@@ -113,14 +142,6 @@ async function squash(
   const created = isoTime(epoch === undefined ? layer.createdAt.getTime() : epoch * 1000)
   const history = { created, created_by: 'squash', comment }
   return [...lines, { history, layer: { descriptor: layer.descriptor, diffId: layer.diffId, source: session.store } }]
-}
-
-/** Those of one level that count for a platform. Without a platform: those for all. */
-export function annotationsOf(annotations: readonly Annotation[], level: Annotation['level'], platform?: string): Record<string, string> {
-  const chosen = annotations.filter(
-    (annotation) => annotation.level === level && (annotation.platform === undefined || annotation.platform === platform),
-  )
-  return Object.fromEntries(chosen.map(({ key, value }) => [key, value]))
 }
 
 export function isoTime(ms: number): string {

@@ -15,6 +15,12 @@ import { normalizeTags } from './output.ts'
 
 const inToto = 'application/vnd.in-toto+json'
 
+export interface Attestations {
+  readonly referrers: readonly Referrer[]
+  /** The predicates, one for each image, if it was asked for. */
+  readonly provenance: readonly unknown[]
+}
+
 /** Statements about the images, each an artifact that refers to its image: pushed after it, listed by its registry. */
 export async function attest(
   cx: Context,
@@ -22,22 +28,23 @@ export async function attest(
   plans: readonly Plan[],
   bases: ReadonlyMap<string, BaseImage>,
   results: readonly Result[],
-): Promise<readonly Referrer[]> {
+): Promise<Attestations> {
   const { options } = session
   const referrers: Referrer[] = []
+  const predicates: unknown[] = []
   for (const [at, result] of results.entries()) {
     const plan = plans[at] as Plan
     if (options.provenance) {
-      referrers.push(
-        statement(session, result, 'https://slsa.dev/provenance/v1', await provenance(cx, session, plan, bases, result.platform)),
-      )
+      const predicate = await provenance(cx, session, plan, bases, result.platform)
+      predicates.push(predicate)
+      referrers.push(statement(session, result, 'https://slsa.dev/provenance/v1', predicate))
     }
     if (options.sbom === true) {
       const { softwareBill } = await import('./sbom.ts')
       referrers.push(statement(session, result, 'https://spdx.dev/Document', await softwareBill(cx, session, result)))
     }
   }
-  return referrers
+  return { referrers, provenance: predicates }
 }
 
 /** @see in-toto attestation, "Statement" v1; image-spec, "Guidelines for Artifact Usage" */
@@ -124,8 +131,8 @@ async function provenance(
     runDetails: {
       builder: { id: 'urn:stave:local' },
       metadata: {
-        invocationId: session.id,
-        ...(epoch === undefined ? { startedOn: isoTime(session.startedAt) } : {}),
+        // A reproducible build has the same attestation each time.
+        ...(epoch === undefined ? { invocationId: session.id, startedOn: isoTime(session.startedAt) } : {}),
         finishedOn: finished,
       },
     },

@@ -555,6 +555,21 @@ B
     })
   })
 
+  test('a cache that stands still while it is written costs a warning', async () => {
+    const standstill: BuildOptions['places'] = {
+      ...places,
+      async target() {
+        const layout = await openLayout(join(root, 'stuck'), { create: true })
+        const has = ({ signal }: { signal: AbortSignal }) =>
+          new Promise<never>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason as Error)))
+        return { target: { ...layout, has }, name: 'x' }
+      },
+    }
+    const cacheTo = [{ type: 'registry', ref: 'stuck' }] as const
+    await run('FROM busybox\nRUN echo 1 > /1\n', { places: standstill, cacheTo, cacheTimeoutMs: 50 })
+    expect(events).toContainEqual(expect.objectContaining({ type: 'warning', hint: 'there was no progress for 0.15 s' }))
+  })
+
   test('cache mounts travel with a remote cache that was asked to have them', async () => {
     const mount = '--mount=type=cache,target=/c,uid=5,mode=0750'
     const dockerfile = (step: number): string =>
@@ -636,6 +651,12 @@ B
     expect(statements.join('\n')).toContain('pkg:docker/busybox')
     expect(statements.join('\n')).toContain('"args":{"P":"y"}')
     expect(statements.join('\n')).toContain('demo@1')
+
+    // With a time of its own, one build is as the other, and so is what is said of it.
+    const epoch = { provenance: 'max', sbom: true, epoch: 1 } as const
+    const one = await run(dockerfile, epoch)
+    await run(dockerfile, { ...epoch, noCache: true })
+    expect(await store.referrers?.(cx, one.descriptor?.digest as never)).toHaveLength(2)
   })
 
   test('--squash=all: one layer', async () => {

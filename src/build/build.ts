@@ -15,6 +15,7 @@ import { parseDockerfile } from '#dockerfile/parse.ts'
 import { StaveError } from '#error.ts'
 import { digestHex, digestOf } from '#oci/digest.ts'
 import { formatPlatform, hostPlatform, parsePlatform } from '#oci/platform.ts'
+import { checkAnnotations } from './annotations.ts'
 import { openContexts } from './context.ts'
 import { createDigests } from './digests.ts'
 import { createImages } from './images.ts'
@@ -32,7 +33,7 @@ export async function build(cx: Context, options: BuildOptions): Promise<BuildRe
   await using contexts = openContexts(options)
   const { text, file } = await contexts.dockerfile(cx)
   try {
-    const dockerfile = parseDockerfile(text, { file })
+    const dockerfile = basedOn(parseDockerfile(text, { file }), options.from)
     checkSyntax(options.buildArgs?.['BUILDKIT_SYNTAX'] ?? dockerfile.directives.syntax, file)
     if (options.print === 'instructions') {
       return nothing(options.id ?? newId(), dockerfile)
@@ -50,6 +51,12 @@ export async function build(cx: Context, options: BuildOptions): Promise<BuildRe
     }
     throw error
   }
+}
+
+function basedOn(dockerfile: Dockerfile, image: string | undefined): Dockerfile {
+  const [first, ...others] = dockerfile.stages
+  if (image === undefined || first === undefined) return dockerfile
+  return { ...dockerfile, stages: [{ ...first, from: { ...first.from, image } }, ...others] }
 }
 
 /** Docker's own frontends are what is built in. Any other one is a program that would read the file in its own way. */
@@ -79,9 +86,9 @@ async function buildParsed(
   images: Session['images'],
 ): Promise<BuildResult> {
   const { store } = options
-  const host = hostPlatform(architectures[process.arch] ?? process.arch)
-  const platforms = (options.platforms ?? []).map((text) => parsePlatform(text, host))
-  const targets = platforms.length === 0 ? [host] : platforms
+  const host = hostPlatform(process.arch)
+  const targets = platformsOf(options, host)
+  checkAnnotations(options, targets.length)
   const bases = new Map<string, BaseImage>()
   const planWith = (time?: number | ''): Promise<readonly Plan[]> =>
     planAll(cx, options, time, dockerfile, contexts, images, bases, targets, host)
@@ -134,6 +141,10 @@ async function buildParsed(
     return nothing(id, await printPlan(cx, session, plans, bases, options.print))
   }
   warn(cx, options, dockerfile, plans)
+  if (dockerfile.directives.check !== undefined || options.buildArgs?.['BUILDKIT_DOCKERFILE_CHECK'] !== undefined) {
+    const { refuseFindings } = await import('./check.ts')
+    await refuseFindings(cx, session, dockerfile, targets[0] as Platform, host, bases)
+  }
   return carryOut(cx, session, plans, bases)
 }
 
@@ -192,6 +203,13 @@ async function carryOut(
   }
 }
 
+/** `local` is this machine; one that is named twice is built once. */
+function platformsOf({ platforms = [] }: BuildOptions, host: Platform): readonly Platform[] {
+  if (platforms.length === 0) return [host]
+  const parsed = platforms.map((text) => (text.trim() === 'local' ? host : parsePlatform(text.trim(), host)))
+  return [...new Map(parsed.map((platform) => [formatPlatform(platform), platform])).values()]
+}
+
 /** Where the last build of a project is remembered, so that the next one can say what has changed since. */
 function projectLink(options: BuildOptions, contexts: Session['contexts']): string {
   const identity = [contexts.project, options.file ?? '', options.target ?? '', ...(options.platforms ?? [])]
@@ -238,9 +256,6 @@ function recordsOf(session: Session): BuildResult['steps'] {
     }
   })
 }
-
-/** Node's names and those of images. */
-const architectures: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386', loong64: 'loong64' }
 
 /** Plans for each platform. What a plan lacks is resolved, all at once, and it is planned again. */
 async function planAll(
@@ -304,8 +319,24 @@ function planOptions(
     network: options.network ?? 'host',
     hosts: (options.addHosts ?? []).map(({ host }) => host),
     allow: options.allow ?? [],
+    ...sandboxKey(options),
+    ...(options.env === undefined ? {} : { env: options.env }),
     ...(several ? { prefix: formatPlatform(targetPlatform) } : {}),
   }
+}
+
+/** How much memory there is, or who answers for names, decides no result; where binds come from is this machine's own. */
+function sandboxKey({ sandbox }: BuildOptions): Pick<PlanOptions, 'sandbox'> {
+  const { capabilities, noNewPrivileges, seccomp, devices, binds, ownHosts } = sandbox ?? {}
+  const part = {
+    ...(capabilities === undefined ? {} : { capabilities }),
+    ...(noNewPrivileges === true ? { noNewPrivileges } : {}),
+    ...(seccomp === undefined || seccomp === 'default' ? {} : { seccomp }),
+    ...(devices === undefined || devices.length === 0 ? {} : { devices }),
+    ...(binds === undefined || binds.length === 0 ? {} : { binds: binds.map(({ target, readonly }) => ({ target, readonly })) }),
+    ...(ownHosts === true ? { ownHosts } : {}),
+  }
+  return Object.keys(part).length === 0 ? {} : { sandbox: part }
 }
 
 /** SOURCE_DATE_EPOCH as an option, a build argument, or as the default of a global ARG. Empty: none. */
@@ -331,6 +362,11 @@ function warn(cx: Context, options: BuildOptions, dockerfile: Dockerfile, plans:
       ...(span === undefined ? {} : { file: span.file, line: span.line }),
       ...(hint === undefined ? {} : { hint }),
     })
+  }
+  const stages = new Set(dockerfile.stages.flatMap(({ name, index }) => [`${index}`, ...(name === undefined ? [] : [name])]))
+  const unknown = (options.noCacheFilter ?? []).filter((name) => !stages.has(name.toLowerCase()))
+  if (unknown.length > 0) {
+    cx.report({ type: 'warning', message: `--no-cache-filter names what is no stage: ${unknown.join(', ')}` })
   }
   const known = new Set([...dockerfile.globals, ...dockerfile.stages.flatMap(({ instructions }) => instructions)].flatMap(declaredBy))
   const unused = Object.keys(options.buildArgs ?? {}).filter((name) => !known.has(name) && !isPredefined(name))

@@ -5,7 +5,7 @@ import type { BuildOptions } from './options.ts'
 import type { ContextLocation } from './source-url.ts'
 import type { Directory } from './state.ts'
 import { closeSync, constants, mkdirSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
-import { basename, dirname, join, relative, resolve } from 'node:path'
+import { basename, dirname, join, posix, relative, resolve } from 'node:path'
 import { StaveError } from '#error.ts'
 import * as limit from '#limit.ts'
 import { looksLikeArchive } from './archive-head.ts'
@@ -109,6 +109,10 @@ export function openContexts(options: BuildOptions): Contexts {
       if (context.local === undefined) {
         return context
       }
+      if (name === '' && options.ignoreFile !== undefined) {
+        const file = resolve(cwd, options.ignoreFile)
+        return { ...context, ...((await readIgnore(file, cwd)) ?? missing(options.ignoreFile, 'It was named with --ignorefile.')) }
+      }
       const { path } = name === '' ? await once(cx) : { path: undefined }
       return { ...context, ...(await ignoreOf(context.local, path, cwd)) }
     },
@@ -121,10 +125,8 @@ export function openContexts(options: BuildOptions): Contexts {
   }
 }
 
-function missing(file: string): never {
-  throw new StaveError('not-found', `cannot read ${file}: there is no such file`, {
-    hint: 'Name the Dockerfile with -f, and give the context directory as the last argument.',
-  })
+function missing(file: string, hint = 'Name the Dockerfile with -f, and give the context directory as the last argument.'): never {
+  throw new StaveError('not-found', `cannot read ${file}: there is no such file`, { hint })
 }
 
 function readLocal(path: string, file: string): { text: string; file: string; path: string } | undefined {
@@ -169,29 +171,38 @@ async function ignoreOf(
     join(context, '.dockerignore'),
   ]
   for (const path of candidates) {
-    const file = shown(cwd, path)
-    const found = readLocal(path, file)
+    const found = await readIgnore(path, cwd)
     if (found !== undefined) {
-      const { parseIgnore } = await import('#dockerfile/ignore.ts')
-      return { ignore: parseIgnore(found.text, file), ignoreFile: file }
+      return found
     }
   }
   return { ignore: [], ignoreFile: undefined }
+}
+
+async function readIgnore(path: string, cwd: string): Promise<{ ignore: readonly IgnorePattern[]; ignoreFile: string } | undefined> {
+  const file = shown(cwd, path)
+  const found = readLocal(path, file)
+  if (found === undefined) {
+    return undefined
+  }
+  const { parseIgnore } = await import('#dockerfile/ignore.ts')
+  return { ignore: parseIgnore(found.text, file), ignoreFile: file }
 }
 
 async function openLocation(cx: Context, options: BuildOptions, location: ContextLocation, name: string): Promise<Opened> {
   const { store, cwd } = options
   const title = name === '' ? 'the build context' : `the context ${name}`
   const rest = { kind: 'directory' as const, ignore: [], ignoreFile: undefined, title }
+  const sub = name === '' ? options.contextSubPath : undefined
   switch (location.kind) {
     case 'directory': {
       const path = resolve(cwd, location.path)
-      const fd = openPath(path, location.path)
+      const fd = openPath(path, `${title} ${location.path}`)
       if (fd.isDirectory) {
         return { ...rest, root: { fd: fd.fd }, local: path, dispose: () => closeSync(fd.fd) }
       }
       try {
-        return await unpackContext(cx, store, { fd: fd.fd }, rest)
+        return await unpackContext(cx, store, { fd: fd.fd }, rest, sub)
       } finally {
         closeSync(fd.fd)
       }
@@ -203,7 +214,7 @@ async function openLocation(cx: Context, options: BuildOptions, location: Contex
       }
       const { file, dispose } = await receive(store, options.stdin)
       try {
-        return await unpackContext(cx, store, file, rest)
+        return await unpackContext(cx, store, file, rest, sub)
       } finally {
         await dispose()
       }
@@ -213,7 +224,7 @@ async function openLocation(cx: Context, options: BuildOptions, location: Contex
       const { file, dispose, lastModified } = await download(cx, store, location.url)
       const time = Math.floor(Date.parse(lastModified ?? '') / 1000)
       try {
-        return { ...(await unpackContext(cx, store, file, rest)), time: Number.isNaN(time) ? undefined : time }
+        return { ...(await unpackContext(cx, store, file, rest, sub)), time: Number.isNaN(time) ? undefined : time }
       } finally {
         await dispose()
       }
@@ -231,17 +242,23 @@ async function openLocation(cx: Context, options: BuildOptions, location: Contex
   }
 }
 
-function openPath(path: string, shownPath: string): { fd: number; isDirectory: boolean } {
+function openPath(path: string, what: string): { fd: number; isDirectory: boolean } {
   try {
     const isDirectory = statSync(path).isDirectory()
     return { fd: openSync(path, isDirectory ? constants.O_RDONLY | constants.O_DIRECTORY : constants.O_RDONLY), isDirectory }
   } catch (error) {
-    throw new StaveError('not-found', `cannot open the build context ${shownPath}`, { cause: error })
+    throw new StaveError('not-found', `cannot open ${what}`, { cause: error })
   }
 }
 
 /** A tar (by its content) becomes a directory; anything else is a Dockerfile, and the context is empty. */
-async function unpackContext(cx: Context, store: Store, file: Place, rest: Omit<Opened, 'root' | 'dispose' | 'local'>): Promise<Opened> {
+async function unpackContext(
+  cx: Context,
+  store: Store,
+  file: Place,
+  rest: Omit<Opened, 'root' | 'dispose' | 'local'>,
+  sub: string | undefined,
+): Promise<Opened> {
   const snapshot = await store.snapshots.create()
   const dispose = (): Promise<void> => store.snapshots.discard(snapshot.id)
   mkdirSync(join(store.root, snapshot.place.path as string, 'context'))
@@ -256,7 +273,9 @@ async function unpackContext(cx: Context, store: Store, file: Place, rest: Omit<
         to: '/',
         plain: root,
       })
-      return { ...rest, root, local: undefined, dispose }
+      // Whatever it is called, it is below the root.
+      const below = sub === undefined ? '' : posix.join('/', sub).replace(/\/+$/, '')
+      return { ...rest, root: { ...root, path: `${root.path as string}${below}` }, local: undefined, dispose }
     }
     return { ...rest, root, local: undefined, dispose, dockerfile: readFileSync(path) }
   } catch (error) {

@@ -84,6 +84,18 @@ test('many files, and a listing that was pruned', () => {
   )
 })
 
+test('of several earlier tries, the nearest one', () => {
+  const before = listing(['a f 644 0:0 sha256:1', 'b f 644 0:0 sha256:2'])
+  const other = listing(['x f 644 0:0 sha256:1', 'y f 644 0:0 sha256:2'])
+  const now = stepKey(run, state, [listing(['a f 644 0:0 sha256:1', 'b f 644 0:0 sha256:3'])], {})
+  const mine = stepKey(run, state, [before], {})
+  // The newest is of another project, which has the same instruction.
+  const records = [stepKey(run, digestOf('other'), [other], {}), mine].map(({ key, preImage }) => ({ key, explanation: preImage }))
+  const store = { root, cache: { byOperation: () => records } } as unknown as Store
+  expect(explainMiss(store, now, undefined)).toEqual(['file b changed'])
+  expect(explainMiss(store, now, mine.preImage)).toEqual(['file b changed'])
+})
+
 test('how layers are written', () => {
   expect(explained(stepKey(run, state, [], {}), stepKey(run, state, [], { epoch: 1 }))).toEqual([
     'layers are written differently: {} → {"epoch":1}',

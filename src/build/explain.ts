@@ -6,26 +6,34 @@ import { join } from 'node:path'
 import { digestHex } from '#oci/digest.ts'
 import { canonical } from './key.ts'
 
-/** Most differences that are told one by one. */
+/** Most differences that are told. */
 const most = 10
 
+/** Most earlier tries that are looked at: each may have long listings. */
+const mostTries = 5
+
 /**
- * Says why a step was not found in the cache: what differs from the nearest earlier one. That is the newest of the same
- * operation; else what stood in its place in the last build of this project.
+ * Says why a step was not found in the cache: what differs from the nearest earlier one. Tries are what stood in its
+ * place in the last build of this project, and the newest ones of the same operation, which may be another project's.
  *
  * @param last pre-image of the step in the same place of the last build
  */
 export function explainMiss(store: Store, key: StepKey, last: string | undefined): readonly string[] {
-  const same = store.cache.byOperation(key.opKey).find((record) => record.key !== key.key)
-  const before = same?.explanation ?? last
-  if (before === undefined) {
+  const same = store.cache.byOperation(key.opKey).filter((record) => record.key !== key.key)
+  const tries = [...(last === undefined ? [] : [last]), ...same.slice(0, mostTries).map(({ explanation }) => explanation)]
+  if (tries.length === 0) {
     return ['it was not built before']
   }
-  if (before === key.preImage) {
+  const now = JSON.parse(key.preImage) as PreImage
+  let nearest: readonly string[] | undefined
+  for (const before of tries) {
+    const differences = before === key.preImage ? [] : compare(store, JSON.parse(before) as PreImage, now)
+    if (nearest === undefined || differences.length < nearest.length) nearest = differences
+  }
+  if (nearest === undefined || nearest.length === 0) {
     return ['its result is not in the store any more']
   }
-  const differences = compare(store, JSON.parse(before) as PreImage, JSON.parse(key.preImage) as PreImage)
-  return differences.length === 0 ? ['its result is not in the store any more'] : differences
+  return nearest.length > most ? [...nearest.slice(0, most), `and ${nearest.length - most} more`] : nearest
 }
 
 function compare(store: Store, before: PreImage, now: PreImage): readonly string[] {
@@ -111,7 +119,7 @@ function files(store: Store, before: Digest, now: Digest): readonly string[] {
       result.push(was === undefined ? `file ${path} is new` : is === undefined ? `file ${path} is gone` : `file ${path} changed`)
     }
   }
-  return result.length > most ? [...result.slice(0, most), `and ${result.length - most} more`] : result
+  return result
 }
 
 /** Entries of a listing by path. A line is a path (odd bytes escaped), a space, and the rest. */

@@ -1,12 +1,13 @@
 import type { Context } from '#context.ts'
+import type { Descriptor } from '#oci/descriptor.ts'
 import type { BuildResult, Output } from './options.ts'
 import type { BaseImage } from './images.ts'
 import type { Plan } from './plan.ts'
 import type { Session } from './session.ts'
 import type { Solution } from './solve.ts'
-import { StaveError } from '#error.ts'
 import { formatPlatform } from '#oci/platform.ts'
-import { annotationsOf, assemble, isoTime } from './assemble.ts'
+import { annotationsOf } from './annotations.ts'
+import { assemble, isoTime } from './assemble.ts'
 import { deliver, type Delivery, type Result } from './output.ts'
 
 /** Makes images, or an index of them, of what was solved, and delivers that. */
@@ -25,8 +26,10 @@ export async function finish(
     const image = await assemble(cx, session, plan, solution, await inlineCache(session, plan, solution))
     results.push({ image, state, platform: image.descriptor.platform ?? plan.stage.platform })
   }
-  const referrers =
-    options.provenance || options.sbom === true ? await (await import('./attest.ts')).attest(cx, session, plans, bases, results) : []
+  const { referrers, provenance } =
+    options.provenance || options.sbom === true
+      ? await (await import('./attest.ts')).attest(cx, session, plans, bases, results)
+      : { referrers: [], provenance: [] }
   const delivery = { ...(await combine(session, results)), referrers }
   const delivered = await deliver(cx, session, delivery, outputs, options.tags ?? [])
   if (options.cacheTo !== undefined && options.cacheTo.length > 0) {
@@ -39,6 +42,8 @@ export async function finish(
     configDigest: image.manifest.config.digest,
   }))
   const { descriptor } = delivery
+  // What has no name is kept under its digest, which is none.
+  const names = [...new Set([...delivered.names, ...delivered.pushed])].filter((name) => name !== descriptor.digest)
   return {
     images,
     descriptor: delivered.image ? descriptor : undefined,
@@ -50,9 +55,13 @@ export async function finish(
           'containerimage.digest': descriptor.digest,
           ...(images.length === 1 ? { 'containerimage.config.digest': images[0]?.configDigest } : {}),
           'containerimage.descriptor': descriptor,
-          ...(delivered.names.length + delivered.pushed.length === 0
-            ? {}
-            : { 'image.name': [...new Set([...delivered.names, ...delivered.pushed])].join(',') }),
+          ...(names.length === 0 ? {} : { 'image.name': names.join(',') }),
+          ...Object.fromEntries(
+            provenance.map((predicate, at) => {
+              const platform = images[at] === undefined || images.length === 1 ? '' : `/${formatPlatform(images[at].platform)}`
+              return [`buildx.build.provenance${platform}`, predicate]
+            }),
+          ),
         }
       : { 'buildx.build.ref': session.id },
   }
@@ -75,11 +84,8 @@ async function combine(session: Session, results: readonly Result[]): Promise<Om
   const annotations = options.annotations ?? []
   const [only] = results
   if (results.length === 1 && only !== undefined && options.buildArgs?.['BUILDKIT_MULTI_PLATFORM'] !== '1') {
-    const misplaced = annotations.find(({ level }) => level !== 'manifest')
-    if (misplaced !== undefined) {
-      throw new StaveError('usage', `cannot annotate the ${misplaced.level} with ${misplaced.key}: an image for one platform has no index`)
-    }
-    return { source: only.image.source, descriptor: only.image.descriptor, results }
+    const own = annotationsOf(annotations, 'manifest-descriptor', formatPlatform(only.platform))
+    return { source: only.image.source, descriptor: annotated(only.image.descriptor, own), results }
   }
   const { makeIndex } = await import('#image/index.ts')
   const entries = results.map(({ image, platform }) => ({
@@ -95,5 +101,10 @@ async function combine(session: Session, results: readonly Result[]): Promise<Om
     ...annotationsOf(annotations, 'index'),
   }
   const index = makeIndex(entries, Object.keys(own).length === 0 ? {} : { annotations: own })
-  return { source: index.source, descriptor: index.descriptor, results }
+  return { source: index.source, descriptor: annotated(index.descriptor, annotationsOf(annotations, 'index-descriptor')), results }
+}
+
+/** What mentions the result, in the index of a layout and in the metadata, says more of it. */
+function annotated(descriptor: Descriptor, annotations: Readonly<Record<string, string>>): Descriptor {
+  return Object.keys(annotations).length === 0 ? descriptor : { ...descriptor, annotations: { ...descriptor.annotations, ...annotations } }
 }

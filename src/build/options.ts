@@ -4,6 +4,7 @@ import type { Descriptor, Platform } from '#oci/descriptor.ts'
 import type { Digest } from '#oci/digest.ts'
 import type { Span } from '#error.ts'
 import type { Stdio } from '#runner/runner.ts'
+import type { RunSpec } from '#runner/protocol.ts'
 import type { Store } from '#store/store.ts'
 
 /** All that a build is told. Nothing is read from the environment, the arguments or the terminal: the caller does that. */
@@ -14,6 +15,8 @@ export interface BuildOptions {
 
   /** A directory, a tar file, `-` (then {@link stdin}), a git URL (`https://….git#ref:subdir`), or an http(s) URL. */
   readonly context: string
+  /** The directory of a context that is an archive that counts as all of it. */
+  readonly contextSubPath?: string
   /** Relative to the caller's working directory, as given; `-` is {@link stdin}. Default: `Dockerfile` (`Containerfile`) of the context. */
   readonly file?: string
   /** What `-` reads. */
@@ -24,6 +27,12 @@ export interface BuildOptions {
   /** Names for the result: references (normalised by the build). */
   readonly tags?: readonly string[]
   readonly target?: string
+  /** In place of those of the context and of the Dockerfile: relative to {@link cwd}. */
+  readonly ignoreFile?: string
+  /** In place of the image that the first FROM names. */
+  readonly from?: string
+  /** Variables of every stage, as if ENV stood after each FROM of an image. */
+  readonly env?: readonly (readonly [name: string, value: string])[]
   /** A value is given, or taken from the caller's environment already. What is unset there is left out. */
   readonly buildArgs?: Readonly<Record<string, string>>
   /** Proxy variables of the caller's environment, for RUN: not in the key, not in the history. */
@@ -32,6 +41,8 @@ export interface BuildOptions {
   readonly platforms?: readonly string[]
   readonly labels?: Readonly<Record<string, string>>
   readonly annotations?: readonly Annotation[]
+  /** What the result does not have in the end. */
+  readonly without?: { readonly env?: readonly string[]; readonly labels?: readonly string[]; readonly history?: boolean }
   /** `name=value` (B 1.9): a directory, `docker-image://`, `oci-layout://`, git or http URL. */
   readonly buildContexts?: Readonly<Record<string, string>>
 
@@ -39,6 +50,8 @@ export interface BuildOptions {
   readonly noCache?: boolean
   /** The same for these stages. */
   readonly noCacheFilter?: readonly string[]
+  /** Results that were made earlier than this (milliseconds since 1970) are not taken from the cache. */
+  readonly cacheSince?: number
   /** `missing`: a base image that the store has is not looked up again. Default. */
   readonly pull?: 'always' | 'missing' | 'newer' | 'never'
   readonly cacheFrom?: readonly CacheBackend[]
@@ -56,14 +69,16 @@ export interface BuildOptions {
   readonly allow?: readonly ('security.insecure' | 'network.host' | 'device')[]
   readonly shmBytes?: number
   readonly ulimits?: readonly { readonly name: string; readonly soft: number; readonly hard: number }[]
-  readonly memoryBytes?: number
-  readonly cpus?: number
+  /** What RUN may use and do, where it is not the usual. */
+  readonly sandbox?: Sandbox
 
   readonly outputs?: readonly Output[]
   /** `oci` (default) or Docker's media types. */
   readonly format?: 'oci' | 'docker'
   readonly compression?: 'gzip' | 'zstd' | 'none'
   readonly compressionLevel?: number
+  /** Layers of the base that are compressed in another way are an error: they would stay so. */
+  readonly forceCompression?: boolean
   /** `new`: the build's own layers become one. `all`: those of the base too. */
   readonly squash?: 'new' | 'all'
   /** SOURCE_DATE_EPOCH: seconds since 1970, or the time of the context. */
@@ -100,9 +115,9 @@ export interface Places {
 
 export type Output =
   /** Into the store under the tags (also what happens without any output), and pushed where `push`. */
-  | { readonly type: 'image'; readonly names?: readonly string[]; readonly push?: boolean }
-  /** Pushed under the tags (or these names), not named in the store. */
-  | { readonly type: 'registry'; readonly names?: readonly string[] }
+  | { readonly type: 'image'; readonly names?: readonly string[]; readonly push?: boolean; readonly byDigest?: boolean }
+  /** Pushed under the tags (or these names), not named in the store. `byDigest`: to the repositories, without a tag. */
+  | { readonly type: 'registry'; readonly names?: readonly string[]; readonly byDigest?: boolean }
   /** An OCI layout, as archive or (`tar: false`) directory; `dest` may be `-`. */
   | { readonly type: 'oci'; readonly dest: string; readonly tar?: boolean; readonly names?: readonly string[] }
   /** A `docker load` archive. */
@@ -129,12 +144,36 @@ export interface SshSource {
   readonly socket: string
 }
 
-/** `mounts`: the directories of `RUN --mount=type=cache` are put there too. */
 export type CacheBackend =
-  | { readonly type: 'registry'; readonly ref: string; readonly mode?: 'min' | 'max'; readonly mounts?: boolean }
-  | { readonly type: 'local'; readonly path: string; readonly tag?: string; readonly mode?: 'min' | 'max'; readonly mounts?: boolean }
+  | ({ readonly type: 'registry'; readonly ref: string } & CacheContent)
+  /** `tag`: of the layout; a digest to read an earlier one. */
+  | ({ readonly type: 'local'; readonly path: string; readonly tag?: string } & CacheContent)
   /** In the config of the image itself. */
   | { readonly type: 'inline' }
+
+export interface CacheContent {
+  readonly mode?: 'min' | 'max'
+  /** The directories of `RUN --mount=type=cache` are put there too. */
+  readonly mounts?: boolean
+  /** That it cannot be written is an error, not a warning. */
+  readonly required?: boolean
+}
+
+/** What RUN may use and do. */
+export interface Sandbox {
+  readonly resources?: RunSpec['resources']
+  /** All that root has, by name. Default: Docker's set. */
+  readonly capabilities?: readonly string[]
+  readonly noNewPrivileges?: boolean
+  readonly seccomp?: RunSpec['seccomp']
+  readonly devices?: NonNullable<RunSpec['devices']>
+  /** Files and directories of this machine. `source` is absolute. */
+  readonly binds?: readonly { readonly source: string; readonly target: string; readonly readonly: boolean }[]
+  /** Lines of resolv.conf in place of those of the machine that begin with the same word. */
+  readonly resolver?: Readonly<Partial<Record<'nameserver' | 'search' | 'options', readonly string[]>>>
+  /** /etc/hosts and /etc/hostname of the image are used. */
+  readonly ownHosts?: boolean
+}
 
 /** A step in which the build stands still, with its state. */
 export interface BuildStop {

@@ -59,13 +59,13 @@ export async function deliver(
         const wanted = output.names ?? tags
         names.push(...(await intoStore(cx, session, delivery, wanted)))
         if (output.push === true) {
-          pushed.push(...(await push(cx, session, delivery, wanted)))
+          pushed.push(...(await push(cx, session, delivery, wanted, output.byDigest === true)))
         }
         image = true
         break
       }
       case 'registry':
-        pushed.push(...(await push(cx, session, delivery, output.names ?? tags)))
+        pushed.push(...(await push(cx, session, delivery, output.names ?? tags, output.byDigest === true)))
         image = true
         break
       case 'oci':
@@ -118,14 +118,20 @@ async function intoStore(cx: Context, session: Session, delivery: Delivery, tags
   return names
 }
 
-async function push(cx: Context, session: Session, delivery: Delivery, tags: readonly string[]): Promise<readonly string[]> {
+async function push(
+  cx: Context,
+  session: Session,
+  delivery: Delivery,
+  tags: readonly string[],
+  byDigest: boolean,
+): Promise<readonly string[]> {
   if (tags.length === 0) {
     throw new StaveError('usage', 'cannot push the result: it has no name', {
       hint: 'Give it one with --tag registry.example.com/name:tag.',
     })
   }
   const { source, descriptor, results } = delivery
-  const names = normalizeTags(tags)
+  const names = byDigest ? repositories(tags).map((name) => `${name}@${descriptor.digest}`) : normalizeTags(tags)
   for (const name of names) {
     const id = `push ${name}`
     const started = performance.now()
@@ -133,7 +139,8 @@ async function push(cx: Context, session: Session, delivery: Delivery, tags: rea
     try {
       await openOrigins(session, results)
       const { target, name: tag } = await session.options.places.target(cx, `docker://${name}`)
-      await copy(cx, source, descriptor, target, { ...(tag === undefined ? {} : { name: tag }), parent: id, stepPrefix: id })
+      // A manifest that has come is there by its digest.
+      await copy(cx, source, descriptor, target, { ...(tag === undefined || byDigest ? {} : { name: tag }), parent: id, stepPrefix: id })
       await copyReferrers(cx, delivery, target, id, id)
     } catch (error) {
       cx.report({
@@ -148,6 +155,10 @@ async function push(cx: Context, session: Session, delivery: Delivery, tags: rea
     cx.report({ type: 'step', id, title: `pushing ${name}`, state: 'done', durationMs: performance.now() - started })
   }
   return names
+}
+
+function repositories(tags: readonly string[]): readonly string[] {
+  return [...new Set(tags.map((tag) => parseReference(tag)).map(({ registry, repository }) => formatReference({ registry, repository })))]
 }
 
 /** A registry can take layers over from another repository of its own, if it is known that they come from there. */
@@ -187,7 +198,8 @@ async function toArchive(
 
 async function put(cx: Context, delivery: Delivery, target: Target, names: readonly string[]): Promise<void> {
   const { source, descriptor } = delivery
-  await copy(cx, source, descriptor, target, { stepPrefix: target.title, ...(names[0] === undefined ? {} : { name: names[0] }) })
+  // Without a name it is an entry of the layout nevertheless: else nobody would find it there.
+  await copy(cx, source, descriptor, target, { stepPrefix: target.title, name: names[0] ?? '' })
   for (const other of names.slice(1)) {
     await target.name(cx, descriptor, other)
   }

@@ -53,6 +53,7 @@ export function planRun(draft: Draft, instruction: InstructionOf<'RUN'>): void {
     ...(devices.length > 0 ? { devices } : {}),
     ...(script === undefined ? {} : { script }),
     ...(planner.options.hosts.length > 0 ? { hosts: planner.options.hosts } : {}),
+    ...(planner.options.sandbox === undefined ? {} : { sandbox: planner.options.sandbox }),
     platform: draft.platform,
     proxyEnv: scope.proxyEnv(),
     shell: shellOf(draft),

@@ -51,14 +51,17 @@ function startOf(planner: Planner, stage: ResolvedStage, total: number): Start {
     (Array.isArray(noCache) && noCache.some((name: string) => name.toLowerCase() === stageName(stage)))
   )
   const shared = { planner, stage, platform, useCache }
-  const scopeOf = (env: readonly string[]): Scope =>
-    createScope({
+  const scopeOf = (env: readonly string[]): Scope => {
+    const scope = createScope({
       globals: planner.globals,
       buildArgs: planner.options.buildArgs,
       env,
       escape: planner.dockerfile.directives.escape,
       addPath: platform.os !== 'windows',
     })
+    for (const [name, value] of planner.options.env ?? []) scope.set(name, value)
+    return scope
+  }
 
   if (origin.kind === 'stage') {
     const parent = planner.planned.get(origin.index) as PlannedStage

@@ -21,6 +21,10 @@ export interface PlanOptions {
   readonly network: 'host' | 'none'
   readonly hosts: readonly string[]
   readonly allow: readonly string[]
+  /** Of the sandbox, what counts for keys. */
+  readonly sandbox?: Readonly<Record<string, unknown>>
+  /** Variables of every stage that is based on an image. */
+  readonly env?: readonly (readonly [name: string, value: string])[]
   /** With several platforms: distinguishes this plan's steps. */
   readonly prefix?: string
 }

@@ -17,6 +17,7 @@ import { parseDigest, type Digest } from '#oci/digest.ts'
 import { isForeignLayer, isLayer } from '#oci/media-type.ts'
 import { checked } from './checked-layer.ts'
 import { fetchMount, mountsOf, packMounts } from './remote-mounts.ts'
+import { withoutStall } from './stall.ts'
 import { resolve } from 'node:path'
 import { keyVersion } from './key.ts'
 import { makesLayer } from './step.ts'
@@ -56,6 +57,8 @@ interface OpenCache {
 
 const defaultTimeoutMs = 10_000
 const transfers = 4
+/** Writing a cache may stand still for longer than looking into one may take: registries are slow at the end of a blob. */
+const stallFactor = 3
 
 /** Opens the caches, all at once. One that does not answer in time, or that nobody understands, is left out with a warning. */
 export async function openRemoteCache(cx: Context, options: BuildOptions): Promise<RemoteCache> {
@@ -225,7 +228,7 @@ function combine(options: BuildOptions, caches: readonly OpenCache[]): RemoteCac
   return {
     find(key) {
       const found = byKey.get(key.key)
-      if (found === undefined) {
+      if (found === undefined || Date.parse(found.record.created) < (options.cacheSince ?? 0)) {
         return undefined
       }
       const { cache, record } = found
@@ -334,6 +337,9 @@ export async function exportCaches(cx: Context, session: Session, plans: readonl
     } catch (error) {
       cx.signal.throwIfAborted()
       cx.report({ ...step, state: 'failed', durationMs: performance.now() - started })
+      if (backend.required === true) {
+        throw error
+      }
       cx.report({ type: 'warning', message: `cannot write the cache ${titleOf(backend)}`, hint: (error as Error).message })
     }
   }
@@ -376,5 +382,7 @@ async function exportOne(
     ],
   })
   const { target, name } = await options.places.target(cx, locationOf(options, backend))
-  await copy(cx, image.source, image.descriptor, target, { parent: id, stepPrefix: id, ...(name === undefined ? {} : { name }) })
+  await withoutStall(cx, stallFactor * (options.cacheTimeoutMs ?? defaultTimeoutMs), (watched) =>
+    copy(watched, image.source, image.descriptor, target, { parent: id, stepPrefix: id, ...(name === undefined ? {} : { name }) }),
+  )
 }

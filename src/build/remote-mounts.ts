@@ -9,9 +9,10 @@ import type { Session } from './session.ts'
 import type { Solution } from './solve.ts'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
+import { cacheMounts } from '#store/cache-files.ts'
 import { checked } from './checked-layer.ts'
 import { keepLayer } from './layer.ts'
-import { cacheMountName, cacheMountPlace, cacheMounts, type CacheMount } from './ops/cache-mount.ts'
+import { cacheMountName, cacheMountPlace, type CacheMount } from './ops/cache-mount.ts'
 
 /** On a layer of a cache's manifest: it is the content of the cache mount of this name. */
 const annotation = 'stave.cache.mount'

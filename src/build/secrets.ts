@@ -33,7 +33,7 @@ export function createSecrets(sources: readonly SecretSource[] = []): Secrets {
       }
       return undefined
     }
-    const value = 'value' in source ? source.value : read(source.id, source.file)
+    const value = 'value' in source ? source.value : read(source.id, source.file, span)
     if (value.length > secretBytes) {
       throw new StaveError(
         'too-large',
@@ -51,7 +51,7 @@ export function createSecrets(sources: readonly SecretSource[] = []): Secrets {
   }
 }
 
-function read(id: string, file: string): Uint8Array {
+function read(id: string, file: string, span: Span | undefined): Uint8Array {
   try {
     const { size } = statSync(file)
     // Checked before it is read: what is named by mistake may be a disk.
@@ -66,7 +66,10 @@ function read(id: string, file: string): Uint8Array {
     if (error instanceof StaveError) {
       throw error
     }
-    throw new StaveError('secret-missing', `cannot read the secret ${JSON.stringify(id)} from ${file}`, { cause: error })
+    throw new StaveError('secret-missing', `cannot read the secret ${JSON.stringify(id)} from ${file}`, {
+      cause: error,
+      ...(span === undefined ? {} : { span }),
+    })
   }
 }
 

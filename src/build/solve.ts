@@ -295,7 +295,7 @@ async function lookUp(solver: Solver, step: Step, parent: State, key: StepKey): 
   const { cx, session } = solver
   const { store } = session
   const record = store.cache.get(key.key)
-  if (record === undefined) {
+  if (record === undefined || record.createdAt.getTime() < (session.options.cacheSince ?? 0)) {
     return undefined
   }
   let layer: BuiltLayer | undefined
@@ -317,9 +317,15 @@ async function explain(solver: Solver, step: Step, keyed: Promise<StepKey>): Pro
     return
   }
   const { explainMiss } = await import('./explain.ts')
+  const { cacheSince = 0 } = session.options
+  const isTooOld = (session.store.cache.get(key.key)?.createdAt.getTime() ?? Infinity) < cacheSince
   session.because.set(
     step.id,
-    step.useCache ? explainMiss(session.store, key, session.last[step.id]) : ['it was not looked for: --no-cache'],
+    !step.useCache
+      ? ['it was not looked for: --no-cache']
+      : isTooOld
+        ? ['its result is older than --cache-ttl']
+        : explainMiss(session.store, key, session.last[step.id]),
   )
 }
 

@@ -17,7 +17,10 @@ export function parseContext(text: string): ContextLocation {
     return { kind: 'image', location: text.slice('docker-image://'.length) }
   }
   if (text.startsWith('oci-layout://')) {
-    return { kind: 'image', location: `oci:${text.slice('oci-layout://'.length)}` }
+    // A digest counts, and a tag before it does not; both are what comes after the path.
+    const [, path = '', tag, digest] = /^(.*?)(?::([^:/@]*))?(?:@(.*))?$/s.exec(text.slice('oci-layout://'.length)) ?? []
+    const name = digest ?? tag
+    return { kind: 'image', location: name === undefined ? `oci:${path}` : `oci:${path}:${name}` }
   }
   if (isGitUrl(text)) {
     return { kind: 'git', url: text }

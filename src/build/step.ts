@@ -96,6 +96,8 @@ export interface ExecOp {
   readonly script?: { readonly name: string; readonly content: string }
   readonly hosts?: readonly string[]
   readonly platform: Platform
+  /** What the sandbox allows or shows besides the usual, as far as it is the same on every machine. */
+  readonly sandbox?: Readonly<Record<string, unknown>>
   /** Proxy variables: not part of the key. */
   readonly proxyEnv: readonly string[]
   /** The shell of the stage, for `--debug`. Not part of the key. */

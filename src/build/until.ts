@@ -18,7 +18,8 @@ export function cutAt(dockerfile: Dockerfile, until: string): { dockerfile: Dock
     return cut(named)
   }
   const line = /^\d+$/.test(until) ? Number(until) : undefined
-  const stage = line === undefined ? undefined : dockerfile.stages.findLast(({ from }) => from.span.line <= line)
+  const isThere = line !== undefined && line <= dockerfile.text.split('\n').length
+  const stage = isThere ? dockerfile.stages.findLast(({ from }) => from.span.line <= line) : undefined
   if (line === undefined || stage === undefined) {
     const names = dockerfile.stages.flatMap(({ name }) => (name === undefined ? [] : [name]))
     throw new StaveError('usage', `cannot stop at ${JSON.stringify(until)}: it is neither a stage nor a line of a stage`, {

@@ -1,56 +1,61 @@
-import { resolve } from 'node:path'
-import type { Annotation, BuildOptions, CacheBackend, Output, SecretSource, SshSource } from '#build/options.ts'
+import type { Annotation, BuildOptions } from '#build/options.ts'
 import { parseBytes, parseUlimit } from '#container/unit.ts'
-import { csvFields } from '#dockerfile/csv.ts'
+import { parseDuration } from '#dockerfile/go-values.ts'
 import { StaveError } from '#error.ts'
+import { formatPlatform, parsePlatform } from '#oci/platform.ts'
+import { attributes, booleanOf, refuseUnknown } from './attributes.ts'
+import { buildContextsOf, cacheBackend, secretOf } from './build-inputs.ts'
+import { outputsOf } from './build-outputs.ts'
+import { sandboxOf } from './build-sandbox.ts'
 import type { Values } from './command.ts'
+import { compressionOf } from './build-compression.ts'
 import { hostOf } from './container-options.ts'
-import { keyValues, readEnvFile } from './key-values.ts'
+import { environmentWords, keyValues, readEnvFile } from './key-values.ts'
 import type { Settings } from './settings.ts'
-import type { buildFlags } from './table/build.ts'
+import type { buildFlags } from './table/build-flags.ts'
 
 type BuildFlags = Values<typeof buildFlags>
 
 /** What the flags of `build` mean, places and streams apart. @throws StaveError `usage` */
 export function buildOptions(flags: BuildFlags, context: string, settings: Settings): Omit<BuildOptions, 'store' | 'places'> {
   const attest = attestations(flags)
+  const { annotations, ...output } = outputsOf(flags, settings)
   const epoch = epochOf(flags['source-date-epoch'] ?? settings.env['SOURCE_DATE_EPOCH'])
   return {
     context,
     cwd: settings.cwd,
     ...(flags.file !== undefined && { file: flags.file }),
+    ...(flags.ignorefile !== undefined && { ignoreFile: flags.ignorefile }),
+    ...(flags.from !== undefined && { from: flags.from }),
     tags: flags.tag,
     ...(flags.target !== undefined && { target: flags.target }),
     buildArgs: buildArguments(flags, settings),
-    proxy: proxyOf(settings),
-    ...(flags.platform.length > 0 && { platforms: flags.platform.flatMap((text) => text.split(',')) }),
+    proxy: flags['http-proxy'] === false ? {} : proxyOf(settings),
+    ...platformsOf(flags),
     labels: keyValues(flags.label, '--label'),
-    annotations: flags.annotation.flatMap(annotationOf),
-    buildContexts: keyValues(flags['build-context'], '--build-context'),
-    noCache: flags['no-cache'] ?? false,
+    annotations: [...annotations, ...flags.annotation.flatMap(annotationOf)],
+    ...resultOf(flags, settings),
+    buildContexts: buildContextsOf(flags['build-context']),
+    noCache: (flags['no-cache'] ?? false) || flags.layers === false,
     noCacheFilter: flags['no-cache-filter'].flatMap((text) => text.split(',')),
-    ...(flags.pull !== undefined && { pull: pullPolicy(flags.pull) }),
+    ...cacheAge(flags['cache-ttl']),
+    ...pullPolicy(flags),
     cacheFrom: flags['cache-from'].map((text) => cacheBackend(text, settings, 'from')),
     cacheTo: flags['cache-to'].map((text) => cacheBackend(text, settings, 'to')),
-    secrets: flags.secret.map((text) => secretOf(text, settings)).filter((secret) => secret !== undefined),
-    ssh: flags.ssh.flatMap((text) => sshOf(text, settings)),
+    secrets: flags.secret.map((text) => secretOf(text, settings)),
     addHosts: flags['add-host'].map(hostOf),
     network: flags.network === 'none' ? 'none' : 'host',
     allow: flags.allow as NonNullable<BuildOptions['allow']>,
     ...(flags['shm-size'] !== undefined && { shmBytes: parseBytes(flags['shm-size'], '--shm-size') }),
     ulimits: flags.ulimit.map((text) => parseUlimit(text)),
-    ...(flags.memory !== undefined && { memoryBytes: parseBytes(flags.memory, '--memory') }),
-    ...(flags.cpus !== undefined && { cpus: flags.cpus }),
-    ...outputsOf(flags, settings),
+    ...sandboxOf(flags, settings),
+    ...output,
     ...(flags.format !== undefined && { format: flags.format as 'oci' | 'docker' }),
-    ...(flags.compression !== undefined && {
-      compression: flags.compression === 'uncompressed' ? 'none' : (flags.compression as 'gzip' | 'zstd' | 'none'),
-    }),
-    ...(flags['compression-level'] !== undefined && { compressionLevel: flags['compression-level'] }),
-    ...(flags.squash !== undefined && flags.squash !== 'false' && { squash: flags.squash === 'all' ? 'all' : 'new' }),
+    ...compressionOf(flags.compression ?? output.compression, flags['compression-level'], '--compression'),
+    ...squashOf(flags),
     ...(epoch !== undefined && { epoch }),
     ...attest,
-    ...(flags.jobs !== undefined && flags.jobs > 0 && { jobs: flags.jobs }),
+    ...jobsOf(flags.jobs),
     explain: flags.explain ?? false,
     ...(flags.print !== undefined && { print: flags.print as NonNullable<BuildOptions['print']> }),
     ...(flags.until !== undefined && { until: flags.until }),
@@ -74,9 +79,51 @@ function proxyOf(settings: Settings): Record<string, string> {
   return Object.fromEntries(names.flatMap((name) => (settings.env[name] ? [[name, settings.env[name]]] : [])))
 }
 
-function pullPolicy(text: string): NonNullable<BuildOptions['pull']> {
-  if (text === 'true') return 'always'
-  return text === 'false' ? 'missing' : (text as NonNullable<BuildOptions['pull']>)
+/** `--platform`, or its parts as buildah has them. */
+function platformsOf(flags: BuildFlags): Pick<BuildOptions, 'platforms'> {
+  const { arch, os, variant } = flags
+  if (flags.platform.length > 0) {
+    if ((arch ?? os ?? variant) !== undefined)
+      throw new StaveError('usage', 'stave build: --platform says what --arch, --os and --variant say')
+    return { platforms: flags.platform.flatMap((text) => text.split(',')) }
+  }
+  if ((arch ?? os ?? variant) === undefined) return {}
+  if (variant !== undefined && arch === undefined) throw new StaveError('usage', 'stave build: --variant needs --arch')
+  return { platforms: [[os ?? 'linux', arch ?? process.arch, ...(variant === undefined ? [] : [variant])].join('/')] }
+}
+
+/** What of the image's config is said by flags. */
+function resultOf(flags: BuildFlags, settings: Settings): Pick<BuildOptions, 'env' | 'without'> {
+  const env = Object.entries(keyValues(environmentWords(flags.env, settings), '--env'))
+  const without = {
+    ...(flags.unsetenv.length > 0 && { env: flags.unsetenv }),
+    ...(flags.unsetlabel.length > 0 && { labels: flags.unsetlabel }),
+    ...(flags['omit-history'] && { history: true }),
+  }
+  return { ...(env.length > 0 && { env }), ...(Object.keys(without).length > 0 && { without }) }
+}
+
+function cacheAge(text: string | undefined): Pick<BuildOptions, 'cacheSince'> {
+  return text === undefined ? {} : { cacheSince: Date.now() - parseDuration(text) / 1e6 }
+}
+
+/** One layer for what the build adds is also what `--layers=false` is for. */
+function squashOf(flags: BuildFlags): Pick<BuildOptions, 'squash'> {
+  if (flags.squash === undefined || flags.squash === 'false') return flags.layers === false ? { squash: 'new' } : {}
+  return { squash: flags.squash === 'all' ? 'all' : 'new' }
+}
+
+function jobsOf(jobs: number | undefined): Pick<BuildOptions, 'jobs'> {
+  if (jobs === undefined || jobs === 0) return {}
+  if (!Number.isInteger(jobs) || jobs < 0) throw new StaveError('usage', `stave build: --jobs takes a number of steps, not ${jobs}`)
+  return { jobs }
+}
+
+function pullPolicy(flags: BuildFlags): Pick<BuildOptions, 'pull'> {
+  const text = flags['pull-always'] ? 'always' : flags['pull-never'] ? 'never' : flags.pull
+  if (text === undefined) return {}
+  if (text === 'true') return { pull: 'always' }
+  return { pull: text === 'false' ? 'missing' : (text as NonNullable<BuildOptions['pull']>) }
 }
 
 function epochOf(text: string | undefined): number | 'context' | undefined {
@@ -91,125 +138,66 @@ function epochOf(text: string | undefined): number | 'context' | undefined {
   return Number(text)
 }
 
-/** `type=…,key=value,…` as buildx writes it: CSV, keys in any case. */
-function attributes(text: string, flag: string): Record<string, string> {
-  return keyValues(
-    csvFields(text).map((field) => field.trim()),
-    flag,
-  )
-}
+const levels = ['manifest', 'index', 'manifest-descriptor', 'index-descriptor']
 
 function annotationOf(text: string): Annotation[] {
-  const match = /^((?:(?:index|manifest|index-descriptor|manifest-descriptor)(?:\[[^\]]*\])?,?)+):(.*)$/s.exec(text)
+  const match = /^((?:[a-z-]+(?:\[[^\]]*\])?,?)+):(.*)$/s.exec(text)
   const [key = '', value] = (match?.[2] ?? text).split(/=(.*)/s)
   if (key === '' || value === undefined) throw new StaveError('usage', `--annotation takes [LEVEL:]K=V, not ${JSON.stringify(text)}`)
-  return (match?.[1] ?? 'manifest').split(',').map((level) => {
-    const [, name = 'manifest', platform] = /^([a-z-]+)(?:\[([^\]]*)\])?$/.exec(level) ?? []
-    return { level: name as Annotation['level'], key, value, ...(platform !== undefined && platform !== '' && { platform }) }
+  return (match?.[1] ?? 'manifest').split(',').map((part) => {
+    const [, level = '', platform] = /^([a-z-]+)(?:\[([^\]]*)\])?$/.exec(part) ?? []
+    if (!levels.includes(level)) {
+      throw new StaveError('usage', `--annotation ${text}: there is no level ${JSON.stringify(part)}`, {
+        hint: `There are ${levels.join(', ')}, each with [PLATFORM].`,
+      })
+    }
+    return {
+      level: level as Annotation['level'],
+      key,
+      value,
+      ...(platform !== undefined && platform !== '' && { platform: formatPlatform(parsePlatform(platform)) }),
+    }
   })
-}
-
-function cacheBackend(text: string, settings: Settings, side: 'from' | 'to'): CacheBackend {
-  if (!/(^|,)type=/.test(text)) return { type: 'registry', ref: text, mode: 'max' }
-  const { type = '', ...rest } = attributes(text, `--cache-${side}`)
-  const mode: { mode?: 'min' | 'max'; mounts?: boolean } = {
-    ...((rest['mode'] === 'max' || rest['mode'] === 'min') && { mode: rest['mode'] }),
-    ...(rest['mounts'] === 'true' && { mounts: true }),
-  }
-  if (type === 'registry' && rest['ref']) return { type, ref: rest['ref'], ...mode }
-  const path = rest['src'] ?? rest['dest']
-  if (type === 'local' && path) return { type, path: resolve(settings.cwd, path), ...(rest['tag'] && { tag: rest['tag'] }), ...mode }
-  if (type === 'inline') return { type }
-  throw new StaveError('usage', `--cache-${side} ${text} is not understood`, {
-    hint: 'There are type=registry,ref=NAME, type=local,src=DIR or dest=DIR, and type=inline.',
-  })
-}
-
-function secretOf(text: string, settings: Settings): SecretSource | undefined {
-  const given = attributes(text, '--secret')
-  const id = given['id']
-  if (!id) throw new StaveError('usage', `--secret takes id=ID[,src=FILE|env=VAR], not ${JSON.stringify(text)}`)
-  const file = given['src'] ?? given['source']
-  const variable = given['env'] ?? (given['type'] === 'env' ? (file ?? id) : undefined)
-  if (variable !== undefined) {
-    const value = settings.env[variable]
-    if (value === undefined) throw new StaveError('secret-missing', `cannot use secret ${id}: the environment has no ${variable}`)
-    return { id, value: Buffer.from(value) }
-  }
-  if (file !== undefined) return { id, file: resolve(settings.cwd, file.replace(/^~(?=\/)/, settings.home)) }
-  // Neither: the variable of that name first, then the file, as buildx does.
-  const value = settings.env[id]
-  return value === undefined ? { id, file: resolve(settings.cwd, id) } : { id, value: Buffer.from(value) }
-}
-
-function sshOf(text: string, settings: Settings): SshSource[] {
-  const [id = 'default', socket] = text.split(/=(.*)/s)
-  const path = socket ?? settings.env['SSH_AUTH_SOCK']
-  if (!path)
-    throw new StaveError('usage', `--ssh ${text}: no socket is named and SSH_AUTH_SOCK is not set`, {
-      hint: 'Start ssh-agent, or write --ssh ID=SOCKET.',
-    })
-  return [{ id, socket: resolve(settings.cwd, path) }]
 }
 
 function attestations(flags: BuildFlags): Pick<BuildOptions, 'provenance' | 'sbom'> {
-  let provenance = provenanceOf(flags.provenance)
-  let sbom = flags.sbom === undefined ? undefined : flags.sbom === 'true'
+  let provenance = flags.provenance === undefined ? undefined : provenanceOf(flags.provenance, `--provenance=${flags.provenance}`)
+  let sbom = flags.sbom === undefined ? undefined : sbomOf(flags.sbom)
   for (const text of flags.attest) {
+    const shown = `--attest ${text}`
     const given = attributes(text, '--attest')
-    const off = given['disabled'] === 'true' || given['disabled'] === ''
-    if (given['type'] === 'provenance') provenance = off ? false : provenanceOf(given['mode'] ?? 'min')
-    else if (given['type'] === 'sbom') sbom = !off
-    else
-      throw new StaveError('usage', `--attest ${text} is not understood`, { hint: 'There are type=provenance[,mode=max] and type=sbom.' })
+    const isOff = booleanOf(given, 'disabled', shown) === true
+    if (given['type'] === 'provenance') {
+      refuseUnknown(given, ['type', 'disabled', ...provenanceKeys], shown)
+      provenance = isOff ? false : provenanceOf(given['mode'] ?? 'min', shown)
+    } else if (given['type'] === 'sbom') {
+      refuseUnknown(given, ['type', 'disabled'], shown)
+      sbom = !isOff
+    } else throw new StaveError('usage', `${shown} is not understood`, { hint: 'There are type=provenance[,mode=max] and type=sbom.' })
   }
   return { ...(provenance !== undefined && { provenance }), ...(sbom !== undefined && { sbom }) }
 }
 
-function provenanceOf(text: string | undefined): 'min' | 'max' | false | undefined {
-  if (text === undefined) return undefined
-  const mode = text.startsWith('mode=') ? text.slice(5) : text
+const provenanceKeys = ['mode', 'version']
+
+/** `min`, `max`, `true`, `false`, `mode=max[,version=v1]`. */
+function provenanceOf(text: string, shown: string): 'min' | 'max' | false {
+  let mode = text
+  if (text.includes('=')) {
+    const given = attributes(text, shown)
+    refuseUnknown(given, provenanceKeys, shown)
+    if ((given['version'] ?? 'v1') !== 'v1') throw new StaveError('unsupported', `${shown}: provenance is written as SLSA v1 only`)
+    mode = given['mode'] ?? 'min'
+  }
   if (mode === 'false') return false
   if (mode === 'max') return 'max'
   if (mode === 'min' || mode === 'true') return 'min'
-  throw new StaveError('usage', `--provenance takes min, max or false, not ${JSON.stringify(text)}`)
+  throw new StaveError('usage', `${shown}: there is no mode ${mode}`, { hint: 'There are min, max and false.' })
 }
 
-function outputsOf(flags: BuildFlags, settings: Settings): Pick<BuildOptions, 'outputs'> {
-  const outputs = flags.output.map((text) => outputOf(text, settings))
-  if (flags.push) outputs.push({ type: 'image', push: true })
-  return outputs.length > 0 ? { outputs } : {}
-}
-
-function outputOf(text: string, settings: Settings): Output {
-  if (text === '-') return { type: 'tar', dest: '-' }
-  if (!/(^|,)type=/.test(text)) return { type: 'local', dest: resolve(settings.cwd, text) }
-  const given = attributes(text, '--output')
-  const names = given['name'] ? { names: given['name'].split(',') } : {}
-  const dest = given['dest'] === undefined || given['dest'] === '-' ? given['dest'] : resolve(settings.cwd, given['dest'])
-  const needed = () => {
-    if (dest === undefined) throw new StaveError('usage', `--output ${text}: dest= is missing`)
-    return dest
-  }
-  const split = given['platform-split'] === undefined ? {} : { platformSplit: given['platform-split'] !== 'false' }
-  switch (given['type']) {
-    case 'image':
-      return { type: 'image', ...names, push: given['push'] === 'true' }
-    case 'registry':
-      return { type: 'registry', ...names }
-    case 'oci':
-      return { type: 'oci', dest: needed(), ...(given['tar'] !== undefined && { tar: given['tar'] !== 'false' }), ...names }
-    case 'docker':
-      return dest === undefined ? { type: 'image', ...names } : { type: 'docker', dest, ...names }
-    case 'local':
-      return { type: 'local', dest: needed(), ...split }
-    case 'tar':
-      return { type: 'tar', dest: dest ?? '-', ...split }
-    case 'cacheonly':
-      return { type: 'cacheonly' }
-    default:
-      throw new StaveError('usage', `--output ${text} is not understood`, {
-        hint: 'There are image, registry, oci, docker, local, tar and cacheonly.',
-      })
-  }
+function sbomOf(text: string): boolean {
+  if (text === 'true' || text === 'false') return text === 'true'
+  throw new StaveError('usage', `--sbom takes true or false, not ${JSON.stringify(text)}`, {
+    hint: 'There is no generator to choose: what the package managers have written down in the image is read.',
+  })
 }

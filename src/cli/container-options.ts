@@ -122,8 +122,13 @@ function entrypointOf(text: string): readonly string[] {
   return [text]
 }
 
-/** @param capabilities Those that the container will have: parts of a profile hold with some only. */
-function securityOptions(
+/**
+ * `--security-opt`.
+ *
+ * @param capabilities Those that the container will have: parts of a profile hold with some only.
+ * @throws StaveError `usage`
+ */
+export function securityOptions(
   words: readonly string[],
   capabilities: readonly string[],
   settings: Settings,

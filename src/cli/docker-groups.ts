@@ -1,7 +1,5 @@
 type Group = Readonly<Record<string, readonly string[]>>
 
-const onlyCache = ['prune', '--only', 'cache']
-
 /** Docker's management commands, by what they are called here. */
 const groups: Readonly<Record<string, Group>> = {
   image: named(['build', 'history', 'import', 'load', 'pull', 'push', 'save', 'tag', 'untag'], {
@@ -41,9 +39,21 @@ const groups: Readonly<Record<string, Group>> = {
     },
   ),
   system: named(['df', 'info'], { prune: ['prune', '--only', 'containers', '--only', 'images', '--only', 'cache'] }),
-  builder: named(['build'], { prune: onlyCache }),
-  buildx: named(['build'], { b: ['build'], du: ['df'], prune: onlyCache }),
+  builder: named(['build'], {}),
+  buildx: named(['build', 'version'], { b: ['build'], du: ['df'], prune: ['builder', 'prune'] }),
   manifest: { inspect: ['inspect', '--raw', '--remote'] },
+}
+
+const noBuilders = 'There are no builders to make, choose or look at: leave the line out, stave build builds on this machine.'
+
+/** Their words that have nothing to stand for here, and what to do instead. */
+const absent: Readonly<Record<string, Readonly<Record<string, string>>>> = {
+  buildx: {
+    ...Object.fromEntries(['create', 'use', 'ls', 'inspect', 'rm', 'stop'].map((word) => [word, noBuilders])),
+    bake: 'There are no bake files: write a stave build for each target.',
+    imagetools: 'stave inspect NAME shows an image of a registry, stave copy makes another name for it.',
+    history: 'stave explain and stave logs tell of a build that was made.',
+  },
 }
 
 /** `image ls` as `images`, `container run` as `run`, for scripts that were written for docker; other words as they are. */
@@ -51,6 +61,11 @@ export function withoutGroup(words: readonly string[]): readonly string[] {
   const [group = '', word = '', ...rest] = words
   const command = Object.hasOwn(groups, group) && Object.hasOwn(groups[group]!, word) ? groups[group]![word] : undefined
   return command === undefined ? words : [...command, ...rest]
+}
+
+/** What to do instead of a word that only docker has. */
+export function insteadOf([group = '', word = '']: readonly string[]): string | undefined {
+  return Object.hasOwn(absent, group) && Object.hasOwn(absent[group]!, word) ? absent[group]![word] : undefined
 }
 
 /** What a group has, for whoever typed it alone or with a word that it does not have. */

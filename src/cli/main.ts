@@ -2,7 +2,7 @@ import { suggest } from '#dockerfile/suggest.ts'
 import { StaveError } from '#error.ts'
 import type { Command, Flags, Invocation } from './command.ts'
 import { commands } from './commands.ts'
-import { withoutGroup, wordsOfGroup } from './docker-groups.ts'
+import { insteadOf, withoutGroup, wordsOfGroup } from './docker-groups.ts'
 import { checkOperands, parseFlags } from './parse.ts'
 import { createReport, exitCodeOf, type Report } from './report.ts'
 import { readSettings } from './settings.ts'
@@ -88,6 +88,10 @@ function findCommand(typed: readonly string[]): { command: Command | undefined; 
         word,
         list.filter(({ hidden }) => !hidden).map(({ name }) => name.slice(path.length)),
       )
+      const instead = command === undefined ? insteadOf(words.slice(index)) : undefined
+      if (instead !== undefined) {
+        throw new StaveError('usage', `stave ${words.slice(index, index + 2).join(' ')}: there is no such command`, { hint: instead })
+      }
       const group = path === '' ? wordsOfGroup(word) : undefined
       if (group) throw noSuchWord(word, words[index + 1], group)
       throw new StaveError('usage', `stave ${path}${word}: there is no such command`, {

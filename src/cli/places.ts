@@ -4,6 +4,7 @@ import { StaveError } from '#error.ts'
 import type { Source, Target } from '#image/content.ts'
 import { parseReference, formatReference, type Reference } from '#oci/reference.ts'
 import type { Credentials } from '#registry/credentials.ts'
+import type { Hosts } from '#registry/hosts.ts'
 import type { Registry, RegistryClient } from '#registry/registry.ts'
 import type { RetryPolicy } from '#registry/retry.ts'
 import { existsSync, mkdirSync } from 'node:fs'
@@ -22,6 +23,8 @@ export interface RegistryChoices {
   readonly 'cert-dir'?: string | undefined
   readonly retry?: number | undefined
   readonly 'retry-delay'?: string | undefined
+  /** Changes what registries.conf says. */
+  readonly hosts?: (hosts: Hosts) => Hosts
 }
 
 export interface OpenSource {
@@ -134,7 +137,7 @@ async function openClient(settings: Settings, choices: RegistryChoices): Promise
   const retry = chosenRetry(choices)
   return createRegistryClient({
     credentials: chosenCredentials(settings, choices, credentials),
-    hosts: await hosts.readHosts(paths),
+    hosts: (choices.hosts ?? ((read) => read))(await hosts.readHosts(paths)),
     tls: {
       certificates: paths.certificates,
       ...(choices['tls-verify'] !== undefined && { verify: choices['tls-verify'] }),
@@ -163,6 +166,9 @@ function chosenCredentials(settings: Settings, choices: RegistryChoices, module:
 
 function chosenRetry(choices: RegistryChoices): Partial<RetryPolicy> | undefined {
   const { retry, 'retry-delay': delay } = choices
+  if (retry !== undefined && (!Number.isInteger(retry) || retry < 0)) {
+    throw new StaveError('usage', `--retry takes a number of times, not ${retry}`)
+  }
   if (retry === undefined && delay === undefined) return undefined
   return {
     ...(retry !== undefined && { attempts: retry + 1 }),
@@ -173,7 +179,7 @@ function chosenRetry(choices: RegistryChoices): Partial<RetryPolicy> | undefined
 
 function delayMs(text: string): number {
   try {
-    return parseDuration(text) / 1e6
+    return parseDuration(/^\d+$/.test(text) ? `${text}s` : text) / 1e6
   } catch {
     throw new StaveError('usage', `--retry-delay takes a time such as 2s or 500ms, not ${JSON.stringify(text)}`)
   }

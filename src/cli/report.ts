@@ -16,8 +16,8 @@ export interface Report {
   /** A message that is no result. */
   note(line: string): void
   event(event: Event): void
-  /** Chooses how progress is shown; before the first event. */
-  mode(mode: ProgressMode): void
+  /** Chooses how progress is shown, and where (default: stderr); before the first event. */
+  mode(mode: ProgressMode, out?: NodeJS.WritableStream): void
   error(error: unknown): void
   /** Ends live output and waits for it: before the process ends, or before a container takes the terminal. */
   settle(): Promise<void>
@@ -38,16 +38,16 @@ export function createReport(options: ReportOptions): Report {
   const isTerminal = hasColors && process.stderr.columns > 0
   const color = (options.env.FORCE_COLOR ?? '') !== '' || (hasColors && !options.env.NO_COLOR)
   let mode: ProgressMode = 'auto'
+  let out: NodeJS.WritableStream = process.stderr
   let renderer: Promise<Renderer> | Renderer | undefined
   let queue: Event[] = []
 
   // The renderer is loaded with the first event, and late ones wait for it in order.
   const load = async (): Promise<Renderer> => {
     const chosen = mode === 'auto' ? (isTerminal ? 'tty' : 'plain') : mode
-    const out = process.stderr
     if (chosen === 'json') return (await import('./progress/json.ts')).jsonRenderer(out)
-    if (chosen === 'tty') return (await import('./progress/tty.ts')).ttyRenderer({ out, color })
-    return (await import('./progress/plain.ts')).plainRenderer({ out, color, quiet: chosen === 'quiet' })
+    if (chosen === 'tty') return (await import('./progress/tty.ts')).ttyRenderer({ out: process.stderr, color })
+    return (await import('./progress/plain.ts')).plainRenderer({ out, color: color && out === process.stderr, quiet: chosen === 'quiet' })
   }
   const drain = (ready: Renderer) => {
     renderer = ready
@@ -68,8 +68,9 @@ export function createReport(options: ReportOptions): Report {
         void loading.then(drain)
       }
     },
-    mode(chosen) {
+    mode(chosen, to = process.stderr) {
       mode = chosen
+      out = to
     },
     error(error) {
       process.stderr.write(`${formatError(error, { color, debug: options.debug, cwd: process.cwd() })}\n`)

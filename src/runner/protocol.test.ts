@@ -108,6 +108,7 @@ const requests: { [V in Verb]: LocalRequest<V> } = {
         without: ['mode', 'owner'],
       },
       { selection: { from: { kind: 'lowers', lowers: [store('snapshots/one/fs')] }, sources: ['/usr/bin/env'], literal: true } },
+      { selection: { from: { kind: 'directory', root: store('cache/mounts/one') }, sources: ['.'], literal: true }, sizes: true },
     ],
     statCache: store('stat'),
     listings: store('listings'),

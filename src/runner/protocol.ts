@@ -179,6 +179,8 @@ export interface DigestRequest extends RequestBase {
     readonly selection: Selection
     /** Fields that the copy overrides, and so do not count. */
     readonly without?: readonly ('mode' | 'owner')[]
+    /** Only how much there is: no file is read, and the digest is empty. */
+    readonly sizes?: boolean
   }[]
   /** A directory in which file digests are kept by (device, inode, ctime, mtime, size). */
   readonly statCache?: Place

@@ -1,6 +1,7 @@
 import { readdirSync, statSync, unlinkSync } from 'node:fs'
 import type { Context } from '#context.ts'
 import { isDigest, type Digest } from '#oci/digest.ts'
+import { cacheFiles, removeCacheFiles, type CacheFile } from './cache-files.ts'
 import { heldBy, oldestWriter } from './leases.ts'
 import type { LocalStore } from './open.ts'
 import { reach, roots, type Reach } from './reach.ts'
@@ -13,6 +14,8 @@ export interface PruneOptions {
   readonly accepts?: (name: string) => boolean
   /** The most bytes that the build cache keeps: what was not used for longest goes first; 0: all of it goes. Absent: no limit. */
   readonly cacheBytes?: number
+  /** Of the build cache, only what was not used since this time (milliseconds since 1970) goes. Alone: all of that. */
+  readonly cacheUnusedSince?: number
 }
 
 export interface PruneReport {
@@ -21,7 +24,7 @@ export interface PruneReport {
   readonly cacheRecords: number
   readonly blobs: number
   readonly snapshots: number
-  /** Freed, blobs and snapshots together. */
+  /** Freed, blobs, snapshots and files of the build cache together. */
   readonly bytes: number
 }
 
@@ -45,7 +48,9 @@ export async function prune(cx: Context, store: LocalStore, options: PruneOption
   const began = Date.now() - slackMs
   const images = untag(store, options)
   const marked = reach(store, roots(store))
-  const evicted = evict(store, marked, options.cacheBytes)
+  const isLimited = options.cacheBytes !== undefined || options.cacheUnusedSince !== undefined
+  const evicted = evict(store, marked, options, isLimited ? await cacheFiles(cx, store, began) : [])
+  await removeCacheFiles(cx, store, evicted.files)
   const snapshots = dropSnapshots(store, marked, evicted.snapshots)
   await sweepSnapshots(cx, { ...store, blobs: store.files })
   const blobs = sweepBlobs(store, marked, began)
@@ -54,8 +59,15 @@ export async function prune(cx: Context, store: LocalStore, options: PruneOption
     cacheRecords: evicted.records,
     blobs: blobs.count,
     snapshots: snapshots.count,
-    bytes: blobs.bytes + snapshots.bytes,
+    bytes: blobs.bytes + snapshots.bytes + evicted.files.reduce((sum, { bytes }) => sum + bytes, 0),
   }
+}
+
+interface Evicted {
+  readonly records: number
+  /** Their ids. */
+  readonly snapshots: Set<string>
+  readonly files: readonly CacheFile[]
 }
 
 function untag(store: LocalStore, { images: which = 'dangling', accepts = () => true }: PruneOptions): string[] {
@@ -74,11 +86,14 @@ function untag(store: LocalStore, { images: which = 'dangling', accepts = () => 
 }
 
 /** Chooses what of the build cache has to go so that it fits, and deletes its records. */
-function evict(store: LocalStore, marked: Reach, cacheBytes: number | undefined): { records: number; snapshots: Set<string> } {
-  if (cacheBytes === undefined) return { records: 0, snapshots: new Set() }
+function evict(store: LocalStore, marked: Reach, options: PruneOptions, others: readonly CacheFile[]): Evicted {
+  if (options.cacheBytes === undefined && options.cacheUnusedSince === undefined) return { records: 0, snapshots: new Set(), files: [] }
+  const { cacheBytes = 0, cacheUnusedSince = Infinity } = options
   const { database } = store
   return database.transaction(() => {
-    const items: { kind: 'record' | 'snapshot'; key: string; bytes: number; used: number; depth: number }[] = []
+    const items: { kind: 'record' | 'snapshot' | 'file'; key: string; bytes: number; used: number; depth: number }[] = others.map(
+      ({ path, bytes, used }) => ({ kind: 'file', key: path, bytes, used, depth: 0 }),
+    )
     // Several records may have the same layer, which counts once: with the one used last.
     const sizes = new Map<string, number>()
     for (const row of database.all('SELECT key, digest, bytes, used FROM cache ORDER BY used DESC')) {
@@ -96,15 +111,17 @@ function evict(store: LocalStore, marked: Reach, cacheBytes: number | undefined)
     items.sort((one, other) => one.used - other.used || other.depth - one.depth)
     let total = items.reduce((sum, item) => sum + item.bytes, 0)
     const snapshots = new Set<string>()
+    const files = new Set<string>()
     let records = 0
     for (const item of items) {
-      // Records that take no room, because images have their layers as well, go only when everything is to go.
-      if (total <= cacheBytes && cacheBytes > 0) break
+      // With nothing to keep, records without bytes go as well.
+      if ((total <= cacheBytes && cacheBytes > 0) || item.used >= cacheUnusedSince) break
       total -= item.bytes
       if (item.kind === 'snapshot') snapshots.add(item.key)
+      else if (item.kind === 'file') files.add(item.key)
       else if (item.bytes > 0 || cacheBytes === 0) records += database.run('DELETE FROM cache WHERE key = ?', item.key)
     }
-    return { records, snapshots }
+    return { records, snapshots, files: others.filter(({ path }) => files.has(path)) }
   })
 }
 
@@ -213,13 +230,15 @@ export interface DiskUsage {
   /** Of the build cache, what no image has as well. */
   readonly cache: { readonly count: number; readonly bytes: number }
   readonly snapshots: { readonly count: number; readonly bytes: number }
+  /** Cache mounts, fetched repositories, digests of files: what of the build cache is neither blob nor snapshot. */
+  readonly cacheFiles: { readonly count: number; readonly bytes: number }
   readonly containers: { readonly count: number }
   readonly volumes: { readonly count: number }
   /** What {@link prune} would free at once if nothing else ran. */
   readonly reclaimableBytes: number
 }
 
-export async function diskUsage(_cx: Context, store: LocalStore): Promise<DiskUsage> {
+export async function diskUsage(cx: Context, store: LocalStore): Promise<DiskUsage> {
   const { database } = store
   const marked = reach(store, roots(store))
   const cached = new Set(database.all('SELECT digest FROM cache WHERE digest IS NOT NULL').map((row) => String(row['digest'])))
@@ -232,10 +251,12 @@ export async function diskUsage(_cx: Context, store: LocalStore): Promise<DiskUs
   }
   const count = (table: string) => Number(database.get(`SELECT count(*) AS count FROM ${table}`)?.['count'] ?? 0)
   const snapshots = snapshotRows(store)
+  const files = await cacheFiles(cx, store, Infinity)
   return {
     images: { count: count('name'), bytes: imageBytes },
     cache: { count: count('cache'), bytes: cacheBytes },
     snapshots: { count: snapshots.length, bytes: snapshots.reduce((sum, row) => sum + row.bytes, 0) },
+    cacheFiles: { count: files.length, bytes: files.reduce((sum, { bytes: size }) => sum + size, 0) },
     containers: { count: count('container') },
     volumes: { count: count('volume') },
     reclaimableBytes: otherBytes,

@@ -4,8 +4,9 @@ import type { Store } from '#store/store.ts'
 import type { RemoteCache } from '../session.ts'
 import type { ExecMount } from '../step.ts'
 import { chmodSync, existsSync, mkdirSync, renameSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { digestHex, digestOf } from '#oci/digest.ts'
+import { cacheMounts, touchCacheMount } from '#store/cache-files.ts'
 import { canonical } from '../key.ts'
 import { lock, tryLock } from '../lock.ts'
 
@@ -14,9 +15,6 @@ export type CacheMount = ExecMount & { type: 'cache' }
 export interface OpenCacheMount extends Disposable {
   readonly place: Place
 }
-
-/** Where they are, below the store. */
-export const cacheMounts = 'cache/mounts'
 
 /** Which directory a mount is: the same on every machine. `fromId` is the state that it is filled from, if there is one. */
 export function cacheMountName({ id, mode, uid, gid, source }: CacheMount, namespace: string, fromId: string | undefined): string {
@@ -80,6 +78,9 @@ async function make(
   archive: (() => Promise<Place | undefined>) | undefined,
 ): Promise<void> {
   const path = join(store.root, cacheMounts, name)
+  mkdirSync(dirname(path), { recursive: true })
+  // Before it is looked for: what is used from now on is not pruned.
+  touchCacheMount(store, name)
   if (existsSync(path)) {
     return
   }

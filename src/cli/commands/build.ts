@@ -1,30 +1,39 @@
-import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { build } from '#build/build.ts'
-import type { BuildOptions, BuildResult } from '#build/options.ts'
+import type { BuildOptions, BuildResult, Output } from '#build/options.ts'
 import { StaveError } from '#error.ts'
+import { digestHex, isDigest } from '#oci/digest.ts'
 import type { Invocation, Values } from '../command.ts'
 import { buildOptions } from '../build-options.ts'
 import { buildPlaces } from '../build-places.ts'
 import { createPlaces } from '../places.ts'
+import { resultFile, writeResult } from '../result-file.ts'
 import type { ProgressMode, Report } from '../report.ts'
 import { openSession } from '../session.ts'
-import type { buildFlags } from '../table/build.ts'
+import type { buildFlags } from '../table/build-flags.ts'
 
 /** Builds an image. Its ID goes to stdout, or to `--iidfile`. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof buildFlags>): Promise<number> {
-  report.mode(progressMode(flags, settings.env['BUILDKIT_PROGRESS']))
+  const mode = progressMode(flags, settings.env['BUILDKIT_PROGRESS'])
+  if (flags.logfile === undefined) report.mode(mode)
+  else report.mode(mode === 'json' ? mode : 'plain', resultFile(resolve(settings.cwd, flags.logfile)))
   const context = args[0] ?? (flags.file === undefined ? undefined : '.')
   if (context === undefined)
     throw new StaveError('usage', 'stave build: the context is missing', { hint: 'For this directory, write stave build .' })
-  if (flags.check || flags.call === 'check') return (await import('./check.ts')).checkBuild({ cx, flags, context, settings, report })
-  if (flags.call === 'outline' || flags.call === 'targets')
-    return (await import('./call.ts')).describe({ cx, flags, context, settings, report, what: flags.call })
+  if (flags.check || flags.call !== undefined) {
+    const { describe, parseCall } = await import('./call.ts')
+    const { what, format } = flags.check ? parseCall(flags.call ?? 'check') : parseCall(flags.call as string)
+    const job = { cx, flags, context, settings, report, format }
+    if (what === 'check' || flags.check) return (await import('./check.ts')).checkBuild(job)
+    if (what !== 'build') return describe({ ...job, what })
+  }
 
   await using session = await openSession(settings)
   await using places = createPlaces(settings, flags, async () => session)
+  await using agents = flags.ssh.length === 0 ? undefined : await (await import('../ssh-agents.ts')).openSshAgents(flags.ssh, settings)
   const options: BuildOptions = {
     ...buildOptions(flags, context, settings),
+    ...(agents !== undefined && { ssh: agents.sources }),
     store: session.store,
     places: buildPlaces(places),
     ...(context === '-' || flags.file === '-' ? { stdin: process.stdin } : {}),
@@ -33,17 +42,23 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   const debug = flags.debug ? { onStop: (await import('../debug-shell.ts')).debugShell(cx, report) } : {}
   const result = await build(cx, { ...options, ...debug })
   await report.settle()
-  await tell(result, flags, settings.cwd, report)
+  tell(result, flags, options.outputs ?? [], settings.cwd, report)
   return 0
 }
 
-async function tell(result: BuildResult, flags: Values<typeof buildFlags>, cwd: string, report: Report): Promise<void> {
+function tell(result: BuildResult, flags: Values<typeof buildFlags>, outputs: readonly Output[], cwd: string, report: Report): void {
   if (result.printed !== undefined) return report.json(result.printed)
   const [image] = result.images
-  const id = result.images.length === 1 ? image?.configDigest : result.descriptor?.digest
-  if (flags.iidfile !== undefined && id !== undefined) writeFileSync(resolve(cwd, flags.iidfile), id)
-  if (flags['metadata-file'] !== undefined)
-    writeFileSync(resolve(cwd, flags['metadata-file']), `${JSON.stringify(result.metadata, undefined, 2)}\n`)
+  // Files alone, or the cache, are no image that could be named by it.
+  const id = result.descriptor === undefined ? undefined : result.images.length === 1 ? image?.configDigest : result.descriptor.digest
+  const write = (file: string | undefined, text: string): void => {
+    if (file !== undefined) writeResult(resolve(cwd, file), text)
+  }
+  if (id !== undefined) {
+    write(flags.iidfile, id)
+    write(flags['iidfile-raw'], digestHex(id))
+  }
+  write(flags['metadata-file'], `${JSON.stringify(result.metadata, undefined, 2)}\n`)
   if (flags.explain) {
     for (const step of result.steps) {
       report.note(`${step.title}: ${step.state === 'cached' ? 'cached' : 'not cached'}`)
@@ -51,10 +66,10 @@ async function tell(result: BuildResult, flags: Values<typeof buildFlags>, cwd: 
     }
   }
   // With a file or stream as the output, stdout is its.
-  if (id !== undefined && !flags.output.some((text) => text === '-' || /dest=-(,|$)/.test(text) || text === 'type=tar')) report.print(id)
+  if (id !== undefined && !outputs.some((output) => 'dest' in output && output.dest === '-')) report.print(id)
   // On stderr, a program reads JSON.
   const isForPeople = !flags.quiet && !['json', 'rawjson', 'quiet', 'none'].includes(flags.progress ?? '')
-  if (isForPeople) for (const name of result.names) report.note(`named ${name}`)
+  if (isForPeople) for (const name of result.names.filter((text) => !isDigest(text))) report.note(`named ${name}`)
 }
 
 function progressMode(flags: Values<typeof buildFlags>, environment: string | undefined): ProgressMode {

@@ -1,13 +1,37 @@
 import { check } from '#build/check.ts'
+import { StaveError } from '#error.ts'
 import { listTargets, outline } from '#dockerfile/outline.ts'
 import type { Report } from '../report.ts'
 import { printList } from '../table-text.ts'
 import { withBuildOptions, type CheckJob } from './check.ts'
 
+export interface Call {
+  readonly what: 'build' | 'check' | 'outline' | 'targets'
+  readonly format?: string
+}
+
+/** `--call=WHAT[,format=text|json|sarif]`, as buildx has it. @throws StaveError `usage` */
+export function parseCall(text: string): Call {
+  const [what = '', ...rest] = text.split(',')
+  if (what !== 'build' && what !== 'check' && what !== 'outline' && what !== 'targets') {
+    throw new StaveError('usage', `stave build: --call takes build, check, outline or targets, not ${JSON.stringify(what)}`)
+  }
+  const bad = rest.find((word) => !/^format=(text|json)$/.test(word) && !(what === 'check' && word === 'format=sarif'))
+  if (bad !== undefined) {
+    throw new StaveError('usage', `stave build: --call=${text}: ${bad} is not understood`, {
+      hint: 'There are format=text and format=json.',
+    })
+  }
+  const format = rest.at(-1)?.slice('format='.length)
+  return { what, ...(format !== undefined && { format }) }
+}
+
 /** `stave build --call=outline|targets`: what can be given to a build, and what can be built. */
 export async function describe(job: CheckJob & { readonly what: 'outline' | 'targets' }): Promise<number> {
   const { dockerfile, stageOptions } = await withBuildOptions(job, (options) => check(job.cx, options))
-  if (job.what === 'targets') printTargets(job.report, listTargets(dockerfile))
+  if (job.format === 'json')
+    job.report.json(job.what === 'targets' ? { targets: listTargets(dockerfile) } : outline(dockerfile, stageOptions))
+  else if (job.what === 'targets') printTargets(job.report, listTargets(dockerfile))
   else printOutline(job.report, outline(dockerfile, stageOptions))
   return 0
 }

@@ -10,7 +10,8 @@ import { createPlaces } from '../places.ts'
 import type { Report } from '../report.ts'
 import { openSession } from '../session.ts'
 import type { Settings } from '../settings.ts'
-import { buildCommands, type buildFlags, type checkFlags } from '../table/build.ts'
+import { buildCommands } from '../table/build.ts'
+import type { buildFlags, checkFlags } from '../table/build-flags.ts'
 import { version } from '../version.ts'
 
 /** `stave check`: BuildKit's rules. @returns 1 if the file says that findings are errors */

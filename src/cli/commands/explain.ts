@@ -1,7 +1,7 @@
 import { readBuild } from '#build/record.ts'
 import type { Invocation } from '../command.ts'
 import { openSession } from '../session.ts'
-import type { buildRecordFlags } from '../table/build.ts'
+import type { buildRecordFlags } from '../table/build-flags.ts'
 
 /** Tells of a build that is over which steps were cached, and why the others were not. */
 export async function run({ flags, args, settings, report }: Invocation<typeof buildRecordFlags>): Promise<void> {

@@ -1,16 +1,21 @@
-import { writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { build } from '#build/build.ts'
-import type { BuildOptions, BuildResult, Output } from '#build/options.ts'
+import type { BuildOptions, BuildResult, CacheBackend, Output } from '#build/options.ts'
 import { StaveError } from '#error.ts'
 import { formatReference, parseReference } from '#oci/reference.ts'
 import type { Invocation, Values } from '../command.ts'
+import { attributes, booleanOf, refuseUnknown } from '../attributes.ts'
 import { buildOptions } from '../build-options.ts'
 import { buildPlaces } from '../build-places.ts'
+import { compressionOf } from '../build-compression.ts'
+import { withKanikoRegistries } from '../kaniko-registries.ts'
 import { parseFlags } from '../parse.ts'
 import { createPlaces } from '../places.ts'
+import { writeResult } from '../result-file.ts'
 import { openSession } from '../session.ts'
-import { buildCommands, type buildFlags, type kanikoFlags } from '../table/build.ts'
+import { buildCommands } from '../table/build.ts'
+import type { buildFlags } from '../table/build-flags.ts'
+import type { kanikoFlags } from '../table/kaniko-flags.ts'
 
 type KanikoFlags = Values<typeof kanikoFlags>
 
@@ -22,14 +27,21 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof kan
   }
   const trusting = [flags.insecure, flags['insecure-pull'], flags['skip-tls-verify'], flags['skip-tls-verify-pull']].some(Boolean)
   await using session = await openSession(settings)
-  await using places = createPlaces(settings, { ...(trusting && { 'tls-verify': false }), retry: flags['push-retry'] }, async () => session)
-  const { context, stdin } = contextOf(flags)
+  await using places = createPlaces(
+    settings,
+    { ...(trusting && { 'tls-verify': false }), retry: flags['push-retry'], hosts: withKanikoRegistries(flags) },
+    async () => session,
+  )
+  const { context, contextSubPath } = contextOf(flags)
   const none = parseFlags(buildCommands[0]!, {}, []).values as unknown as Values<typeof buildFlags>
   const shared = buildOptions(
     {
       ...none,
       'build-arg': flags['build-arg'],
       label: flags.label,
+      annotation: flags.annotation,
+      secret: flags.secret,
+      'cache-ttl': flags['cache-ttl'],
       target: flags.target,
       file: flags.dockerfile,
       platform: flags['custom-platform'] === undefined ? [] : [flags['custom-platform']],
@@ -43,13 +55,13 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof kan
     ...cache,
     store: session.store,
     places: buildPlaces(places),
-    ...(stdin && { stdin: process.stdin }),
+    ...(contextSubPath !== undefined && { contextSubPath }),
+    ...((context === '-' || flags.dockerfile === '-') && { stdin: process.stdin }),
     tags: flags.destination,
     outputs: outputsOf(flags, settings.cwd),
     ...(flags.reproducible && { epoch: 0 }),
     ...(flags['single-snapshot'] && { squash: 'new' as const }),
-    ...(flags.compression !== undefined && { compression: flags.compression as 'gzip' | 'zstd' }),
-    ...(flags['compression-level'] !== undefined && { compressionLevel: flags['compression-level'] }),
+    ...compressionOf(flags.compression, flags['compression-level'], '--compression'),
   }
   const result = await build(cx, options)
   await report.settle()
@@ -57,24 +69,22 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof kan
 }
 
 /** kaniko's schemes. What lies in an object store is not fetched. */
-function contextOf(flags: KanikoFlags): { context: string; stdin: boolean } {
+function contextOf(flags: KanikoFlags): Pick<BuildOptions, 'context' | 'contextSubPath'> {
   const text = flags.context ?? '/workspace'
   const [, scheme, rest = ''] = /^([a-z0-9]+):\/\/(.*)$/s.exec(text) ?? [undefined, 'dir', text]
   const sub = flags['context-sub-path']
+  if (flags.git.length > 0 && scheme !== 'git') throw new StaveError('usage', 'stave kaniko: --git needs a git:// context')
+  const below = sub === undefined ? {} : { contextSubPath: sub }
   switch (scheme) {
     case 'dir':
-      return { context: sub === undefined ? rest : join(rest, sub), stdin: false }
+      return { context: sub === undefined ? rest : join(rest, sub) }
     case 'tar':
-      if (sub !== undefined) throw new StaveError('usage', 'stave kaniko: --context-sub-path needs a directory or git context')
-      return rest === 'stdin' ? { context: '-', stdin: true } : { context: rest, stdin: false }
-    case 'git': {
-      const [url = '', ref = ''] = rest.split('#')
-      const address = `https://${url.endsWith('.git') ? url : `${url}.git`}`
-      return { context: ref === '' && sub === undefined ? address : `${address}#${ref}${sub === undefined ? '' : `:${sub}`}`, stdin: false }
-    }
+      return { context: rest === 'stdin' ? '-' : rest, ...below }
+    case 'git':
+      return { context: gitUrl(rest, flags.git, sub) }
     case 'http':
     case 'https':
-      return { context: text, stdin: false }
+      return { context: text, ...below }
     default:
       throw new StaveError('unsupported', `cannot use the context ${text}: there is no support for ${scheme}://`, {
         hint: 'Fetch it first and use dir:// or tar://; git:// and https:// are fetched here.',
@@ -82,14 +92,32 @@ function contextOf(flags: KanikoFlags): { context: string; stdin: boolean } {
   }
 }
 
+/** One commit is fetched, with its submodules unless told otherwise. */
+function gitUrl(text: string, options: readonly string[], sub: string | undefined): string {
+  const given: Record<string, string> = Object.assign({}, ...options.map((option) => attributes(option, '--git')))
+  refuseUnknown(given, ['branch', 'single-branch', 'recurse-submodules'], `--git ${options.join(',')}`)
+  // URL#REF#COMMIT: the commit decides.
+  const [url = '', ref = '', commit] = text.split('#')
+  const query = booleanOf(given, 'recurse-submodules', '--git') === false ? '?submodules=false' : ''
+  const address = `https://${url.endsWith('.git') ? url : `${url}.git`}${query}`
+  const wanted = commit ?? (ref === '' ? (given['branch'] ?? '') : ref)
+  return wanted === '' && sub === undefined ? address : `${address}#${wanted}${sub === undefined ? '' : `:${sub}`}`
+}
+
+/** Pushing the cache is a matter of its own: `--no-push` is about the image. */
 function cacheOf(flags: KanikoFlags): Pick<BuildOptions, 'cacheFrom' | 'cacheTo'> {
   if (!flags.cache) return {}
-  const [first] = flags.destination
-  if (flags['cache-repo'] === undefined && first === undefined) return {}
-  const { registry, repository } = parseReference(flags['cache-repo'] ?? first!)
-  const ref = `${registry}/${repository}${flags['cache-repo'] === undefined ? '/cache' : ''}:latest`
-  const backend = { type: 'registry', ref, mode: 'max' } as const
-  return { cacheFrom: [backend], ...(!flags['no-push-cache'] && !flags['no-push'] && { cacheTo: [backend] }) }
+  const backend = cacheBackendOf(flags)
+  return backend === undefined ? {} : { cacheFrom: [backend], ...(!flags['no-push-cache'] && { cacheTo: [backend] }) }
+}
+
+function cacheBackendOf(flags: KanikoFlags): CacheBackend | undefined {
+  const repo = flags['cache-repo']
+  if (repo?.startsWith('oci:')) return { type: 'local', path: repo.slice('oci:'.length), mode: 'max' }
+  const name = repo ?? flags.destination[0]
+  if (name === undefined) return undefined
+  const { registry, repository } = parseReference(name)
+  return { type: 'registry', ref: `${registry}/${repository}${repo === undefined ? '/cache' : ''}:latest`, mode: 'max' }
 }
 
 function outputsOf(flags: KanikoFlags, cwd: string): Output[] {
@@ -104,7 +132,7 @@ function writeDigests(flags: KanikoFlags, result: BuildResult, cwd: string): voi
   const digest = result.descriptor?.digest
   if (digest === undefined) return
   const write = (file: string | undefined, text: string) => {
-    if (file !== undefined) writeFileSync(resolve(cwd, file), text)
+    if (file !== undefined) writeResult(resolve(cwd, file), text)
   }
   const named = (keepTag: boolean) =>
     flags.destination

@@ -1,195 +1,6 @@
-import { command, type Command, type Flags } from '../command.ts'
-import { registryFlags } from './shared.ts'
-
-export const buildFlags = {
-  tag: { kind: 'list', short: 't', value: 'NAME[:TAG]', doc: 'Name of the result' },
-  file: { kind: 'string', short: 'f', value: 'FILE', doc: 'Dockerfile (default CONTEXT/Dockerfile, then Containerfile; - is stdin)' },
-  target: { kind: 'string', value: 'STAGE', doc: 'Stage to build (default the last)' },
-  'build-arg': { kind: 'list', value: 'K[=V]', doc: 'Value of an ARG; without =V taken from the environment' },
-  'build-arg-file': { kind: 'list', value: 'FILE', doc: 'File with a K=V a line' },
-  'build-context': {
-    kind: 'list',
-    value: 'NAME=WHERE',
-    doc: 'A named context: directory, docker-image://, oci-layout://, git or http URL',
-  },
-  platform: { kind: 'list', value: 'OS/ARCH', doc: 'Platform to build for; several, or a comma list, make an index' },
-  label: { kind: 'list', value: 'K=V', doc: 'Label of the image' },
-  annotation: {
-    kind: 'list',
-    value: '[LEVEL:]K=V',
-    doc: 'Annotation; LEVEL is manifest (default), index, manifest-descriptor or index-descriptor, each with [PLATFORM]',
-  },
-  'no-cache': { kind: 'boolean', doc: 'Take nothing from the cache' },
-  'no-cache-filter': { kind: 'list', value: 'STAGE', doc: 'Take nothing from the cache for this stage' },
-  pull: {
-    kind: 'string',
-    bare: 'always',
-    value: 'POLICY',
-    choices: ['always', 'missing', 'newer', 'never', 'true', 'false'],
-    doc: 'When to look base images up again (default missing)',
-  },
-  'cache-from': { kind: 'list', value: 'REF|type=…', doc: 'Where to look for results: type=registry,ref=…, type=local,src=…' },
-  'cache-to': {
-    kind: 'list',
-    value: 'REF|type=…',
-    doc: 'Where to keep results: type=registry,ref=…[,mode=max][,mounts=true], type=local,dest=…, type=inline; mounts=true: the directories of cache mounts too, up to 2 GB each',
-  },
-  output: {
-    kind: 'list',
-    short: 'o',
-    value: 'type=…',
-    doc: 'image, registry, oci, docker, local, tar or cacheonly, with dest=… (- is stdout); a bare path is a directory',
-  },
-  push: { kind: 'boolean', doc: 'Push the result under its names' },
-  load: { kind: 'boolean', hidden: true, doc: 'Accepted: the result is in the store anyway' },
-  secret: { kind: 'list', value: 'id=ID[,src=FILE|env=VAR]', doc: 'Secret for RUN --mount=type=secret' },
-  ssh: { kind: 'list', value: 'default|ID[=SOCKET]', doc: 'SSH agent for RUN --mount=type=ssh' },
-  'add-host': { kind: 'list', value: 'HOST:IP', doc: 'Line of /etc/hosts in RUN' },
-  network: { kind: 'string', value: 'host|none', choices: ['host', 'none', 'default'], doc: 'Network of RUN (default host)' },
-  allow: {
-    kind: 'list',
-    value: 'RIGHT',
-    choices: ['security.insecure', 'network.host', 'device'],
-    doc: 'Right that RUN --security, --network or --device may use',
-  },
-  'shm-size': { kind: 'string', value: 'SIZE', doc: 'Size of /dev/shm' },
-  ulimit: { kind: 'list', value: 'NAME=SOFT[:HARD]', doc: 'Limit of RUN' },
-  memory: { kind: 'string', short: 'm', value: 'SIZE', doc: 'Memory limit of RUN' },
-  cpus: { kind: 'number', value: 'N', doc: 'CPU limit of RUN' },
-  iidfile: { kind: 'string', value: 'FILE', doc: 'Write the image ID to a file' },
-  'metadata-file': { kind: 'string', value: 'FILE', doc: 'Write digests and names to a JSON file' },
-  progress: {
-    kind: 'string',
-    value: 'MODE',
-    choices: ['auto', 'plain', 'tty', 'json', 'rawjson', 'quiet', 'none'],
-    doc: 'How progress is shown',
-  },
-  quiet: { kind: 'boolean', short: 'q', doc: 'Print the image ID alone' },
-  jobs: { kind: 'number', value: 'N', doc: 'Steps at a time (default the number of CPUs)' },
-  format: { kind: 'string', value: 'oci|docker', choices: ['oci', 'docker'], doc: 'Media types of the result (default oci)' },
-  compression: {
-    kind: 'string',
-    value: 'KIND',
-    choices: ['gzip', 'zstd', 'none', 'uncompressed'],
-    doc: 'Compression of new layers (default gzip)',
-    aliases: ['compression-format'],
-  },
-  'compression-level': { kind: 'number', value: 'N', doc: 'Level of that' },
-  squash: {
-    kind: 'string',
-    bare: 'new',
-    value: 'new|all',
-    choices: ['new', 'all', 'true', 'false'],
-    doc: 'One layer for what the build adds, or for everything with the base in it',
-  },
-  'source-date-epoch': {
-    kind: 'string',
-    value: 'SECONDS|context',
-    doc: 'Time for a reproducible result (default $SOURCE_DATE_EPOCH); context: that of its git commit, or what its server says',
-    aliases: ['timestamp'],
-  },
-  provenance: { kind: 'string', bare: 'min', value: 'min|max|false', doc: 'Attach SLSA provenance as referrer' },
-  sbom: {
-    kind: 'string',
-    bare: 'true',
-    value: 'true|false',
-    choices: ['true', 'false'],
-    doc: 'Attach a software bill of materials (SPDX) as referrer: what dpkg, apk, rpm, npm and pip have written down in the image',
-  },
-  attest: { kind: 'list', value: 'type=…', doc: 'type=provenance[,mode=max] or type=sbom' },
-  check: { kind: 'boolean', doc: 'Check the Dockerfile and build nothing' },
-  call: {
-    kind: 'string',
-    value: 'WHAT',
-    choices: ['build', 'check', 'outline', 'targets'],
-    doc: 'Show arguments or stages in place of building',
-  },
-  print: {
-    kind: 'string',
-    value: 'WHAT',
-    choices: ['instructions', 'plan', 'keys'],
-    doc: 'Print as JSON what was parsed, would run, or each cache key; nothing is executed',
-  },
-  explain: { kind: 'boolean', doc: 'Say for each step why it was not cached' },
-  debug: { kind: 'boolean', doc: 'Open a shell in the state of a RUN that failed' },
-  until: { kind: 'string', value: 'STAGE|LINE', doc: 'With --debug: stop here and open a shell' },
-  'verify-reproducible': { kind: 'boolean', doc: 'Build twice without cache and show the first difference' },
-  retry: { kind: 'number', value: 'N', doc: 'How often a registry request is tried again (default 5)' },
-  ...registryFlags,
-  // words of peers for what is so anyway
-  layers: { kind: 'boolean', hidden: true, doc: 'Accepted: steps are cached' },
-  rm: { kind: 'boolean', hidden: true, doc: 'Accepted: nothing is left behind' },
-  'force-rm': { kind: 'boolean', hidden: true, doc: 'Accepted: nothing is left behind' },
-  isolation: { kind: 'string', hidden: true, value: 'KIND', doc: 'Accepted: the strongest that the machine allows is used' },
-} as const satisfies Flags
-
-export const checkFlags = {
-  file: buildFlags.file,
-  target: buildFlags.target,
-  'build-arg': buildFlags['build-arg'],
-  format: { kind: 'string', value: 'FORMAT', choices: ['text', 'json', 'sarif'], doc: 'How findings are printed (default text)' },
-} as const satisfies Flags
-
-export const buildRecordFlags = { json: { kind: 'boolean', doc: 'Print JSON' } } as const satisfies Flags
-
-const accepted = (doc: string) => ({ kind: 'boolean', hidden: true, doc: `Accepted for kaniko: ${doc}` }) as const
-const acceptedValue = (doc: string) => ({ kind: 'list', hidden: true, value: 'VALUE', doc: `Accepted for kaniko: ${doc}` }) as const
-
-/** The words of kaniko's executor. */
-export const kanikoFlags = {
-  context: {
-    kind: 'string',
-    short: 'c',
-    value: 'WHERE',
-    doc: 'dir://PATH, tar://FILE, tar://stdin, git://HOST/REPO[#REF], https://…, or a path (default /workspace)',
-  },
-  'context-sub-path': { kind: 'string', value: 'PATH', doc: 'Directory of the context to use' },
-  dockerfile: { kind: 'string', short: 'f', value: 'FILE', doc: 'Dockerfile (default Dockerfile of the context)' },
-  destination: { kind: 'list', short: 'd', value: 'NAME', doc: 'Name to push the result to' },
-  'build-arg': buildFlags['build-arg'],
-  target: buildFlags.target,
-  label: buildFlags.label,
-  'custom-platform': { kind: 'string', value: 'OS/ARCH', doc: 'Platform to build for', aliases: ['customPlatform'] },
-  'digest-file': { kind: 'string', value: 'FILE', doc: 'Write the digest to a file' },
-  'image-name-with-digest-file': { kind: 'string', value: 'FILE', doc: 'Write NAME@DIGEST to a file' },
-  'image-name-tag-with-digest-file': { kind: 'string', value: 'FILE', doc: 'Write NAME:TAG@DIGEST to a file' },
-  'no-push': { kind: 'boolean', doc: 'Build only' },
-  'no-push-cache': { kind: 'boolean', doc: 'Read the cache repository, but do not write it' },
-  'tar-path': { kind: 'string', value: 'FILE', doc: 'Also write a docker-archive', aliases: ['tarPath'] },
-  'oci-layout-path': { kind: 'string', value: 'DIR', doc: 'Also write an OCI layout' },
-  cache: { kind: 'boolean', doc: 'Use the cache repository' },
-  'cache-repo': { kind: 'string', value: 'NAME', doc: 'Repository for cached layers (default DESTINATION/cache)' },
-  reproducible: { kind: 'boolean', doc: 'Times are 0: the same input gives the same digest' },
-  'single-snapshot': { kind: 'boolean', doc: 'One layer for what the build adds' },
-  compression: { kind: 'string', value: 'KIND', choices: ['gzip', 'zstd'], doc: 'Compression of new layers' },
-  'compression-level': { kind: 'number', value: 'N', doc: 'Level of that' },
-  insecure: { kind: 'boolean', doc: 'Push by plain HTTP or without verifying' },
-  'insecure-pull': { kind: 'boolean', doc: 'Pull by plain HTTP or without verifying' },
-  'skip-tls-verify': { kind: 'boolean', doc: 'Do not verify certificates when pushing' },
-  'skip-tls-verify-pull': { kind: 'boolean', doc: 'Do not verify certificates when pulling' },
-  'push-retry': { kind: 'number', value: 'N', doc: 'How often a request is tried again' },
-  verbosity: { kind: 'string', short: 'v', value: 'LEVEL', doc: 'error and fatal show no progress' },
-  'cache-dir': acceptedValue('base images are kept in the store'),
-  'cache-ttl': acceptedValue('records are found by content, whatever their age'),
-  'cache-copy-layers': accepted('every layer is cached'),
-  'cache-run-layers': accepted('every layer is cached'),
-  'compressed-caching': accepted('layers are compressed once'),
-  cleanup: accepted('nothing is left behind'),
-  force: accepted('a build never touches its own root'),
-  'ignore-path': acceptedValue('the file system of the build is not this one'),
-  'ignore-var-run': accepted('the file system of the build is not this one'),
-  'snapshot-mode': acceptedValue('changes are seen by the file system itself'),
-  snapshotMode: acceptedValue('changes are seen by the file system itself'),
-  'use-new-run': accepted('changes are seen by the file system itself'),
-  'skip-unused-stages': accepted('stages that nothing needs are never built'),
-  'skip-push-permission-check': accepted('the push itself says it'),
-  'push-ignore-immutable-tag-errors': accepted('a tag that has this digest is no error'),
-  'image-download-retry': acceptedValue('see --push-retry'),
-  'image-fs-extract-retry': acceptedValue('see --push-retry'),
-  'log-format': acceptedValue('there are plain lines'),
-  'log-timestamp': accepted('there are plain lines'),
-  'kaniko-dir': acceptedValue('see --root'),
-} as const satisfies Flags
+import { command, type Command } from '../command.ts'
+import { absentBuildFlags, buildFlags, builderPruneFlags, buildRecordFlags, checkFlags } from './build-flags.ts'
+import { absentKanikoFlags, kanikoFlags } from './kaniko-flags.ts'
 
 export const buildCommands: readonly Command[] = [
   command({
@@ -203,6 +14,7 @@ export const buildCommands: readonly Command[] = [
     least: 0,
     most: 1,
     flags: buildFlags,
+    absent: absentBuildFlags,
     examples: [
       { command: 'stave build -t web .', doc: 'Build the Dockerfile of this directory and name it web' },
       { command: 'stave build --target test --build-arg GO=1.26 .', doc: 'Build up to a stage, with an argument' },
@@ -243,6 +55,7 @@ export const buildCommands: readonly Command[] = [
     operands: '',
     most: 0,
     flags: kanikoFlags,
+    absent: absentKanikoFlags,
     examples: [
       {
         command: 'stave kaniko --context dir://$PWD --destination registry.example/web:1 --cache',
@@ -250,5 +63,29 @@ export const buildCommands: readonly Command[] = [
       },
     ],
     load: () => import('../commands/kaniko.ts'),
+  }),
+  command({
+    name: 'builder',
+    group: 'Build',
+    summary: 'Look after the build cache',
+    operands: 'COMMAND',
+    flags: {},
+    examples: [{ command: 'stave builder prune --keep-storage 10g', doc: 'Keep the build cache below 10 GB' }],
+    commands: [
+      command({
+        name: 'prune',
+        group: 'Build',
+        summary: 'Remove the build cache, and no image',
+        operands: '',
+        most: 0,
+        flags: builderPruneFlags,
+        examples: [
+          { command: 'stave builder prune', doc: 'All of it' },
+          { command: 'stave builder prune --keep-storage 10g', doc: 'What was not used for longest, until 10 GB are left' },
+          { command: 'stave builder prune --filter until=72h', doc: 'What was not used in the last three days' },
+        ],
+        load: () => import('../commands/builder-prune.ts'),
+      }),
+    ],
   }),
 ]

@@ -1,0 +1,249 @@
+/** Flags of buildx and buildah, by what the result is then. */
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { busyboxTar, embeddedRegistry, workshop } from './stave.ts'
+
+const shop = workshop('build-flags')
+let registry: Awaited<ReturnType<typeof embeddedRegistry>>
+let count = 0
+
+beforeAll(async () => {
+  shop.must(['import', '-q', '--change', 'LABEL base=1', '--change', 'ENV GONE=1', busyboxTar(), 'base'])
+  registry = await embeddedRegistry(shop)
+})
+afterAll(() => {
+  registry.process.kill()
+  shop[Symbol.dispose]()
+})
+
+function context(dockerfile: string, files: Readonly<Record<string, string>> = {}): string {
+  const directory = shop.path(`context${count++}`)
+  mkdirSync(directory)
+  for (const [name, text] of Object.entries({ ...files, Dockerfile: dockerfile })) writeFileSync(join(directory, name), text)
+  return directory
+}
+
+/** What the only RUN of a Dockerfile prints. */
+function printed(command: string, flags: readonly string[], dockerfile = `FROM base\nRUN ${command}\n`): string {
+  const { status, stderr } = shop.stave(
+    ['build', '--no-cache', '--progress', 'plain', '-o', 'type=cacheonly', ...flags, context(dockerfile)],
+    { env: { http_proxy: 'http://proxy.example' } },
+  )
+  expect([status, status === 0 ? '' : stderr]).toEqual([0, ''])
+  return [...stderr.matchAll(/^#2 (?!\[|done)(.*)$/gm)].map(([, line]) => line).join('\n')
+}
+
+function inspect(name: string): { Config: { Env: string[]; Labels: Record<string, string> | null }; History: unknown[] } {
+  return (JSON.parse(shop.must(['inspect', name])) as never[])[0] as never
+}
+
+describe('what RUN sees and may do', () => {
+  test.each([
+    ['grep gw /etc/hosts', ['--add-host', 'gw:host-gateway'], /^127\.0\.0\.1\s+gw$/],
+    [
+      'cat /etc/resolv.conf',
+      ['--dns', '192.0.2.1', '--dns-search', 'a.example', '--dns-option', 'ndots:3'],
+      /^nameserver 192\.0\.2\.1\nsearch a\.example\noptions ndots:3$/,
+    ],
+    ['ls /etc | grep -c hosts || true', ['--no-hosts'], /^0$/],
+    ['grep CapEff /proc/self/status', ['--cap-drop', 'all'], /0{16}$/],
+    ['grep CapEff /proc/self/status', ['--cap-drop', 'all', '--cap-add', 'chown'], /0{15}1$/],
+    ['grep NoNewPrivs /proc/self/status', ['--security-opt', 'no-new-privileges'], /1$/],
+    ['grep Seccomp: /proc/self/status', ['--security-opt', 'seccomp=unconfined'], /0$/],
+    ['grep Cpus_allowed_list /proc/self/status', ['--cpuset-cpus', '0'], /\t0$/],
+    ['echo "proxy: $http_proxy"', [], /^proxy: http:\/\/proxy\.example$/],
+    ['echo "proxy: $http_proxy"', ['--http-proxy=false'], /^proxy: $/],
+  ])('%s %j', (command, flags, expected) => {
+    expect(printed(command, flags)).toMatch(expected)
+  })
+
+  test('--volume: paths of this machine, which leave no trace in the image', () => {
+    mkdirSync(shop.path('host'))
+    writeFileSync(shop.path('host/f'), 'from the host')
+    const out = shop.path('volume.tar')
+    const flags = ['-v', `${shop.path('host')}:/v`, '-v', `${shop.path('host/f')}:/one:ro`]
+    shop.must([
+      'build',
+      '-q',
+      ...flags,
+      '-o',
+      `type=tar,dest=${out}`,
+      context('FROM base\nRUN cp /one /copied && ! echo x > /one && echo back > /v/g\n'),
+    ])
+    expect(readFileSync(shop.path('host/g'), 'utf8')).toBe('back\n')
+    const names = spawnSync('tar', ['-tf', out], { encoding: 'utf8' }).stdout.split('\n')
+    expect(names).toContain('copied')
+    expect(names.filter((name) => /^(v|one)/.test(name))).toEqual([])
+  })
+})
+
+describe('--ssh', () => {
+  const noAgent = spawnSync('sh', ['-c', 'command -v ssh-agent ssh-keygen']).status === 0 ? '' : ' (skipped, because there is no ssh-agent)'
+
+  test.skipIf(noAgent !== '')(`a key file: an agent has it for the time of the build, and RUN never sees it${noAgent}`, () => {
+    const key = shop.path('key')
+    spawnSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key])
+    const dockerfile = 'FROM base\nRUN --mount=type=ssh,required test -S $SSH_AUTH_SOCK && echo a socket\n'
+    expect(printed('', ['--ssh', `default=${key}`], dockerfile)).toBe('a socket')
+  })
+
+  test.each(['k=/nonexist', 'k=/etc', 'k=/etc/passwd'])('%s is refused', (text) => {
+    const { status, stderr } = shop.stave(['build', '--ssh', text, context('FROM base\nRUN true\n')])
+    expect(status).not.toBe(0)
+    expect(stderr).toMatch(/^error: .*(--ssh k=|SSH key)/)
+  })
+})
+
+describe('the image', () => {
+  test('--env, --unsetenv, --unsetlabel, --omit-history, --from', () => {
+    const flags = ['--env', 'MORE=1', '--unsetenv', 'GONE', '--unsetlabel', 'base', '--omit-history', '--from', 'base']
+    shop.must(['build', '-q', '-t', 'made', ...flags, context('FROM not-there AS a\nRUN test "$MORE$GONE" = 11\nFROM a\nLABEL own=1\n')])
+    const { Config, History } = inspect('made')
+    expect(Config.Env).toContain('MORE=1')
+    expect(Config.Env.join(' ')).not.toContain('GONE')
+    expect(Config.Labels).toEqual({ own: '1' })
+    expect(History ?? []).toEqual([])
+  })
+
+  test('--ignorefile, in place of the one of the context', () => {
+    const directory = context('FROM scratch\nCOPY . /\n', {
+      '.dockerignore': 'a',
+      other: 'b\nDockerfile\n.dockerignore\nother\n',
+      a: 'a',
+      b: 'b',
+    })
+    shop.must(['build', '-q', '-o', 'ignored', '--ignorefile', join(directory, 'other'), directory])
+    expect(readdirSync(shop.path('ignored'))).toEqual(['a'])
+  })
+
+  test('--layers=false: one layer for what the build adds', () => {
+    shop.must(['build', '-q', '--layers=false', '-t', 'one', context('FROM base\nRUN echo 1 > /1\nRUN echo 2 > /2\n')])
+    const [image] = JSON.parse(shop.must(['inspect', 'one'])) as [{ RootFS: { Layers: string[] } }]
+    expect(image.RootFS.Layers).toHaveLength(2)
+  })
+
+  test('one platform that is named twice is one image', () => {
+    shop.must([
+      'build',
+      '-q',
+      '--platform',
+      'local,linux/amd64,linux/amd64',
+      '--metadata-file',
+      'm.json',
+      context('FROM scratch\nCOPY Dockerfile /\n'),
+    ])
+    expect(readFileSync(shop.path('m.json'), 'utf8')).toContain('oci.image.manifest')
+  })
+})
+
+describe('where it goes', () => {
+  test('a layout and archives without a name have the image nevertheless', () => {
+    const directory = context('FROM base\nRUN echo 1 > /1\n')
+    shop.must(['build', '-q', '-o', 'type=oci,tar=false,dest=layout', directory])
+    const index = JSON.parse(readFileSync(shop.path('layout/index.json'), 'utf8')) as { manifests: { digest: string }[] }
+    expect(index.manifests).toHaveLength(1)
+    const use = context('FROM scratch\nCOPY --from=l /1 /\n')
+    for (const where of [shop.path('layout'), `${shop.path('layout')}@${index.manifests[0]!.digest}`]) {
+      shop.must(['build', '-q', '-o', 'type=cacheonly', '--build-context', `l=oci-layout://${where}`, use])
+    }
+    shop.must(['build', '-q', '-o', 'type=docker,dest=docker.tar', directory])
+    expect(shop.must(['load', '-i', 'docker.tar'])).toMatch(/sha256:/)
+  })
+
+  test('--push with an image output pushes that one; push-by-digest leaves no tag', () => {
+    const directory = context('FROM base\nRUN echo pushed > /p\n')
+    shop.must(['build', '-q', '--push', '-o', `type=image,name=${registry.host}/n/m:1`, directory])
+    expect(shop.must(['list-tags', `docker://${registry.host}/n/m`])).toContain('1')
+    shop.must([
+      'build',
+      '-q',
+      '-o',
+      `type=registry,name=${registry.host}/by/digest,push-by-digest=true`,
+      '--metadata-file',
+      'd.json',
+      directory,
+    ])
+    const metadata = JSON.parse(readFileSync(shop.path('d.json'), 'utf8')) as Record<string, string>
+    expect(metadata['image.name']).toBe(`${registry.host}/by/digest@${metadata['containerimage.digest']}`)
+    shop.must(['pull', '-q', metadata['image.name']!])
+    expect(shop.stave(['list-tags', `docker://${registry.host}/by/digest`]).stdout).not.toContain('latest')
+  })
+
+  test('metadata: provenance, annotations of the descriptor, and no name where there is none', () => {
+    const flags = ['--provenance', '--annotation', 'manifest-descriptor:a=b', '--metadata-file', 'p.json']
+    shop.must(['build', '-q', ...flags, context('FROM base\n')])
+    const metadata = JSON.parse(readFileSync(shop.path('p.json'), 'utf8')) as Record<string, unknown>
+    expect(metadata).toMatchObject({
+      'buildx.build.provenance': { buildDefinition: { buildType: expect.any(String) } },
+      'containerimage.descriptor': { annotations: { a: 'b' } },
+    })
+    expect(metadata).not.toHaveProperty('image.name')
+  })
+
+  test('files alone are no image: no ID is printed and no iidfile written', () => {
+    expect(shop.must(['build', '-q', '-o', 'files', '--iidfile', 'iid', context('FROM scratch\nCOPY Dockerfile /\n')])).toBe('')
+    expect(existsSync(shop.path('iid'))).toBe(false)
+  })
+
+  test('--logfile: progress goes there', () => {
+    const { stderr } = shop.stave(['build', '--no-cache', '--logfile', 'log', context('FROM base\nRUN echo told\n')])
+    expect(stderr).not.toContain('told')
+    expect(readFileSync(shop.path('log'), 'utf8')).toContain('#2 told')
+  })
+
+  test.each([
+    ['--iidfile', '/nonexist/x'],
+    ['--metadata-file', '/nonexist/x'],
+    ['--logfile', '/nonexist/x'],
+  ])('%s that cannot be written is told as such', (flag, file) => {
+    const { status, stderr } = shop.stave(['build', '-q', flag, file, context('FROM base\n')])
+    expect([status, stderr.split('\n')[0]]).toEqual([1, `error: cannot write ${file}`])
+  })
+})
+
+describe('--call and check', () => {
+  test.each(['outline', 'targets', 'check'])('--call=%s,format=json', (what) => {
+    expect(JSON.parse(shop.must(['build', `--call=${what},format=json`, context('FROM base AS a\nARG X=1\n')]))).toBeTypeOf('object')
+  })
+
+  test('check=error=true: a build fails for what the rules find, with what is known of its base', () => {
+    const { status, stderr } = shop.stave(['build', context('# check=error=true\nFROM base\nENV a=$GONE b=$NOPE\n')])
+    expect(status).toBe(1)
+    expect(stderr).toContain('UndefinedVar: $NOPE is not defined')
+    expect(stderr).not.toContain('$GONE is not')
+    shop.must(['build', '-q', context('# check=error=true;skip=UndefinedVar\nFROM base\nENV a=$GONE b=$NOPE\n')])
+  })
+
+  test('InvalidBaseImagePlatform, of a base that the store has', () => {
+    const directory = context('FROM base\n')
+    expect(shop.must(['build', '--check', '--platform', 'linux/arm64', directory])).toContain('InvalidBaseImagePlatform')
+    expect(shop.must(['check', directory])).toContain('no warnings')
+  })
+})
+
+test.each([
+  [['--until', '99'], /cannot stop at "99"/],
+  [['--secret', 'id=s,src=/nonexist'], /cannot read the secret "s" from \/nonexist\n +--> .*Dockerfile:2:1/],
+  [['-v', '/nonexist:/x'], /cannot give RUN \/nonexist/],
+  [['--no-cache-filter', 'nope'], /warning: --no-cache-filter names what is no stage: nope/],
+])('%j says what is wrong', (flags, expected) => {
+  expect(shop.stave(['build', '-q', ...flags, context('FROM base\nRUN --mount=type=secret,id=s true\n')]).stderr).toMatch(expected)
+})
+
+test('--cache-ttl: what is older is made again', () => {
+  const directory = context('FROM base\nRUN echo once\n')
+  shop.must(['build', '-q', directory])
+  const state = (flags: readonly string[]) =>
+    /#2 (cached|done)/.exec(shop.stave(['build', '--progress', 'plain', ...flags, directory]).stderr)?.[1]
+  expect(state(['--cache-ttl', '1h'])).toBe('cached')
+  expect(state(['--cache-ttl', '1ns'])).toBe('done')
+})
+
+test('a cache that must be written, and cannot be', () => {
+  const to = 'type=registry,ref=127.0.0.1:1/x'
+  const directory = context('FROM base\nRUN echo for the cache\n')
+  expect(shop.stave(['build', '-q', '--cache-to', to, directory]).status).toBe(0)
+  expect(shop.stave(['build', '-q', '--cache-to', `${to},ignore-error=false`, directory]).status).toBe(1)
+})
