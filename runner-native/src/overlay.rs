@@ -269,7 +269,8 @@ impl Stack {
                     links += 1;
                     if links > MAX_LINKS {
                         return Err(Error::new(Kind::Corrupt, format!("too many symbolic links on the way to {}", asked.display()))
-                            .path(asked.to_string_lossy()));
+                            .path(asked.to_string_lossy())
+                            .hint("The links lead in a circle: correct or remove one of them."));
                     }
                     let target = entry.read_link()?;
                     if target.as_bytes().starts_with(b"/") {

@@ -54,8 +54,10 @@ export function openContexts(options: BuildOptions): Contexts {
     }
     if (options.file !== undefined && /^https?:\/\//.test(options.file)) {
       const { download } = await import('./ops/fetch.ts')
-      const { file, dispose } = await download(cx, store, options.file)
+      const { file, size, dispose } = await download(cx, store, options.file, options.proxy)
       try {
+        if (size > limit.dockerfileBytes)
+          throw new StaveError('dockerfile', `${options.file} is larger than ${limit.dockerfileBytes} bytes`)
         return { text: decode(readFileSync(join(store.root, file.path ?? '')), options.file), file: options.file, path: undefined }
       } finally {
         await dispose()
@@ -221,7 +223,7 @@ async function openLocation(cx: Context, options: BuildOptions, location: Contex
     }
     case 'http': {
       const { download } = await import('./ops/fetch.ts')
-      const { file, dispose, lastModified } = await download(cx, store, location.url)
+      const { file, dispose, lastModified } = await download(cx, store, location.url, options.proxy)
       const time = Math.floor(Date.parse(lastModified ?? '') / 1000)
       try {
         return { ...(await unpackContext(cx, store, file, rest, sub)), time: Number.isNaN(time) ? undefined : time }

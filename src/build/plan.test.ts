@@ -356,6 +356,12 @@ describe('keys', () => {
     expect(keyOf('FROM scratch\nARG V\nRUN make', args('1'))).not.toBe(keyOf('FROM scratch\nARG V\nRUN make', args('2')))
   })
 
+  test('variables stand in any option but from', () => {
+    expect(keyOf('FROM scratch\nARG T=cache S=locked\nRUN --mount=type=$T,target=/c,sharing=$S make')).toBe(
+      keyOf('FROM scratch\nARG T=cache S=locked\nRUN --mount=type=cache,target=/c,sharing=locked make'),
+    )
+  })
+
   test('where a cache mount is kept does not count, where it is mounted does', () => {
     const run = (mount: string): string => keyOf(`FROM scratch\nRUN --mount=type=cache,${mount} make`)
     expect(run('target=/c,id=a')).toBe(run('target=/c,id=b,sharing=locked'))

@@ -2,7 +2,7 @@ import type { Dockerfile, Instruction } from '#dockerfile/instruction.ts'
 import type { Globals, ResolvedStage } from '#dockerfile/stage.ts'
 import type { Platform } from '#oci/descriptor.ts'
 import type { Step } from './step.ts'
-import { parseMount } from '#dockerfile/mount.ts'
+import { mountFrom } from '#dockerfile/mount.ts'
 import { parseInstruction } from '#dockerfile/parse.ts'
 import { findTarget, resolveGlobals, resolveStages } from '#dockerfile/stage.ts'
 import { StaveError, type Span } from '#error.ts'
@@ -158,10 +158,7 @@ function fromsOf(instruction: Instruction): readonly string[] {
     return instruction.from === undefined ? [] : [instruction.from]
   }
   if (instruction.kind === 'RUN') {
-    return instruction.mounts.flatMap((text) => {
-      const mount = parseMount(text, (word) => word)
-      return (mount.type === 'bind' || mount.type === 'cache') && mount.from !== undefined ? [mount.from] : []
-    })
+    return instruction.mounts.flatMap((text) => mountFrom(text) ?? [])
   }
   return []
 }

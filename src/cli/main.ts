@@ -27,8 +27,15 @@ const absentFlags: Readonly<Record<string, string>> = {
 
 const program: Pick<Command, 'name' | 'operands'> = { name: '', operands: 'COMMAND' }
 
-/** The program: reads the words, runs one command, answers with the exit status. */
+/** The program: reads the words, runs one command, answers with the exit status once all that it said is written. */
 export async function main(words: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
+  const status = await runProgram(words, env)
+  // A pipe whose reader is slow takes what was written later, and the exit would cut it off.
+  for (const stream of [process.stdout, process.stderr]) await new Promise<void>((resolve) => stream.write('', () => resolve()))
+  return status
+}
+
+async function runProgram(words: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   const stop = new AbortController()
   let report = createReport({ env, isCi: false, debug: false })
   watchPipes()

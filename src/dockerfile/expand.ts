@@ -1,4 +1,4 @@
-import { fault } from './fault.ts'
+import { fault, shortened } from './fault.ts'
 import type { Escape } from './instruction.ts'
 import { parsePattern, removePrefix, removeSuffix, replacePattern } from './pattern.ts'
 import { isSpace } from './white-space.ts'
@@ -287,7 +287,9 @@ class Expansion {
         return isUnset ? '' : word
       case '?':
         if (!isUnset) return value
-        throw fault(`${name}: ${word !== '' ? word : value === undefined ? 'is not allowed to be unset' : 'is not allowed to be empty'}`)
+        throw fault(
+          `${shortened(name)}: ${word !== '' ? shortened(word) : value === undefined ? 'is not allowed to be unset' : 'is not allowed to be empty'}`,
+        )
       default: {
         const longest = word[0] === modifier
         const pattern = longest ? word.slice(1) : word

@@ -24,3 +24,8 @@ export function atSpan<T>(span: Span | undefined, work: () => T): T {
     })
   }
 }
+
+/** Text of a file for a message, of which nobody reads megabytes. */
+export function shortened(text: string): string {
+  return text.length > 1000 ? `${text.slice(0, 1000)}…` : text
+}

@@ -120,6 +120,11 @@ export function checkMount(value: string): void {
   if (isConstant) parseMount(value, (text) => text)
 }
 
+/** What a mount is taken from, whatever its variables say: the one option that has none. */
+export function mountFrom(value: string): string | undefined {
+  return mountFields(value).findLast(({ key, value: text }) => key === 'from' && text !== undefined && text !== '')?.value
+}
+
 function mountFields(value: string): { key: string; value: string | undefined; field: string }[] {
   return csvFields(value).map((field) => {
     const equals = field.indexOf('=')

@@ -1,4 +1,4 @@
-import { fault } from './fault.ts'
+import { fault, shortened } from './fault.ts'
 
 /**
  * The patterns of `${x#p}`, `${x%p}` and `${x/p/r}`: `*` and `?`, no brackets; `\*`, `\?` and `\\` stand for
@@ -22,7 +22,7 @@ export function parsePattern(text: string): Pattern {
       const next = characters[++i]
       if (next === undefined || !'*?\\}/'.includes(next)) {
         throw fault(
-          `invalid pattern ${JSON.stringify(text)}: \\${next ?? ''} is no escape`,
+          `invalid pattern ${JSON.stringify(shortened(text))}: \\${next ?? ''} is no escape`,
           undefined,
           'Only *, ?, \\, } and / can be escaped in a pattern.',
         )

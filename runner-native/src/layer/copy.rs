@@ -32,6 +32,10 @@ pub fn copy(request: &Copy, events: &Events) -> Result<CopyResult> {
     for source in &sources {
         copier.place(source)?;
     }
+    if request.items.iter().any(|item| matches!(item, CopyItem::Select { selection } if selection.parents)) {
+        // As in BuildKit it is made even if no pattern met anything.
+        copier.destination.directory(ROOT, request.to.as_bytes())?;
+    }
     let items = copier.destination.items();
     let entries = items.iter().filter(|item| !item.path.is_empty()).count() as u64;
     let tree = match (&request.tree, &request.plain) {

@@ -214,7 +214,11 @@ impl Chooser<'_> {
         let filter = Filter { ignore: self.ignore, exclude: self.exclude, include: None, root, whiteouts: false };
         let nodes = match entry.kind() {
             FileType::Directory => walk::walk(self.stack, &entry, &filter)?,
-            FileType::Socket => Vec::new(),
+            FileType::Socket if matched => Vec::new(),
+            FileType::Socket => {
+                let message = format!("{:?} is a socket, which is nothing without its process", String::from_utf8_lossy(listed));
+                return Err(Error::new(Kind::Unsupported, message).hint("Name what is beside it, or leave the source out."));
+            }
             _ if self.ignore.is_excluded(self.ignore.judge_whole(real)) => Vec::new(),
             _ => vec![Node::of(&entry)],
         };

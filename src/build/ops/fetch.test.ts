@@ -109,3 +109,29 @@ test('a redirect to another scheme is refused', async () => {
   answer = (_request, response) => response.writeHead(302, { location: 'file:///etc/passwd' }).end()
   await expect(download(cx, store, `${base}/x`)).rejects.toMatchObject({ message: expect.stringContaining('file:') })
 })
+
+test('a redirect from a public address to a private one is refused, and nothing is asked there', async () => {
+  // The server is the proxy here, so it answers for an address of the internet.
+  const proxy = { HTTP_PROXY: base }
+  const asked = (): unknown[] => requests.map(({ url }) => url)
+  for (const location of [
+    'http://127.0.0.1/x',
+    'http://169.254.169.254/latest/meta-data',
+    'http://[::1]/x',
+    'http://[::ffff:10.0.0.1]/x',
+  ]) {
+    answer = (_request, response) => response.writeHead(302, { location }).end()
+    await expect(download(cx, store, 'http://192.0.2.1/context.tar', proxy)).rejects.toMatchObject({
+      code: 'denied',
+      message: expect.stringContaining('an address of this machine or its network'),
+    })
+  }
+  expect(new Set(asked())).toEqual(new Set(['http://192.0.2.1/context.tar']))
+  answer = (request, response) =>
+    request.url?.includes('192.0.2.1') === true
+      ? response.writeHead(302, { location: 'http://192.0.2.2/there' }).end()
+      : response.end('there')
+  const { digest, dispose } = await download(cx, store, 'http://192.0.2.1/context.tar', proxy)
+  expect(digest).toBe(digestOf('there'))
+  await dispose()
+})

@@ -59,13 +59,8 @@ export async function receive(store: Store, bytes: Bytes): Promise<Received> {
  * Downloads a URL that a Dockerfile or the command line names. Redirects are followed, but never from a public
  * address to a private one: an answer from the internet must not make this machine ask its own network.
  */
-export async function download(
-  cx: Context,
-  store: Store,
-  url: string,
-  headers: Readonly<Record<string, string>> = {},
-): Promise<Downloaded> {
-  const answer = await request(cx, url, headers)
+export async function download(cx: Context, store: Store, url: string, proxy: Readonly<Record<string, string>> = {}): Promise<Downloaded> {
+  const answer = await request(cx, url, {}, proxy)
   if (answer.status === 304) {
     throw new StaveError('network', `cannot download ${url}: the server says that it has not changed, without being asked`)
   }
