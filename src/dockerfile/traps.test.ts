@@ -1,3 +1,4 @@
+// Those that show in files only are in `integration-tests/traps.test.ts`, with the same numbers.
 import { describe, expect, test } from 'vitest'
 import { matchIgnore, parseIgnore } from './ignore.ts'
 import type { Dockerfile, Instruction } from './instruction.ts'

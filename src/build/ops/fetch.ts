@@ -87,8 +87,10 @@ async function request(
 ): Promise<Response> {
   const { fetch, EnvHttpProxyAgent } = await import('undici')
   const of = (name: string): string => proxy[name.toLowerCase()] ?? proxy[name] ?? ''
+  // A proxy cannot reach what only this machine can.
+  const noProxy = [of('NO_PROXY'), 'localhost', '127.0.0.1', '[::1]'].filter((part) => part !== '').join(',')
   // Always given: by itself it would look into the environment.
-  const dispatcher = new EnvHttpProxyAgent({ httpProxy: of('HTTP_PROXY'), httpsProxy: of('HTTPS_PROXY'), noProxy: of('NO_PROXY') })
+  const dispatcher = new EnvHttpProxyAgent({ httpProxy: of('HTTP_PROXY'), httpsProxy: of('HTTPS_PROXY'), noProxy })
   let url = new URL(start)
   const origin = url.origin
   const fromPublic = !(await isPrivate(url.hostname))
