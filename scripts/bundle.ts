@@ -1,5 +1,5 @@
 /** Bundles `src/` into `dist/`: one entry, a chunk for each `import()`, so that a command loads only what it needs. */
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { spawnSync } from 'node:child_process'
 import { rolldown } from 'rolldown'
@@ -18,14 +18,11 @@ const bundle = await rolldown({
   checks: { ineffectiveDynamicImport: false },
 })
 rmSync(fresh, { recursive: true, force: true })
-// Every chunk costs most of a millisecond to load, so what the everyday commands need is in a few; what only some
-// need (registries, archives, attestations, lint) stays apart.
-const rare =
-  /[\\/](registry|archive|layout)[\\/]|[\\/]build[\\/](remote-cache|attest|sbom|explain|print|compare|import|check|record)|[\\/]ops[\\/](git|fetch)|lint|[\\/]dockerfile[\\/](rules|outline|print|check)|prune|doctor|progress|commands[\\/]|template|table-text|complete|manual|catalogue|error-text|help/
-const within =
-  (...folders: string[]) =>
-  (id: string) =>
-    folders.some((folder) => id.startsWith(join(root, 'src', folder))) && !rare.test(id)
+// Every chunk costs most of a millisecond to load, and so does code that is not used. So what the everyday commands need
+// is in three, and has nothing else: what all need, what `run` needs besides, and what `build` needs besides.
+const start = reachedFrom('src/cli/main.ts', 'src/cli/version.ts')
+const run = reachedFrom('src/cli/commands/run.ts')
+const build = reachedFrom('src/cli/commands/build.ts', 'src/build/solve.ts', 'src/build/finish.ts')
 await bundle.write({
   dir: fresh,
   format: 'esm',
@@ -33,26 +30,9 @@ await bundle.write({
   chunkFileNames: '[name]-[hash].js',
   codeSplitting: {
     groups: [
-      {
-        name: 'start',
-        test: (id) =>
-          within(
-            'cli/main',
-            'cli/commands.ts',
-            'cli/table/',
-            'cli/parse',
-            'cli/report',
-            'cli/settings',
-            'cli/command.ts',
-            'dockerfile/suggest',
-            'error',
-            'context',
-            'cli/version',
-          )(id),
-        priority: 3,
-      },
-      { name: 'build', test: within('build', 'dockerfile', 'cli/build-'), priority: 1 },
-      { name: 'core', test: within('oci', 'image', 'store', 'runner', 'container', 'limit', 'cli'), priority: 2 },
+      { name: 'start', test: (id) => start.has(id), priority: 3 },
+      { name: 'core', test: (id) => run.has(id), priority: 2 },
+      { name: 'build', test: (id) => build.has(id), priority: 1 },
     ],
   },
 })
@@ -90,3 +70,17 @@ for (const words of everyday) {
   })
 }
 rmSync(warm, { recursive: true, force: true })
+
+/** The files of ours that are loaded with these: not those behind an `import()`. */
+function reachedFrom(...entries: readonly string[]): ReadonlySet<string> {
+  const reached = new Set<string>()
+  const visit = (file: string): void => {
+    if (reached.has(file)) return
+    reached.add(file)
+    for (const [, imported] of readFileSync(file, 'utf8').matchAll(/^(?:import|export) (?!type )[^'"]*?from '([#.][^']+)'/gm)) {
+      visit(imported!.startsWith('#') ? join(root, 'src', imported!.slice(1)) : join(file, '..', imported!))
+    }
+  }
+  for (const entry of entries) visit(join(root, entry))
+  return reached
+}
