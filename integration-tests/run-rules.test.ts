@@ -142,6 +142,18 @@ describe('RUN --mount=type=cache', () => {
       'RUN --mount=type=cache,id=filled,from=busybox,source=/bin,target=/c test -e /c/more',
     ])
   })
+  test('private: a directory of its own where it is busy; shared: the same', () => {
+    const mounts = '--mount=type=cache,target=/own,sharing=private --mount=type=cache,target=/both'
+    // Each goes on when the other is there, too.
+    const meet = 'for n in $(seq 100); do test -e /both/one && test -e /both/two && break; sleep 0.1; done'
+    const stage = (me: string): string[] => [
+      `FROM busybox AS ${me}`,
+      `RUN ${mounts} touch /own/${me} /both/${me} && ${meet} && ls /both > /shared && ls /own > /private`,
+    ]
+    const check = 'test "$(cat /one/shared)" = "$(cat /two/shared)" && test "$(cat /one/private)" = one && test "$(cat /two/private)" = two'
+    const copies = ['one', 'two'].map((from) => `COPY --from=${from} /shared /private /${from}/`)
+    expectRuns([...stage('one'), ...stage('two'), 'FROM busybox', ...copies, `RUN ${check}`])
+  })
   test('is known by its id, else by its cleaned target; ro cannot be written', () => {
     expectRuns([
       'RUN --mount=type=cache,target=/a/../by-target/ touch /by-target/x',
