@@ -5,7 +5,7 @@ import { StaveError } from '#error.ts'
 import { parseChmod, parseChown } from '#dockerfile/values.ts'
 import { originOf } from './planner.ts'
 import { addStep, contextStep, push, sourceStep, type Draft } from './draft.ts'
-import { fileNameOf, isGitUrl, isHttpUrl } from './source-url.ts'
+import { fileNameOf, isGitUrl, isHttpUrl, parseGitUrl } from './source-url.ts'
 
 type Copy = InstructionOf<'COPY'> | InstructionOf<'ADD'>
 
@@ -129,6 +129,7 @@ function remote(draft: Draft, instruction: InstructionOf<'ADD'>, url: string, in
   }
   const checksum = instruction.checksum === undefined ? {} : { checksum: draft.scope.expand(instruction.checksum, instruction.span) }
   if (isGitUrl(url)) {
+    withSpan(() => checkAgreement(url, instruction.keepGitDir, checksum.checksum), instruction)
     const keep = instruction.keepGitDir === undefined ? {} : { keepGitDir: instruction.keepGitDir }
     return {
       kind: 'select',
@@ -139,6 +140,14 @@ function remote(draft: Draft, instruction: InstructionOf<'ADD'>, url: string, in
   }
   const step = addStep(draft.planner, { kind: 'fetch', url, ...checksum }, at)
   return { kind: 'file', input: input(step), name: fileNameOf(url), ...(instruction.unpack === true ? { unpack: true } : {}) }
+}
+
+/** What a flag and the query of a URL both say must be the same. */
+function checkAgreement(url: string, keepGitDir: boolean | undefined, checksum: string | undefined): void {
+  const said = parseGitUrl(url)
+  const differ = (one: unknown, other: unknown): boolean => one !== undefined && other !== undefined && one !== other
+  const name = differ(keepGitDir, said.keepGitDir) ? 'keep-git-dir' : differ(checksum, said.checksum) ? 'checksum' : undefined
+  if (name !== undefined) throw new StaveError('dockerfile', `cannot ADD ${url}: --${name} and the ${name} of the URL differ`)
 }
 
 /** Absolute and clean, relative to the working directory; a trailing slash stays. */

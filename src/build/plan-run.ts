@@ -38,6 +38,12 @@ export function planRun(draft: Draft, instruction: InstructionOf<'RUN'>): void {
     })
   }
   const network = instruction.network
+  if (network === 'host' && planner.options.network === 'none' && !planner.options.allow.includes('network.host')) {
+    throw new StaveError('dockerfile', 'cannot RUN --network=host: the build has --network none', {
+      span,
+      hint: 'Allow it with --allow network.host.',
+    })
+  }
   const user = draft.config.User
   const hostname = planner.options.buildArgs.get('BUILDKIT_SANDBOX_HOSTNAME')
   const op: ExecOp = {

@@ -4,10 +4,12 @@ import type { Sandbox } from '../options.ts'
 import type { Session } from '../session.ts'
 import type { Solved } from '../state.ts'
 import type { ExecOp, Step } from '../step.ts'
-import { closeSync, constants, openSync, readFileSync, realpathSync, statSync } from 'node:fs'
+import { closeSync, constants, existsSync, openSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { StaveError } from '#error.ts'
 import { treeOf } from '../state.ts'
+
+const cdiDirectories = ['/etc/cdi', '/var/run/cdi']
 
 /** What root in a container may do; the same set as Docker's. */
 const capabilities: readonly string[] = [
@@ -111,7 +113,10 @@ export async function sandboxOf(
       mode: 0o755,
     })
   }
-  const devices = [...(sandbox.devices ?? []), ...(op.devices ?? []).map(({ name }) => ({ path: name, target: name, access: 'rwm' }))]
+  const devices = [
+    ...(sandbox.devices ?? []),
+    ...(op.devices ?? []).filter((device) => isThere(device, step)).map(({ name }) => ({ path: name, target: name, access: 'rwm' })),
+  ]
   return {
     args: op.args,
     env,
@@ -130,6 +135,18 @@ export async function sandboxOf(
     ...(options.ulimits === undefined ? {} : { ulimits: options.ulimits }),
     ...(options.shmBytes === undefined ? {} : { shmBytes: options.shmBytes }),
   }
+}
+
+/** A device that is not there is an error where it is required, and else left out. */
+function isThere({ name, required }: NonNullable<ExecOp['devices']>[number], { span }: Step): boolean {
+  const path = name.startsWith('/')
+  if (path && existsSync(name)) return true
+  // Names of the Container Device Interface are not known here: where the machine has some, none may be missing silently.
+  if (!required && (path || !cdiDirectories.some((directory) => existsSync(directory)))) return false
+  throw new StaveError('not-found', `there is no device ${name}`, {
+    hint: 'A device is named by its path, as /dev/fuse.',
+    ...(span === undefined ? {} : { span }),
+  })
 }
 
 function hostBinds({ binds = [] }: Sandbox, held: AsyncDisposableStack): readonly RunMount[] {
