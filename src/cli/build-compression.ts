@@ -11,7 +11,7 @@ const levels: Readonly<Record<Compression, readonly [number, number]>> = { gzip:
  *
  * @throws StaveError `usage`
  */
-export function compressionOf(
+export function buildCompression(
   kind: string | undefined,
   levelText: string | number | undefined,
   shown: string,

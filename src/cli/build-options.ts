@@ -8,7 +8,7 @@ import { buildContextsOf, cacheBackend, secretOf } from './build-inputs.ts'
 import { outputsOf } from './build-outputs.ts'
 import { sandboxOf } from './build-sandbox.ts'
 import type { Values } from './command.ts'
-import { compressionOf } from './build-compression.ts'
+import { buildCompression } from './build-compression.ts'
 import { hostOf } from './container-options.ts'
 import { environmentWords, keyValues, readEnvFile } from './key-values.ts'
 import type { Settings } from './settings.ts'
@@ -51,7 +51,7 @@ export function buildOptions(flags: BuildFlags, context: string, settings: Setti
     ...sandboxOf(flags, settings),
     ...output,
     ...(flags.format !== undefined && { format: flags.format as 'oci' | 'docker' }),
-    ...compressionOf(flags.compression ?? output.compression, flags['compression-level'], '--compression'),
+    ...buildCompression(flags.compression ?? output.compression, flags['compression-level'], '--compression'),
     ...squashOf(flags),
     ...(epoch !== undefined && { epoch }),
     ...attest,

@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import type { Annotation, BuildOptions, Output } from '#build/options.ts'
 import { StaveError } from '#error.ts'
 import { attributes, booleanOf, isSoAnyway, refuseUnknown, type Attributes } from './attributes.ts'
-import { compressionOf } from './build-compression.ts'
+import { buildCompression } from './build-compression.ts'
 import type { Settings } from './settings.ts'
 
 /** What `--output`, `--push` and `--load` ask for; also what they say of how the image is written, which is one for all of them. */
@@ -132,7 +132,7 @@ function stream(dest: string | undefined, shown: string): string {
 function formOf(given: Attributes, shown: string): Omit<OutputOptions, 'outputs' | 'annotations'> {
   const oci = booleanOf(given, 'oci-mediatypes', shown)
   return {
-    ...compressionOf(given['compression'], given['compression-level'], shown),
+    ...buildCompression(given['compression'], given['compression-level'], shown),
     ...(booleanOf(given, 'force-compression', shown) === true && { forceCompression: true }),
     ...(oci !== undefined && { format: oci ? ('oci' as const) : ('docker' as const) }),
   }

@@ -7,7 +7,7 @@ import type { Invocation, Values } from '../command.ts'
 import { attributes, booleanOf, refuseUnknown } from '../attributes.ts'
 import { buildOptions } from '../build-options.ts'
 import { buildPlaces } from '../build-places.ts'
-import { compressionOf } from '../build-compression.ts'
+import { buildCompression } from '../build-compression.ts'
 import { withKanikoRegistries } from '../kaniko-registries.ts'
 import { parseFlags } from '../parse.ts'
 import { createPlaces } from '../places.ts'
@@ -61,7 +61,7 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof kan
     outputs: outputsOf(flags, settings.cwd),
     ...(flags.reproducible && { epoch: 0 }),
     ...(flags['single-snapshot'] && { squash: 'new' as const }),
-    ...compressionOf(flags.compression, flags['compression-level'], '--compression'),
+    ...buildCompression(flags.compression, flags['compression-level'], '--compression'),
   }
   const result = await build(cx, options)
   await report.settle()
