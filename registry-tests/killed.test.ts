@@ -7,12 +7,12 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { background as cx } from '#context.ts'
 import { digestOf } from '#oci/digest.ts'
 import { parseReference } from '#oci/reference.ts'
-import { createRegistryClient } from '#registry/registry.ts'
+import { createRegistryClient } from '#registry/client/registry.ts'
 import { layerOf, pushImage } from '#registry/testing.ts'
 import { temporary } from './registries.ts'
 
 const program = `
-import { serve } from '#registry/server.ts'
+import { serve } from '#registry/server/server.ts'
 const { host } = await serve({ directory: process.argv[1] })
 console.log(host)
 `

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
-import { serve, type ServeOptions } from '#registry/server.ts'
+import { serve, type ServeOptions } from '#registry/server/server.ts'
 
 /** A registry to run the suite against. */
 export interface Candidate {

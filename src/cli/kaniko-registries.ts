@@ -1,5 +1,5 @@
 import { StaveError } from '#error.ts'
-import type { Endpoint, Hosts } from '#registry/hosts.ts'
+import type { Endpoint, Hosts } from '#registry/client/hosts.ts'
 import type { Values } from './command.ts'
 import type { kanikoFlags } from './table/kaniko-flags.ts'
 

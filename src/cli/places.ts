@@ -3,10 +3,10 @@ import { parseDuration } from '#dockerfile/go-values.ts'
 import { StaveError } from '#error.ts'
 import type { Source, Target } from '#image/content.ts'
 import { parseReference, formatReference, type Reference } from '#oci/reference.ts'
-import type { Credentials } from '#registry/credentials.ts'
-import type { Hosts } from '#registry/hosts.ts'
-import type { Registry, RegistryClient } from '#registry/registry.ts'
-import type { RetryPolicy } from '#registry/retry.ts'
+import type { Credentials } from '#registry/login/credentials.ts'
+import type { Hosts } from '#registry/client/hosts.ts'
+import type { Registry, RegistryClient } from '#registry/client/registry.ts'
+import type { RetryPolicy } from '#registry/client/retry.ts'
 import { existsSync, mkdirSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseLocation, type Location } from './location.ts'
@@ -126,9 +126,9 @@ export function createPlaces(settings: Settings, choices: RegistryChoices, sessi
 
 async function openClient(settings: Settings, choices: RegistryChoices): Promise<RegistryClient> {
   const [{ createRegistryClient }, credentials, hosts] = await Promise.all([
-    import('#registry/registry.ts'),
-    import('#registry/credentials.ts'),
-    import('#registry/hosts.ts'),
+    import('#registry/client/registry.ts'),
+    import('#registry/login/credentials.ts'),
+    import('#registry/client/hosts.ts'),
   ])
   const { env } = settings
   const paths = hosts.defaultHostsPaths(env, settings)
@@ -149,7 +149,11 @@ async function openClient(settings: Settings, choices: RegistryChoices): Promise
   })
 }
 
-function chosenCredentials(settings: Settings, choices: RegistryChoices, module: typeof import('#registry/credentials.ts')): Credentials {
+function chosenCredentials(
+  settings: Settings,
+  choices: RegistryChoices,
+  module: typeof import('#registry/login/credentials.ts'),
+): Credentials {
   if (choices['no-creds']) {
     if (choices.creds !== undefined) throw new StaveError('usage', '--creds and --no-creds exclude each other')
     return module.anonymous
@@ -186,7 +190,7 @@ function delayMs(text: string): number {
 }
 
 /** Where credentials are, for this user and these flags. */
-export function credentialPaths(settings: Settings, choices: RegistryChoices, module: typeof import('#registry/credentials.ts')) {
+export function credentialPaths(settings: Settings, choices: RegistryChoices, module: typeof import('#registry/login/credentials.ts')) {
   return module.defaultCredentialPaths(
     settings.env,
     settings,
@@ -194,7 +198,7 @@ export function credentialPaths(settings: Settings, choices: RegistryChoices, mo
   )
 }
 
-function given(text: string, module: typeof import('#registry/credentials.ts')) {
+function given(text: string, module: typeof import('#registry/login/credentials.ts')) {
   const [username = '', password = ''] = text.split(/:(.*)/s)
   if (username === '') throw new StaveError('usage', '--creds takes USER[:PASSWORD]')
   return module.givenCredentials(username, password)

@@ -115,7 +115,7 @@ test('cancelling ends it, and is no failure of an image', async () => {
 
 test('an account of a list has its own client', async () => {
   const [from, to] = [await rig({ auth: { kind: 'basic', users: { john: 'secret' } } }), await rig()]
-  const { givenCredentials } = await import('#registry/credentials.ts')
+  const { givenCredentials } = await import('#registry/login/credentials.ts')
   const john = from.client({ credentials: givenCredentials('john', 'secret') })
   const config = configOf()
   const layer = layerOf(10)

@@ -9,7 +9,7 @@ import type { Descriptor, Platform } from '#oci/descriptor.ts'
 import type { Digest } from '#oci/digest.ts'
 import type { Format } from '#oci/media-type.ts'
 import type { Reference } from '#oci/reference.ts'
-import type { Registry, RegistryClient } from '#registry/registry.ts'
+import type { Registry, RegistryClient } from '#registry/client/registry.ts'
 import { formatPlace, type ImagePlace, type Pair } from './plan.ts'
 
 export interface MirrorOptions {

@@ -7,7 +7,7 @@ import { withFileErrors } from '#image/file.ts'
 import { forEachBounded } from '#image/pool.ts'
 import { isDigest } from '#oci/digest.ts'
 import { formatReference, type Reference } from '#oci/reference.ts'
-import type { RegistryClient } from '#registry/registry.ts'
+import type { RegistryClient } from '#registry/client/registry.ts'
 import type { Choice, Wanted } from './wanted.ts'
 import type { Found } from './plan.ts'
 

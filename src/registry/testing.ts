@@ -9,8 +9,8 @@ import type { Descriptor } from '#oci/descriptor.ts'
 import { digestOf } from '#oci/digest.ts'
 import { mediaTypes } from '#oci/media-type.ts'
 import { parseReference } from '#oci/reference.ts'
-import { createRegistryClient, type Registry, type RegistryClient, type RegistryOptions } from './registry.ts'
-import { type RegistryServer, serve, type ServedRequest, type ServeOptions } from './server.ts'
+import { createRegistryClient, type Registry, type RegistryClient, type RegistryOptions } from './client/registry.ts'
+import { type RegistryServer, serve, type ServedRequest, type ServeOptions } from './server/server.ts'
 
 /** Content and its descriptor. */
 export interface Sample {

@@ -2,7 +2,7 @@ import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import * as limit from '#limit.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
-import type { Credential } from './credential.ts'
+import type { Credential } from '../login/credential.ts'
 import { type Headers, type Method, type Response, readAll } from './exchange.ts'
 import { redactUrl, responseProblem } from './problem.ts'
 

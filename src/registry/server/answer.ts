@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import { createReadStream } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import type { Fault } from './server-fault.ts'
+import type { Fault } from './fault.ts'
 
 /** What a handler answers. */
 export interface Answer {

@@ -2,12 +2,12 @@ import { createServer as createHttpServer, type IncomingMessage, type Server, ty
 import type { AddressInfo } from 'node:net'
 import { StaveError } from '#error.ts'
 import { isDigest, type Digest } from '#oci/digest.ts'
-import { type Answer, Refusal, refusalAnswer, sendAnswer } from './server-answer.ts'
-import { createGuard, type Guard, type Need, type ServerAuth } from './server-auth.ts'
-import { createFaults, type Fault, type Faults } from './server-fault.ts'
-import { createManifests, type Manifests } from './server-manifests.ts'
-import { openStorage, type Storage } from './server-storage.ts'
-import { blobCreated, createUploads, type Uploads } from './server-uploads.ts'
+import { type Answer, Refusal, refusalAnswer, sendAnswer } from './answer.ts'
+import { createGuard, type Guard, type Need, type ServerAuth } from './auth.ts'
+import { createFaults, type Fault, type Faults } from './fault.ts'
+import { createManifests, type Manifests } from './manifests.ts'
+import { openStorage, type Storage } from './storage.ts'
+import { blobCreated, createUploads, type Uploads } from './uploads.ts'
 
 export interface ServeOptions {
   /** Where everything is kept; made when it does not exist. */

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { bcrypt } from './server-bcrypt.ts'
+import { bcrypt } from './bcrypt.ts'
 
 /** The users of an htpasswd file: names and how their passwords are kept. Blank lines and comments are skipped. */
 export function parseHtpasswd(text: string): Record<string, string> {

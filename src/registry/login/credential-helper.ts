@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process'
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import { type Credential, identityTokenUser } from './credential.ts'
-import { abortedError } from './exchange.ts'
-import { clean } from './problem.ts'
+import { abortedError } from '../client/exchange.ts'
+import { clean } from '../client/problem.ts'
 
 const timeoutMs = 30_000
 const outputBytes = 1024 * 1024

@@ -9,7 +9,7 @@ import { mediaTypes } from '#oci/media-type.ts'
 import { parseReference } from '#oci/reference.ts'
 import { parseHosts } from './hosts.ts'
 import { createRegistryClient, openRegistry, type Registry } from './registry.ts'
-import { bytesOf, collect, configOf, indexOf, layerOf, manifestOf, pushImage, type Rig, sample, type Sample, startRig } from './testing.ts'
+import { bytesOf, collect, configOf, indexOf, layerOf, manifestOf, pushImage, type Rig, sample, type Sample, startRig } from '../testing.ts'
 
 let rig: Rig
 let registry: Registry

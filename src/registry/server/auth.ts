@@ -1,7 +1,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
-import { formatScopes, parseScopes, type Scope } from './auth.ts'
-import { type Answer, jsonAnswer, Refusal } from './server-answer.ts'
-import { isPassword } from './server-htpasswd.ts'
+import { formatScopes, parseScopes, type Scope } from '../client/auth.ts'
+import { type Answer, jsonAnswer, Refusal } from './answer.ts'
+import { isPassword } from './htpasswd.ts'
 
 /** Who may do what. */
 export interface ServerAuth {

@@ -7,12 +7,12 @@ import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { background } from '#context.ts'
 import { parseReference } from '#oci/reference.ts'
-import type { Credential } from './credential.ts'
-import { type Credentials, givenCredentials } from './credentials.ts'
+import type { Credential } from '../login/credential.ts'
+import { type Credentials, givenCredentials } from '../login/credentials.ts'
 import { parseHosts } from './hosts.ts'
 import { createRegistryClient } from './registry.ts'
-import { serve } from './server.ts'
-import { bytesOf, collect, layerOf, pushImage, startRig } from './testing.ts'
+import { serve } from '../server/server.ts'
+import { bytesOf, collect, layerOf, pushImage, startRig } from '../testing.ts'
 
 const users = { user: 'geheim', reader: 'x' }
 const mine = givenCredentials('user', 'geheim')

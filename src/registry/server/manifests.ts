@@ -6,8 +6,8 @@ import { digestAlgorithm, digestOf, isDigest, type Digest } from '#oci/digest.ts
 import { decodeManifestOrIndex } from '#oci/manifest.ts'
 import { isForeignLayer, isManifestOrIndex, mediaTypes, normalizeMediaType } from '#oci/media-type.ts'
 import { isTag } from '#oci/reference.ts'
-import { type Answer, jsonAnswer, Refusal } from './server-answer.ts'
-import type { Storage } from './server-storage.ts'
+import { type Answer, jsonAnswer, Refusal } from './answer.ts'
+import type { Storage } from './storage.ts'
 
 /** The most tags that one request may set. @see distribution-spec, "Pushing Manifests", asks for at least 10 */
 const tagsPerPut = 100

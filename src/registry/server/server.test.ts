@@ -6,9 +6,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { digestOf } from '#oci/digest.ts'
 import { mediaTypes } from '#oci/media-type.ts'
-import { parseHtpasswd } from './server-htpasswd.ts'
+import { parseHtpasswd } from './htpasswd.ts'
 import { serve } from './server.ts'
-import { bytesOf, configOf, layerOf, manifestOf, pushImage, type Rig, startRig } from './testing.ts'
+import { bytesOf, configOf, layerOf, manifestOf, pushImage, type Rig, startRig } from '../testing.ts'
 
 let rig: Rig
 beforeEach(async () => {

@@ -2,8 +2,8 @@ import { createReadStream } from 'node:fs'
 import { open, stat, unlink } from 'node:fs/promises'
 import { setTimeout } from 'node:timers/promises'
 import { createHasher, digestAlgorithm, type Digest, type Hasher } from '#oci/digest.ts'
-import { type Answer, Refusal } from './server-answer.ts'
-import type { Storage } from './server-storage.ts'
+import { type Answer, Refusal } from './answer.ts'
+import type { Storage } from './storage.ts'
 
 /** What is needed of a request that carries part of a blob. */
 export interface Upload {
