@@ -9,11 +9,11 @@ import type { FetchOp, Step } from '../step.ts'
 import { createHash } from 'node:crypto'
 import { lookup } from 'node:dns/promises'
 import { createWriteStream, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
-import { BlockList, isIP } from 'node:net'
 import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { StaveError } from '#error.ts'
 import { digestHex, digestOf, isDigest, parseDigest } from '#oci/digest.ts'
+import { isPrivateHost, parseAddress } from '#text/address.ts'
 
 /** A file that was received, in a temporary place of the store. */
 export interface Received extends AsyncDisposable {
@@ -138,43 +138,16 @@ async function request(
   }
 }
 
-const privateNetworks = new BlockList()
-for (const [network, bits] of [
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['100.64.0.0', 10],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['172.16.0.0', 12],
-  ['192.168.0.0', 16],
-] as const) {
-  privateNetworks.addSubnet(network, bits, 'ipv4')
-}
-for (const [network, bits] of [
-  ['::', 127],
-  ['fc00::', 7],
-  ['fe80::', 10],
-] as const) {
-  privateNetworks.addSubnet(network, bits, 'ipv6')
-}
-
 async function isPrivate(hostname: string): Promise<boolean> {
-  const host = hostname.replace(/^\[|\]$/g, '')
-  if (isIP(host) !== 0) {
-    return isPrivateAddress(host)
-  }
+  if (isPrivateHost(hostname)) return true
+  if (parseAddress(hostname) !== undefined) return false
   try {
-    const addresses = await lookup(host, { all: true })
-    return addresses.some(({ address }) => isPrivateAddress(address))
+    const addresses = await lookup(hostname, { all: true })
+    return addresses.some(({ address }) => isPrivateHost(address))
   } catch {
     // Behind a proxy names need not resolve here; the request itself will tell.
     return false
   }
-}
-
-function isPrivateAddress(address: string): boolean {
-  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address)?.[1] ?? address
-  return privateNetworks.check(mapped, isIP(mapped) === 6 ? 'ipv6' : 'ipv4')
 }
 
 /** What is remembered of a URL, so that an unchanged file is not downloaded again. */

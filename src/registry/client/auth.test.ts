@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { formatScopes, isLoopback, isPrivateLiteral, parseScopes, realmUrl } from './auth.ts'
+import { isLoopback, isPrivateHost } from '#text/address.ts'
+import { formatScopes, parseScopes, realmUrl } from './auth.ts'
 
 const realm = (origin: string, isInsecure = false) => ({ origin: new URL(origin), registry: 'r.example', isInsecure })
 const bearer = (address: string) => ({ scheme: 'bearer', parameters: { realm: address } })
@@ -58,5 +59,5 @@ test.each([
   ['127.0.0.1.example.com', false, false],
   ['ghcr.io', false, false],
 ])('%s: loopback %s, private %s', (host, loopback, isPrivate) => {
-  expect([isLoopback(host), isPrivateLiteral(host)]).toEqual([loopback, isPrivate])
+  expect([isLoopback(host), isPrivateHost(host)]).toEqual([loopback, isPrivate])
 })

@@ -1,6 +1,7 @@
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import * as limit from '#limit.ts'
+import { isLoopback, isPrivateHost } from '#text/address.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Credential } from '../login/credential.ts'
 import { type Headers, type Method, type Response, readAll } from './exchange.ts'
@@ -205,25 +206,11 @@ export function realmUrl(realm: Pick<Realm, 'origin' | 'registry' | 'isInsecure'
       'Mark the registry as insecure in registries.conf, or use `--tls-verify=false`, if that is meant.',
     )
   }
-  if (!isSameHost && !isRealmLoopback && !realm.isInsecure && isPrivateLiteral(url.hostname)) {
+  if (!isSameHost && !isRealmLoopback && !realm.isInsecure && isPrivateHost(url.hostname)) {
     throw refuse('its token server is at a private address')
   }
   url.hash = ''
   return url
-}
-
-/** `localhost`, its subdomains, 127.0.0.0/8 and ::1. */
-export function isLoopback(hostname: string): boolean {
-  return /^(localhost|.*\.localhost|127(\.\d{1,3}){3}|\[?::1\]?)$/i.test(hostname)
-}
-
-/** Is this an address literal of a private, link-local or loopback network? */
-export function isPrivateLiteral(hostname: string): boolean {
-  return (
-    isLoopback(hostname) ||
-    /^(10\.|192\.168\.|169\.254\.|172\.(1[6-9]|2\d|3[01])\.|0\.|100\.(6[4-9]|[7-9]\d|1[01]\d|12[0-7])\.)/.test(hostname) ||
-    /^\[(f[cd]|fe[89ab]|::)/i.test(hostname)
-  )
 }
 
 function basic(username: string, password: string): string {

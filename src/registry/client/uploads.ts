@@ -3,8 +3,8 @@ import { StaveError, hasCode } from '#error.ts'
 import type { Bytes } from '#image/content.ts'
 import { skip, verified } from '#image/read.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
+import { isPrivateHost } from '#text/address.ts'
 import { hasBlob } from './blobs.ts'
-import { isPrivateLiteral } from './auth.ts'
 import type { Response, StreamBody } from './exchange.ts'
 import { redactUrl } from './problem.ts'
 import { pathOf, pushScope, type Remote } from './remote.ts'
@@ -214,7 +214,7 @@ function sessionOf(remote: Remote, what: Descriptor, response: Response, minChun
   }
   if (location.origin !== own.origin) {
     if (location.protocol !== 'https:') throw bad('the registry names a place without TLS to upload to')
-    if (isPrivateLiteral(location.hostname)) throw bad('the registry names a private address to upload to')
+    if (isPrivateHost(location.hostname)) throw bad('the registry names a private address to upload to')
   }
   const announced = Number(response.headers['oci-chunk-min-length'] ?? minChunkBytes)
   return { location, minChunkBytes: Number.isSafeInteger(announced) && announced > 0 ? announced : 0 }
