@@ -1,10 +1,11 @@
 //! `stave-runner VERB`: reads one request on descriptor 3, answers with events on descriptor 4.
 //! Exit status: 0 after a result, 1 after a failure, 2 for a broken request.
 
-use stave_runner::error::{Error, Kind, Result};
-use stave_runner::event::Events;
-use stave_runner::protocol::{Job, Request, VERSION};
-use stave_runner::{runtime, sys, userns, verbs};
+use stave_runner::container::sealed;
+use stave_runner::wire::error::{Error, Kind, Result};
+use stave_runner::wire::event::Events;
+use stave_runner::wire::protocol::{Job, Request, VERSION};
+use stave_runner::{sys, userns, verbs};
 use std::fs::File;
 use std::io::Read;
 use std::process::ExitCode;
@@ -15,7 +16,7 @@ const REQUEST_BYTES: usize = 64 << 20;
 fn main() -> ExitCode {
     // Those that go into containers must not be found there and changed.
     if matches!(std::env::args().nth(1).as_deref(), Some("run" | "exec")) {
-        if let Err(error) = runtime::sealed::ensure() {
+        if let Err(error) = sealed::ensure() {
             eprintln!("stave-runner: {error}");
             return ExitCode::from(1);
         }

@@ -4,8 +4,8 @@
 //! path inside a *tree*, which an image chose and which may be anything. Resolution is the kernel's
 //! (`openat2`); nothing here concatenates paths.
 
-use crate::error::{Error, Kind, Result};
-use crate::protocol::Place;
+use crate::wire::error::{Error, Kind, Result};
+use crate::wire::protocol::Place;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;

@@ -6,7 +6,7 @@ pub mod landlock;
 pub mod mount;
 pub mod task;
 
-use crate::error::{Error, Kind, Result};
+use crate::wire::error::{Error, Kind, Result};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd};
 

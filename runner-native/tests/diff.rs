@@ -9,7 +9,7 @@ use stave_runner::layer::diff::diff;
 use stave_runner::layer::squash::squash;
 use stave_runner::layer::unpack::{self, Job, Layer};
 use stave_runner::overlay::Stack;
-use stave_runner::protocol::{Compression, LayerOutput, LayerResult};
+use stave_runner::wire::protocol::{Compression, LayerOutput, LayerResult};
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::Value;
-use stave_runner::protocol::{ContainerState, Request};
+use stave_runner::wire::protocol::{ContainerState, Request};
 use std::path::Path;
 
 fn fixtures(prefix: &str) -> Vec<(String, Value)> {

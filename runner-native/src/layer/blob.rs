@@ -1,10 +1,10 @@
 //! A layer blob as a stream of tar bytes, verified on the way: reading, hashing and decompressing are threads of
 //! their own beside the one that extracts.
 
-use crate::error::{Error, Kind, Result};
-use crate::protocol::Compression;
 use crate::sha256::Sha256;
 use crate::tar::reader::{Stream, stream_error};
+use crate::wire::error::{Error, Kind, Result};
+use crate::wire::protocol::Compression;
 use rustix::fd::OwnedFd;
 use std::io::{BufRead, Read};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -1,7 +1,5 @@
 //! COPY, ADD and WORKDIR: what goes where, with whose owner and mode.
 
-use crate::error::{Error, Kind, Result};
-use crate::event::Events;
 use crate::layer::add::{self, Rules, is_archive};
 use crate::layer::chmod::Chmod;
 use crate::layer::create::create;
@@ -11,9 +9,11 @@ use crate::layer::owner::{Owner, of_chown, of_process};
 use crate::layer::place::TreeWriter;
 use crate::layer::source::{Opener, shown};
 use crate::overlay::Stack;
-use crate::protocol::{Copy, CopyItem, CopyResult, Place};
 use crate::root::{open_directory, open_place};
 use crate::select::{Chosen, Match, Node, choose};
+use crate::wire::error::{Error, Kind, Result};
+use crate::wire::event::Events;
+use crate::wire::protocol::{Copy, CopyItem, CopyResult, Place};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;

@@ -5,17 +5,17 @@
 //! bounded, whatever the size of a file.
 
 use crate::compress::{Encoder, threads};
-use crate::error::{Error, Kind, Result};
-use crate::event::Events;
 use crate::layer::digest::{Line, xattrs_digest};
 use crate::layer::item::{Attributes, Body, Content, Item, Origin};
 use crate::layer::place::TreeWriter;
 use crate::layer::source::{Opener, Xattrs, read_full, shown, split, xattrs};
 use crate::overlay::Stack;
-use crate::protocol::{LayerOutput, LayerResult};
 use crate::sha256::Sha256;
 use crate::tar::Type;
 use crate::tar::encode::{self, Header};
+use crate::wire::error::{Error, Kind, Result};
+use crate::wire::event::Events;
+use crate::wire::protocol::{LayerOutput, LayerResult};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags};
 use std::fs::File;

@@ -1,8 +1,8 @@
 //! Owners as `--chown` and `USER` name them, resolved in the passwd and group files of a tree.
 
-use crate::error::{Error, Kind, Result};
 use crate::layer::source::read_full;
 use crate::overlay::Stack;
+use crate::wire::error::{Error, Kind, Result};
 use rustix::fs::{FileType, OFlags};
 
 /// A passwd file larger than this is not read: it is no passwd file.

@@ -3,11 +3,11 @@
 use super::blob::{self, Expected, Shared};
 use super::extract::{self, Below, Options, Outcome};
 use super::ownership::Ownership;
-use crate::error::{Error, Kind, Result};
-use crate::event::Events;
 use crate::overlay::Stack;
-use crate::protocol::Compression;
 use crate::tar::Reader;
+use crate::wire::error::{Error, Kind, Result};
+use crate::wire::event::Events;
+use crate::wire::protocol::Compression;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;

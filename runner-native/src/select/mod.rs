@@ -3,10 +3,10 @@
 mod umask;
 mod walk;
 
-use crate::error::{Error, Kind, Result};
 use crate::overlay::{Entry, Stack};
 use crate::pattern::{Component, Glob, PatternList, clean, has_wildcard};
-use crate::protocol::{Selection, Tree};
+use crate::wire::error::{Error, Kind, Result};
+use crate::wire::protocol::{Selection, Tree};
 use rustix::fs::{FileType, Stat};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

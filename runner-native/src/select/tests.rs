@@ -1,5 +1,5 @@
 use super::*;
-use crate::protocol::{IgnorePattern, Place};
+use crate::wire::protocol::{IgnorePattern, Place};
 use std::fs;
 use std::os::fd::{AsRawFd, IntoRawFd};
 

@@ -1,8 +1,8 @@
 //! Modes that do not tell under which umask a context was checked out.
 
 use super::Node;
-use crate::error::Result;
 use crate::overlay::Stack;
+use crate::wire::error::Result;
 use rustix::fs::FileType;
 
 /// The umask under which a build context was made, if it shows.

@@ -6,7 +6,7 @@
 use super::header::{Format, Header};
 use super::pax::{Extensions, decimal};
 use super::{BLOCK, Member, Time, Type, sparse};
-use crate::error::{Error, Kind, Result};
+use crate::wire::error::{Error, Kind, Result};
 use std::io::Read;
 
 /// The largest extended header or long name: the bound of Go's reader.

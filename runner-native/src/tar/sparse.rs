@@ -1,7 +1,7 @@
 //! Maps of sparse files: GNU's old format and the three pax ones (GNU tar manual, "Storing Sparse Files").
 
 use super::header::size;
-use crate::error::{Error, Kind, Result};
+use crate::wire::error::{Error, Kind, Result};
 
 /// The most extents that a map may have: each takes at least 24 bytes of archive.
 pub const MAX_EXTENTS: usize = 1 << 20;

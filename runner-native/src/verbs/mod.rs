@@ -3,26 +3,30 @@
 mod copy;
 mod diff;
 mod digest;
+mod exec;
+mod hold;
 mod probe;
 mod read;
 mod remove;
+mod run;
 mod unpack;
 
-use crate::error::Result;
-use crate::event::Events;
-use crate::lifeline;
-use crate::protocol::Job;
-use crate::runtime;
+use crate::container::signal;
+use crate::monitor::attach;
+use crate::wire::error::Result;
+use crate::wire::event::Events;
+use crate::wire::lifeline;
+use crate::wire::protocol::Job;
 use std::fs::File;
 
 /// Does one job and reports its result. `control` is the lifeline.
 pub fn perform(job: Job, control: File, events: &Events) -> Result<()> {
     match job {
         // These have processes of their own to end, and watch the lifeline themselves.
-        Job::Hold {} => return runtime::hold(control, events),
-        Job::Run(request) => return runtime::run(*request, control, events),
-        Job::Exec(request) => return runtime::exec(&request, control, events),
-        Job::Attach(request) => return runtime::attach(&request, control, events),
+        Job::Hold {} => return hold::hold(control, events),
+        Job::Run(request) => return run::run(*request, control, events),
+        Job::Exec(request) => return exec::exec(&request, control, events),
+        Job::Attach(request) => return attach::attach(&request, control, events),
         // Before there is a thread: what it tries is only for a process that has one.
         Job::Probe(request) => {
             events.result(&probe::probe(&request));
@@ -41,7 +45,7 @@ pub fn perform(job: Job, control: File, events: &Events) -> Result<()> {
         Job::Copy(request) => events.result(&copy::copy(&request, events)?),
         Job::Read(request) => events.result(&read::read(&request)?),
         Job::Signal(request) => {
-            runtime::signal(&request)?;
+            signal::signal(&request)?;
             events.result(&serde_json::json!({}));
         }
         Job::Probe(_) | Job::Hold {} | Job::Run(_) | Job::Exec(_) | Job::Attach(_) => {}

@@ -1,12 +1,12 @@
 //! What this machine allows: each kind of isolation is tried, strongest first, in a process of its own.
 
-use crate::error::{Error, Kind, Result};
-use crate::protocol::{Place, Probe, ProbeResult, UserNamespace};
+use crate::cgroup::Hierarchies;
+use crate::container::trial;
 use crate::root;
-use crate::runtime::cgroup::Hierarchies;
-use crate::runtime::trial;
 use crate::sys::{self, task};
 use crate::userns;
+use crate::wire::error::{Error, Kind, Result};
+use crate::wire::protocol::{Place, Probe, ProbeResult, UserNamespace};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, ioctl_ficlone, mkdirat, openat, unlinkat};
 use serde::{Deserialize, Serialize};

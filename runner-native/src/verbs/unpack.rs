@@ -1,8 +1,8 @@
-use crate::error::Result;
-use crate::event::Events;
 use crate::layer::unpack::{self, Job, Layer};
-use crate::protocol::{Unpack, UnpackResult, UnpackedLayer};
 use crate::root;
+use crate::wire::error::Result;
+use crate::wire::event::Events;
+use crate::wire::protocol::{Unpack, UnpackResult, UnpackedLayer};
 use rustix::fs::{Mode, OFlags};
 
 pub fn unpack(request: &Unpack, events: &Events) -> Result<UnpackResult> {

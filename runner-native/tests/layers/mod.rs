@@ -1,11 +1,11 @@
 //! Layers made in code, byte by byte, so that they can be as wrong as a test wants them; and a place to unpack them.
 #![allow(dead_code, clippy::needless_pass_by_value, clippy::unnecessary_debug_formatting, clippy::unwrap_used)]
 
-use stave_runner::error::Error;
-use stave_runner::event::Events;
 use stave_runner::layer::unpack::{Job, Layer, Unpacked, unpack};
-use stave_runner::protocol::Compression;
 use stave_runner::sha256::Sha256;
+use stave_runner::wire::error::Error;
+use stave_runner::wire::event::Events;
+use stave_runner::wire::protocol::Compression;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;

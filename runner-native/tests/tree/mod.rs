@@ -2,9 +2,9 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::unused_self)] // each test program uses its own part
 
 use serde_json::{Value, json};
-use stave_runner::error::Error;
-use stave_runner::event::Events;
-use stave_runner::protocol::{Copy, CopyResult};
+use stave_runner::wire::error::Error;
+use stave_runner::wire::event::Events;
+use stave_runner::wire::protocol::{Copy, CopyResult};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, IntoRawFd};

@@ -2,10 +2,10 @@
 
 use super::name::components;
 use super::{Extraction, IMPLIED, MAX_LINKS, Metadata, Node, ROOT, failed};
-use crate::error::{Error, Kind, Result};
 use crate::layer::remove::remove_tree;
 use crate::overlay;
 use crate::tar::Member;
+use crate::wire::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;

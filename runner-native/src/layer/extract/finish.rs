@@ -1,10 +1,10 @@
 //! The end of an extraction: directories get what filling them would have changed, or what only the layers below know.
 
 use super::{Extraction, Metadata, Outcome, ROOT, failed, owner_refused, times};
-use crate::error::Result;
 use crate::layer::xattr;
 use crate::overlay;
 use crate::tar::Time;
+use crate::wire::error::Result;
 use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags, XattrFlags};
 use rustix::io::Errno;

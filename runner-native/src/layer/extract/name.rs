@@ -1,7 +1,7 @@
 //! Names of members.
 
 use super::MAX_PATH;
-use crate::error::{Error, Kind, Result};
+use crate::wire::error::{Error, Kind, Result};
 
 /// Splits a member's name into its directory and its last component; `None` for the root itself.
 ///

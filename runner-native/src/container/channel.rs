@@ -1,0 +1,154 @@
+//! What the process inside tells its parent before it becomes the container's program: one packet a message,
+//! then the end of the connection, which exec brings about by itself.
+
+use crate::container::targets::Created;
+use crate::wire::error::{Error, Kind, Result};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
+    SocketType, recvmsg, sendmsg, socketpair,
+};
+use serde::{Deserialize, Serialize};
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(tag = "message", rename_all = "lowercase")]
+pub enum Message {
+    /// Mount points that were made in the root.
+    Created {
+        created: Vec<Created>,
+    },
+    /// The controlling side of the terminal comes with this.
+    Terminal {},
+    /// It did not work. Ends the conversation.
+    Failed {
+        kind: String,
+        text: String,
+        operation: Option<String>,
+        path: Option<String>,
+        errno: Option<i32>,
+        hint: Option<String>,
+    },
+    /// The process that was made, with its descriptor.
+    Child {
+        pid: i32,
+    },
+    Warning {
+        text: String,
+    },
+    /// Everything is done but exec: the end that follows is the program's start.
+    Confined {},
+}
+
+pub struct Channel(OwnedFd);
+
+/// The most that one message may have.
+const MESSAGE_BYTES: usize = 128 << 10;
+
+impl Channel {
+    pub fn pair() -> Result<(Self, Self)> {
+        let (one, other) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(|errno| Error::call("socketpair(AF_UNIX, SOCK_SEQPACKET)", errno))?;
+        Ok((Self(one), Self(other)))
+    }
+
+    pub fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    pub fn send(&self, message: &Message, descriptor: Option<BorrowedFd<'_>>) -> Result<()> {
+        let bytes = serde_json::to_vec(message).map_err(|error| Error::new(Kind::Io, error.to_string()))?;
+        if bytes.len() > MESSAGE_BYTES {
+            return Err(Error::new(Kind::TooLarge, "too much to tell the parent"));
+        }
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let descriptors = descriptor.as_slice();
+        if !descriptors.is_empty() {
+            control.push(SendAncillaryMessage::ScmRights(descriptors));
+        }
+        sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL).map_err(|errno| Error::call("sendmsg(…)", errno))?;
+        Ok(())
+    }
+
+    pub fn parent_is_gone(&self) -> bool {
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        matches!(rustix::net::recv(&self.0, &mut [0u8; 1][..], flags), Ok((_, 0)))
+    }
+
+    pub fn fail(&self, error: &Error) {
+        let kind = serde_json::to_value(error.kind).ok().and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default();
+        let message = Message::Failed {
+            kind,
+            text: error.message.clone(),
+            operation: error.operation.clone(),
+            path: error.path.clone(),
+            errno: error.errno.map(Errno::raw_os_error),
+            hint: error.hint.clone(),
+        };
+        // A parent that is gone cannot be told.
+        let _ = self.send(&message, None);
+    }
+
+    /// The next message; `None` at the end.
+    pub fn receive(&self) -> Result<Option<(Message, Option<OwnedFd>)>> {
+        let mut bytes = vec![0; MESSAGE_BYTES];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = RecvAncillaryBuffer::new(&mut space);
+        let received = loop {
+            match recvmsg(&self.0, &mut [IoSliceMut::new(&mut bytes)], &mut control, RecvFlags::CMSG_CLOEXEC) {
+                Err(Errno::INTR) => {}
+                // A peer that was killed with unread messages resets the connection: that is an end as well.
+                Err(Errno::CONNRESET) => return Ok(None),
+                other => break other.map_err(|errno| Error::call("recvmsg(…)", errno))?,
+            }
+        };
+        if received.bytes == 0 {
+            return Ok(None);
+        }
+        let descriptor = control.drain().find_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+            _ => None,
+        });
+        let message = serde_json::from_slice(&bytes[..received.bytes])
+            .map_err(|error| Error::new(Kind::Io, format!("the process inside said something else: {error}")))?;
+        Ok(Some((message, descriptor)))
+    }
+}
+
+/// The error that a `Failed` message was made of.
+pub fn error_of(
+    kind: &str,
+    text: String,
+    operation: Option<String>,
+    path: Option<String>,
+    errno: Option<i32>,
+    hint: Option<String>,
+) -> Error {
+    Error { message: text, operation, path, errno: errno.map(Errno::from_raw_os_error), hint, ..Error::new(kind_of(kind), "") }
+}
+
+fn kind_of(name: &str) -> Kind {
+    const KINDS: &[Kind] = &[
+        Kind::Request,
+        Kind::Escape,
+        Kind::Corrupt,
+        Kind::TooLarge,
+        Kind::NotFound,
+        Kind::Exists,
+        Kind::NotDirectory,
+        Kind::NoUser,
+        Kind::Permission,
+        Kind::NoSpace,
+        Kind::Unsupported,
+        Kind::Isolation,
+        Kind::CommandNotFound,
+        Kind::CommandNotExecutable,
+        Kind::State,
+        Kind::Cancelled,
+        Kind::Io,
+    ];
+    KINDS.iter().copied().find(|kind| serde_json::to_value(kind).is_ok_and(|value| value == name)).unwrap_or(Kind::Io)
+}

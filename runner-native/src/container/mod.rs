@@ -1,0 +1,22 @@
+//! A container: what is asked for, its namespaces, its mounts, and the process inside.
+
+pub(crate) mod capabilities;
+pub(crate) mod channel;
+pub(crate) mod hidden;
+mod init;
+pub(crate) mod mounts;
+pub(crate) mod namespaces;
+pub(crate) mod plan;
+pub(crate) mod process;
+pub(crate) mod rootfs;
+pub mod sealed;
+pub(crate) mod seccomp;
+pub(crate) mod signal;
+pub(crate) mod signals;
+pub(crate) mod start;
+pub(crate) mod state;
+pub(crate) mod system;
+pub(crate) mod targets;
+pub mod trial;
+pub(crate) mod tty;
+pub mod user;

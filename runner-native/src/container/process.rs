@@ -1,0 +1,258 @@
+//! The last steps inside: from a process of ours in the container's root to the container's program.
+
+use crate::container::capabilities::{self, Set};
+use crate::container::plan::{Limit, Process};
+use crate::container::targets::make_directory;
+use crate::container::user::{self, Identity};
+use crate::root;
+use crate::sys::{self, task};
+use crate::wire::error::{Error, Kind, Result};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::io::Errno;
+use std::ffi::CString;
+
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// What becomes of the standard streams.
+#[derive(Default)]
+pub struct Stdio {
+    /// `None`: the null device.
+    pub stdin: Option<OwnedFd>,
+    /// It is a pipe of ours, not the caller's.
+    pub stdin_is_ours: bool,
+    /// `None`: inherited.
+    pub stdout: Option<OwnedFd>,
+    pub stderr: Option<OwnedFd>,
+}
+
+/// Where the process gets its standard streams and terminal from.
+pub enum Streams {
+    /// As they are, apart from those given.
+    Own(Stdio),
+    /// The container's side of a terminal, which becomes the controlling one.
+    Terminal(OwnedFd),
+}
+
+/// A process that is ready to become the program: user, environment and working directory are settled.
+pub struct Ready {
+    identity: Identity,
+    env: Vec<CString>,
+    path: String,
+}
+
+/// Settles who, where and with what. The root must have been entered.
+pub fn prepare(process: &Process, streams: Streams) -> Result<Ready> {
+    let root = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::call("openat(\"/\")", errno))?;
+    let identity = user::lookup(root.as_fd(), process.user.as_deref(), &process.additional_groups)?;
+    enter_directory(root.as_fd(), process)?;
+    connect(streams, &identity)?;
+    for limit in &process.limits {
+        apply(limit)?;
+    }
+    let mut env: Vec<CString> = process.env.iter().map(|variable| task::c_string(variable)).collect::<Result<_>>()?;
+    if process.variable("HOME").is_none_or(str::is_empty) {
+        env.retain(|variable| !variable.as_bytes().starts_with(b"HOME="));
+        env.push(task::c_string(&format!("HOME={}", identity.home))?);
+    }
+    let path = process.variable("PATH").unwrap_or(DEFAULT_PATH).to_owned();
+    Ok(Ready { identity, env, path })
+}
+
+/// Goes to the working directory, which is inside the root whatever it is called (CVE-2024-21626).
+fn enter_directory(root: BorrowedFd<'_>, process: &Process) -> Result<()> {
+    let path = process.cwd.as_str();
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let explain = |error: Error| error.context(format!("cannot enter the working directory {path:?}"));
+    let directory = match root::open_in_root(root, path, flags, Mode::empty()) {
+        Err(error) if error.kind == Kind::NotFound && process.make_cwd => {
+            make_directory(root, path).map_err(explain)?;
+            root::open_in_root(root, path, flags, Mode::empty())
+        }
+        other => other,
+    }
+    .map_err(explain)?;
+    rustix::process::fchdir(&directory).map_err(|errno| explain(Error::call("fchdir(…)", errno)))?;
+    // The kernel says "(unreachable)" of a directory outside the root.
+    let now = rustix::process::getcwd(Vec::new()).map_err(|errno| explain(Error::call("getcwd()", errno)))?;
+    if !now.as_bytes().starts_with(b"/") {
+        return Err(Error::new(Kind::Escape, format!("the working directory {path:?} is outside the root")));
+    }
+    Ok(())
+}
+
+fn connect(streams: Streams, identity: &Identity) -> Result<()> {
+    match streams {
+        Streams::Terminal(terminal) => {
+            sys::change_owner_of_user(&terminal, identity.uid);
+            rustix::process::ioctl_tiocsctty(&terminal).map_err(|errno| Error::call("ioctl(TIOCSCTTY)", errno))?;
+            for target in 0..3 {
+                sys::put_at(&terminal, target)?;
+            }
+        }
+        Streams::Own(stdio) => {
+            let null;
+            let stdin = if let Some(stdin) = &stdio.stdin {
+                stdin.as_fd()
+            } else {
+                null = openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()).map_err(no_null)?;
+                null.as_fd()
+            };
+            if stdio.stdin_is_ours {
+                sys::change_owner_of_user(stdin, identity.uid);
+            }
+            sys::put_at(stdin, 0)?;
+            for (stream, target) in [(&stdio.stdout, 1), (&stdio.stderr, 2)] {
+                if let Some(stream) = stream {
+                    // A pipe of ours: /dev/stdout must open for the user as well.
+                    sys::change_owner_of_user(stream, identity.uid);
+                    sys::put_at(stream, target)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The container's own /dev has one, so something lies above it.
+fn no_null(errno: Errno) -> Error {
+    Error::call("openat(\"/dev/null\")", errno)
+        .context("what is mounted on /dev has no null device that works")
+        .hint("Devices do not open on what --volume brings: --device adds single ones, --privileged all of them.")
+}
+
+fn apply(limit: &Limit) -> Result<()> {
+    task::set_limit(limit.resource, limit.soft, limit.hard).map_err(|errno| {
+        let error = Error::call(format!("prlimit64({}, {}, {})", limit.name, limit.soft, limit.hard), errno)
+            .context(format!("cannot set the limit of {}", limit.name));
+        match errno {
+            Errno::PERM => error.hint(format!(
+                "The hard limit here is {}; only a process with CAP_SYS_RESOURCE may raise it.",
+                task::limit(limit.resource).1
+            )),
+            _ => error,
+        }
+    })
+}
+
+/// Gives up everything that the process is not to have. After this it is as confined as its program will be.
+pub fn confine(process: &Process, ready: &Ready) -> Result<()> {
+    let identity = &ready.identity;
+    match task::join_new_keyring() {
+        // A kernel without keys, or an outer container that forbids them.
+        Ok(()) | Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS | Errno::DQUOT) => {}
+        Err(errno) => return Err(Error::call("keyctl(KEYCTL_JOIN_SESSION_KEYRING)", errno)),
+    }
+    // What we may not do ourselves we cannot give away; `ALL` means all that there is.
+    let capabilities = Set(process.capabilities.0 & Set::permitted()?.0);
+    capabilities::bound(capabilities)?;
+    // A filter needs either CAP_SYS_ADMIN, which goes below, or no_new_privs.
+    let load = || process.seccomp.as_ref().map_or(Ok(()), |filter| filter.load(capabilities));
+    if !process.no_new_privileges {
+        load()?;
+    }
+    set_identity(identity)?;
+    let held = if identity.uid == 0 { capabilities.0 } else { 0 };
+    task::set_capabilities(held, held)?;
+    // Changing the user has cleared it.
+    task::die_with_parent();
+    if process.no_new_privileges {
+        task::set_no_new_privileges()?;
+        load()?;
+    }
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    Ok(())
+}
+
+fn set_identity(identity: &Identity) -> Result<()> {
+    let unmapped = |error: Error| {
+        match error.errno {
+        Some(Errno::INVAL) => Error { kind: Kind::Isolation, ..error }
+            .context(format!("user {}:{} does not exist in this user namespace", identity.uid, identity.gid))
+            .hint("Inside there are only ids that /etc/subuid and /etc/subgid of the machine grant this user. Grant more: usermod --add-subuids FIRST-LAST --add-subgids FIRST-LAST USER."),
+        _ => error,
+    }
+    };
+    match task::set_groups(&identity.groups) {
+        // A namespace of a single id cannot change groups; nor is there any other to have.
+        Err(error) if error.errno == Some(Errno::PERM) && identity.groups == [identity.gid] => {}
+        other => other.map_err(unmapped)?,
+    }
+    task::set_gid(identity.gid).map_err(unmapped)?;
+    task::set_uid(identity.uid).map_err(unmapped)
+}
+
+/// Becomes the program. Comes back only with the reason why not.
+pub fn exec(process: &Process, ready: &Ready) -> Error {
+    // Whatever is open beyond the standard streams stays behind.
+    sys::close_on_exec_from(3);
+    let program = process.args[0].to_string_lossy().into_owned();
+    if program.is_empty() {
+        return not_found(&program);
+    }
+    if program.contains('/') {
+        let errno = task::exec(&process.args[0], &process.args, &ready.env);
+        return explain(&program, &program, errno);
+    }
+    let mut refused = None;
+    for directory in ready.path.split(':') {
+        let directory = if directory.is_empty() { "." } else { directory };
+        let Ok(path) = task::c_string(&format!("{directory}/{program}")) else { continue };
+        match task::exec(&path, &process.args, &ready.env) {
+            errno @ (Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NAMETOOLONG | Errno::STALE) => {
+                // A script whose interpreter is missing is there all the same.
+                if refused.is_none() && is_file(&path.to_string_lossy()) {
+                    refused = Some((path, errno));
+                }
+            }
+            Errno::ACCESS => {
+                // A directory of that name is passed over, like one that is not in PATH.
+                if refused.is_none() && is_file(&path.to_string_lossy()) {
+                    refused = Some((path, Errno::ACCESS));
+                }
+            }
+            errno => return explain(&program, &path.to_string_lossy(), errno),
+        }
+    }
+    match refused {
+        Some((path, errno)) => explain(&program, &path.to_string_lossy(), errno),
+        None => not_found(&program),
+    }
+}
+
+fn is_file(path: &str) -> bool {
+    rustix::fs::stat(path).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+}
+
+fn not_found(program: &str) -> Error {
+    Error::new(Kind::CommandNotFound, format!("command {program:?} was not found in $PATH of the image")).path(program)
+}
+
+fn explain(program: &str, path: &str, errno: Errno) -> Error {
+    let error = |kind, why: &str| Error { errno: Some(errno), ..Error::new(kind, format!("command {program:?} {why}")).path(path) };
+    let stat = rustix::fs::stat(path);
+    match errno {
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP if stat.is_err() => error(Kind::CommandNotFound, "was not found in the image"),
+        // The file is there, so it is what it needs that is not.
+        Errno::NOENT | Errno::NOTDIR | Errno::LOOP => {
+            error(Kind::CommandNotFound, "is there, but its interpreter or dynamic loader is not")
+                .hint("A script names its interpreter after `#!`; a dynamic program needs its loader and libraries in the image.")
+        }
+        Errno::ACCESS if stat.is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory) => {
+            error(Kind::CommandNotExecutable, "is a directory")
+        }
+        Errno::ACCESS | Errno::PERM => error(Kind::CommandNotExecutable, "cannot be executed: permission denied"),
+        Errno::NOEXEC => {
+            error(Kind::CommandNotExecutable, "cannot be executed: not a program of this machine, nor a script that starts with `#!`")
+        }
+        _ => Error { kind: Kind::CommandNotExecutable, ..Error::call(format!("execve({path:?})"), errno) }
+            .context(format!("cannot execute {program:?}"))
+            .path(path),
+    }
+}
+
+/// A socket cannot be opened again by its name under /proc, as a program does that writes to /dev/stdout.
+pub fn is_socket(stream: BorrowedFd<'_>) -> bool {
+    fstat(stream).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Socket)
+}

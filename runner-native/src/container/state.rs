@@ -1,0 +1,123 @@
+//! A container's `state.json`, and finding its process again.
+
+use crate::root;
+use crate::wire::error::{Error, Kind, Result};
+use crate::wire::protocol::{ContainerState, Place};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{Mode, OFlags, openat, renameat};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use std::fs::File;
+use std::io::{Read, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The directory of a container.
+pub struct Directory(OwnedFd);
+
+impl Directory {
+    pub fn open(place: &Place) -> Result<Self> {
+        // Not O_PATH: files are made in it.
+        root::open_directory(place).map(Self)
+    }
+
+    pub fn as_fd(&self) -> rustix::fd::BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+
+    /// Replaces the state in one step: a reader sees the old or the new one.
+    pub fn write(&self, state: &ContainerState) -> Result<()> {
+        let name = format!("state.json.{}", std::process::id());
+        let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(&self.0, &*name, flags, Mode::from_raw_mode(0o600))
+            .map_err(|errno| Error::call(format!("openat(…, {name:?}, O_CREAT)"), errno))?;
+        let text = serde_json::to_vec(state).map_err(|error| Error::new(Kind::Io, error.to_string()))?;
+        File::from(file).write_all(&text).map_err(|error| Error::io(format!("write({name:?})"), &error))?;
+        renameat(&self.0, &*name, &self.0, "state.json").map_err(|errno| Error::call(format!("renameat({name:?}, \"state.json\")"), errno))
+    }
+
+    pub fn read(&self) -> Result<ContainerState> {
+        let file = root::open_beneath(self.0.as_fd(), "state.json", OFlags::RDONLY, Mode::empty()).map_err(|error| match error.kind {
+            Kind::NotFound => Error::new(Kind::State, "the container was never started"),
+            _ => error,
+        })?;
+        let mut text = Vec::new();
+        File::from(file).take(1 << 20).read_to_end(&mut text).map_err(|error| Error::io("read(\"state.json\")", &error))?;
+        serde_json::from_slice(&text)
+            .map_err(|error| Error::new(Kind::Corrupt, format!("state.json of the container cannot be read: {error}")))
+    }
+
+    /// The first process of the container, held by descriptor: its number cannot come to mean another one.
+    ///
+    /// # Errors
+    /// `Kind::State` if it does not run.
+    pub fn process(&self) -> Result<(ContainerState, i32, OwnedFd)> {
+        let not_running = || Error::new(Kind::State, "the container is not running");
+        let state = self.read()?;
+        let (Some(pid), Some(start)) = (state.pid, state.pid_start) else { return Err(not_running()) };
+        if state.status != "running" {
+            return Err(not_running());
+        }
+        let number = Pid::from_raw(pid).ok_or_else(not_running)?;
+        let pidfd = pidfd_open(number, PidfdFlags::empty()).map_err(|_| not_running())?;
+        // Opened first, compared then: if the start time fits now, it is the one that is held.
+        if start_time(pid) != Some(start) {
+            return Err(not_running());
+        }
+        Ok((state, pid, pidfd))
+    }
+}
+
+/// When a process was started, in clock ticks since boot (field 22 of /proc/PID/stat).
+pub fn start_time(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may contain anything.
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_ascii_whitespace().nth(19)?.parse().ok()
+}
+
+/// The time now, as RFC 3339 with nanoseconds.
+pub fn now() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format_time(since.as_secs(), since.subsec_nanos())
+}
+
+fn format_time(seconds: u64, nanos: u32) -> String {
+    let (days, second) = (seconds / 86400, seconds % 86400);
+    // Days since 0000-03-01, in eras of 400 years: leap days come last in each year (Hinnant, "chrono-compatible
+    // low-level date algorithms").
+    let day = days + 719_468;
+    let era = day / 146_097;
+    let day_of_era = day % 146_097;
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted = (5 * day_of_year + 2) / 153;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{nanos:09}Z", second / 3600, second / 60 % 60, second % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_the_calendar_has_them() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00.000000007Z"),
+            (951_782_400, "2000-02-29T00:00:00.000000007Z"),
+            (951_868_800, "2000-03-01T00:00:00.000000007Z"),
+            (1_704_067_199, "2023-12-31T23:59:59.000000007Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.000000007Z"),
+        ] {
+            assert_eq!(format_time(seconds, 7), text);
+        }
+    }
+
+    #[test]
+    fn the_start_of_a_process_is_found() {
+        let me = std::process::id() as i32;
+        assert!(start_time(me).unwrap() > 0);
+        assert_eq!(start_time(me), start_time(me));
+        assert_eq!(start_time(i32::MAX), None);
+    }
+}

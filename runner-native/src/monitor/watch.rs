@@ -1,0 +1,487 @@
+//! Watching a container: its end, the caller's end, signals, and the bytes that pass through us.
+//!
+//! One thread, one poll. It runs in the program that was started, or, where the container may outlive that or has a
+//! terminal that can be left, in a process of its own.
+
+use crate::container::plan::Process;
+use crate::container::process::{self, Stdio};
+use crate::container::signals;
+use crate::monitor::frame::{self, Notice};
+use crate::monitor::log::Log;
+use crate::sys;
+use crate::sys::task::{self, Ended};
+use crate::wire::error::{Error, Result};
+use crate::wire::lifeline::{self, Said};
+use crate::wire::protocol::RunResult;
+use crate::wire::stream::{Got, Queue, Written, pipe, read};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::net::{SocketFlags, accept_with};
+use std::fs::File;
+use std::time::{Duration, Instant};
+
+/// How a container ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Outcome {
+    pub ended: Ended,
+    pub oom_killed: bool,
+}
+
+impl Outcome {
+    /// As a shell would put it: 128 + n for signal n.
+    pub fn result(self) -> RunResult {
+        let (exit_code, signal) = match self.ended {
+            Ended::Exited(status) => (status, None),
+            Ended::Signalled(signal) => (128 + signal, Some(signal)),
+        };
+        RunResult { exit_code: Some(exit_code), signal, oom_killed: self.oom_killed.then_some(true), ..RunResult::default() }
+    }
+}
+
+/// How to end a container: a signal, and how long to wait until it is killed.
+#[derive(Clone, Copy, Debug)]
+pub struct Stop {
+    pub signal: i32,
+    pub patience: Duration,
+}
+
+/// Where the container's streams go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlet {
+    /// To ours, inherited where that can be.
+    Own,
+    /// To ours, past us: they are logged or shown to others as well.
+    OwnThroughUs,
+    /// Not to ours: only to the log and to those who are connected.
+    Others,
+}
+
+/// A stream that comes from the container: a pipe, or its terminal.
+struct Source {
+    from: OwnedFd,
+    /// 1 or 2.
+    number: i32,
+}
+
+/// Someone who is connected.
+struct Client {
+    socket: OwnedFd,
+    /// The one that started the container: it is waited for, and its end means something.
+    front: bool,
+    incoming: Vec<u8>,
+    outgoing: Queue,
+}
+
+pub struct Monitor {
+    lifeline: Option<File>,
+    signals: OwnedFd,
+    stop: Stop,
+    sources: Vec<Source>,
+    /// What goes to our own stdout and stderr. `None`: nothing does.
+    own: [Option<Queue>; 2],
+    /// The container's stdin or terminal, and what waits to go there.
+    input: Option<OwnedFd>,
+    waiting: Queue,
+    input_ended: bool,
+    /// Our own stdin is to be passed on.
+    reads_own: bool,
+    terminal: bool,
+    /// The other side of the terminal: as long as someone has it open, reading does not fail.
+    peer: Option<OwnedFd>,
+    pub log: Option<Log>,
+    pub listener: Option<OwnedFd>,
+    clients: Vec<Client>,
+}
+
+/// How long streams may stay open after the container has ended: someone outside may have been given them.
+const LINGER: Duration = Duration::from_secs(2);
+/// A client that lags behind this far is let go; the one in front is waited for instead.
+const MOST_LAG: usize = 1 << 20;
+const MOST_CLIENTS: usize = 64;
+
+impl Monitor {
+    pub fn new(lifeline: Option<File>, stop: Stop) -> Result<Self> {
+        let signals = task::signal_descriptor(&signals::forwarded())?;
+        Ok(Self {
+            lifeline,
+            signals,
+            stop,
+            sources: Vec::new(),
+            own: [None, None],
+            input: None,
+            waiting: Queue::default(),
+            input_ended: false,
+            reads_own: false,
+            terminal: false,
+            peer: None,
+            log: None,
+            listener: None,
+            clients: Vec::new(),
+        })
+    }
+
+    /// Whoever started the container, connected from the beginning.
+    pub fn set_front(&mut self, socket: OwnedFd) {
+        self.clients.push(Client { socket, front: true, incoming: Vec::new(), outgoing: Queue::default() });
+    }
+
+    /// What the container gets as its standard streams. Our own are inherited where that can be; sockets (which Node.js
+    /// makes) cannot be opened again as /dev/stdout, so they are put behind a pipe.
+    pub fn streams(&mut self, process: &Process, outlet: Outlet) -> Result<Stdio> {
+        let mut stdio = Stdio::default();
+        if process.terminal {
+            return Ok(stdio);
+        }
+        let is_one_stream = outlet == Outlet::Own && sys::is_same(sys::standard(1), sys::standard(2));
+        for number in [1, 2] {
+            if outlet == Outlet::Own && !process::is_socket(sys::standard(number)) {
+                continue;
+            }
+            // Two names for one stream keep its order.
+            if let Some(first) = stdio.stdout.as_ref().filter(|_| number == 2 && is_one_stream) {
+                stdio.stderr = Some(first.try_clone().map_err(|error| Error::io("dup(…)", &error))?);
+                continue;
+            }
+            let (from, to) = pipe()?;
+            if outlet != Outlet::Others {
+                self.own[number as usize - 1] = Some(Queue::default());
+            }
+            self.sources.push(Source { from, number });
+            *(if number == 1 { &mut stdio.stdout } else { &mut stdio.stderr }) = Some(to);
+        }
+        if process.interactive {
+            let own = sys::standard(0);
+            if outlet == Outlet::Others || process::is_socket(own) {
+                let (from, to) = pipe()?;
+                stdio.stdin = Some(from);
+                stdio.stdin_is_ours = true;
+                self.input = Some(to);
+                self.reads_own = outlet != Outlet::Others;
+            } else {
+                stdio.stdin = Some(own.try_clone_to_owned().map_err(|error| Error::io("dup(0)", &error))?);
+            }
+        }
+        Ok(stdio)
+    }
+
+    /// Watches over the container's terminal.
+    pub fn set_terminal(&mut self, terminal: OwnedFd) -> Result<()> {
+        self.peer = Some(crate::container::tty::peer(&terminal)?);
+        self.input = Some(terminal.try_clone().map_err(|error| Error::io("dup(…)", &error))?);
+        self.sources.push(Source { from: terminal, number: 1 });
+        self.terminal = true;
+        Ok(())
+    }
+
+    /// Tells everyone who is connected.
+    pub fn tell(&mut self, notice: &Notice) {
+        for client in &mut self.clients {
+            frame::push_notice(client.outgoing.buffer(), notice);
+        }
+    }
+
+    /// Watches until the container has ended and its last byte is passed on.
+    pub fn watch(&mut self, pid: i32, pidfd: &OwnedFd) -> Ended {
+        let mut ended: Option<(Ended, Instant)> = None;
+        let mut kill_at: Option<Instant> = None;
+        loop {
+            if let Some((how, when)) = ended {
+                if self.is_drained() || when.elapsed() > LINGER && !self.is_busy() {
+                    return how;
+                }
+            }
+            let timeout = match (&ended, kill_at) {
+                (Some(_), _) => Some(Duration::from_millis(50)),
+                (None, Some(at)) => Some(at.saturating_duration_since(Instant::now())),
+                (None, None) => None,
+            };
+            let arrived = self.wait(ended.is_none().then_some(pidfd.as_fd()), timeout);
+            let mut stop = arrived.lifeline && self.hear_parent(pidfd);
+            while let Some(arrived) = task::next_signal(&self.signals) {
+                if !arrived.is_typed() {
+                    let _ = task::signal_process(pidfd, arrived.signal);
+                }
+            }
+            if arrived.listener {
+                self.accept();
+            }
+            stop |= self.hear(pidfd);
+            if stop && ended.is_none() {
+                kill_at = Some(self.begin_stop(pidfd));
+            }
+            if kill_at.is_some_and(|at| Instant::now() >= at) {
+                let _ = task::signal_process(pidfd, libc::SIGKILL);
+                kill_at = None;
+            }
+            self.pass_input();
+            self.pass_output();
+            if arrived.ended && ended.is_none() {
+                if let Some((_, how)) = task::reap(pid, true) {
+                    ended = Some((how, Instant::now()));
+                    self.input = None;
+                    self.peer = None;
+                }
+            }
+        }
+    }
+
+    /// Passes on what is left to say to those who are connected, for as long as they listen.
+    pub fn say_goodbye(&mut self) {
+        let until = Instant::now() + LINGER;
+        self.listener = None;
+        while self.clients.iter().any(|client| !client.outgoing.is_empty()) && Instant::now() < until {
+            self.wait(None, Some(Duration::from_millis(50)));
+            self.flush_clients();
+        }
+        self.clients.clear();
+    }
+
+    fn begin_stop(&mut self, pidfd: &OwnedFd) -> Instant {
+        // Nobody reads any more.
+        self.own = [None, None];
+        self.lifeline = None;
+        if !self.stop.patience.is_zero() {
+            let _ = task::signal_process(pidfd, self.stop.signal);
+        }
+        Instant::now() + self.stop.patience
+    }
+
+    /// Bytes that came and are not passed on yet.
+    fn is_busy(&self) -> bool {
+        self.own.iter().flatten().any(|queue| !queue.is_empty())
+            || self.clients.iter().any(|client| client.front && !client.outgoing.is_empty())
+    }
+
+    fn is_drained(&self) -> bool {
+        self.sources.is_empty() && !self.is_busy()
+    }
+
+    /// Whether there is room for more of a stream.
+    fn has_room(&self, number: i32) -> bool {
+        self.own[number as usize - 1].as_ref().is_none_or(Queue::is_empty)
+            && self.clients.iter().all(|client| !client.front || client.outgoing.len() < MOST_LAG / 4)
+    }
+
+    fn wait(&self, pidfd: Option<BorrowedFd<'_>>, timeout: Option<Duration>) -> Arrived {
+        #[derive(Clone, Copy)]
+        enum Of {
+            Lifeline,
+            Listener,
+            Ended,
+            Other,
+        }
+        let (stdin, outs) = (sys::standard(0), [sys::standard(1), sys::standard(2)]);
+        let mut list: Vec<(Of, PollFd<'_>)> = Vec::with_capacity(8);
+        list.push((Of::Other, PollFd::new(&self.signals, PollFlags::IN)));
+        if let Some(lifeline) = &self.lifeline {
+            list.push((Of::Lifeline, PollFd::new(lifeline, PollFlags::IN)));
+        }
+        if let Some(pidfd) = &pidfd {
+            list.push((Of::Ended, PollFd::new(pidfd, PollFlags::IN)));
+        }
+        if let Some(listener) = &self.listener {
+            list.push((Of::Listener, PollFd::new(listener, PollFlags::IN)));
+        }
+        for source in &self.sources {
+            if self.has_room(source.number) {
+                list.push((Of::Other, PollFd::new(&source.from, PollFlags::IN)));
+            }
+        }
+        for (queue, out) in self.own.iter().zip(&outs) {
+            if queue.as_ref().is_some_and(|queue| !queue.is_empty()) {
+                list.push((Of::Other, PollFd::new(out, PollFlags::OUT)));
+            }
+        }
+        match &self.input {
+            Some(input) if !self.waiting.is_empty() => list.push((Of::Other, PollFd::new(input, PollFlags::OUT))),
+            Some(_) if self.reads_own && !self.input_ended => list.push((Of::Other, PollFd::new(&stdin, PollFlags::IN))),
+            _ => {}
+        }
+        for client in &self.clients {
+            let mut flags = PollFlags::empty();
+            if self.waiting.len() < MOST_LAG / 4 {
+                flags |= PollFlags::IN;
+            }
+            if !client.outgoing.is_empty() {
+                flags |= PollFlags::OUT;
+            }
+            list.push((Of::Other, PollFd::new(&client.socket, flags)));
+        }
+        let (of, mut fds): (Vec<Of>, Vec<PollFd<'_>>) = list.into_iter().unzip();
+        let timeout = timeout.map(|timeout| Timespec { tv_sec: timeout.as_secs() as i64, tv_nsec: i64::from(timeout.subsec_nanos()) });
+        let mut arrived = Arrived::default();
+        if poll(&mut fds, timeout.as_ref()).unwrap_or(0) == 0 {
+            return arrived;
+        }
+        for (_, of) in fds.iter().zip(&of).filter(|(fd, _)| !fd.revents().is_empty()) {
+            match of {
+                Of::Lifeline => arrived.lifeline = true,
+                Of::Listener => arrived.listener = true,
+                Of::Ended => arrived.ended = true,
+                Of::Other => {}
+            }
+        }
+        arrived
+    }
+
+    /// Passes on the signals that the parent sends. Whether it is gone.
+    fn hear_parent(&self, pidfd: &OwnedFd) -> bool {
+        match self.lifeline.as_ref().map(lifeline::hear) {
+            Some(Said::Signals(signals)) => {
+                for signal in signals {
+                    let _ = task::signal_process(pidfd, signal.into());
+                }
+                false
+            }
+            Some(Said::End) => true,
+            Some(Said::Nothing) | None => false,
+        }
+    }
+
+    fn accept(&mut self) {
+        let Some(listener) = &self.listener else { return };
+        let Ok(socket) = accept_with(listener, SocketFlags::CLOEXEC) else { return };
+        // The directory is private already; this is the second lock.
+        let me = rustix::process::geteuid();
+        let peer = rustix::net::sockopt::socket_peercred(&socket);
+        if self.clients.len() >= MOST_CLIENTS || !peer.is_ok_and(|peer| peer.uid == me || peer.uid.is_root()) {
+            return;
+        }
+        let mut client = Client { socket, front: false, incoming: Vec::new(), outgoing: Queue::default() };
+        frame::push_notice(client.outgoing.buffer(), &Notice::Started { pid: 0, terminal: self.terminal });
+        self.clients.push(client);
+    }
+
+    /// Takes what clients have sent. Whether the container is to be stopped.
+    fn hear(&mut self, pidfd: &OwnedFd) -> bool {
+        let mut stop = false;
+        let mut clients = std::mem::take(&mut self.clients);
+        clients.retain_mut(|client| {
+            if self.waiting.len() >= MOST_LAG / 4 {
+                return true;
+            }
+            let mut alive = true;
+            match read(&client.socket) {
+                Got::Bytes(bytes) => client.incoming.extend_from_slice(&bytes),
+                Got::Nothing => return true,
+                Got::End => alive = false,
+            }
+            loop {
+                match frame::take(&mut client.incoming) {
+                    Ok(Some((frame::LEAVE, _))) if client.front => return false,
+                    Ok(Some((frame::STOP, _))) if client.front => stop = true,
+                    Ok(Some((kind, bytes))) => self.obey(kind, &bytes, client.front, pidfd),
+                    Ok(None) => break,
+                    Err(_) => {
+                        alive = false;
+                        break;
+                    }
+                }
+            }
+            // One that goes without a word has been killed.
+            stop |= !alive && client.front;
+            alive
+        });
+        self.clients = clients;
+        stop
+    }
+
+    fn obey(&mut self, kind: u8, bytes: &[u8], front: bool, pidfd: &OwnedFd) {
+        match kind {
+            frame::INPUT if self.input.is_some() && !self.input_ended => self.waiting.push(bytes),
+            // A terminal has no end of input, and what one client ends the others still use.
+            frame::INPUT_END if front && !self.terminal => self.input_ended = true,
+            frame::RESIZE => {
+                if let (Some(terminal), [a, b, c, d]) = (self.input.as_ref().filter(|_| self.terminal), bytes) {
+                    crate::container::tty::set_size(terminal, (u16::from_le_bytes([*a, *b]), u16::from_le_bytes([*c, *d])));
+                }
+            }
+            frame::SIGNAL => {
+                if let [signal] = bytes {
+                    let _ = task::signal_process(pidfd, i32::from(*signal));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn pass_input(&mut self) {
+        let Some(input) = &self.input else { return };
+        if self.reads_own && !self.input_ended && self.waiting.is_empty() {
+            match read(sys::standard(0)) {
+                Got::Bytes(bytes) => self.waiting.push(&bytes),
+                Got::Nothing => {}
+                Got::End => self.input_ended = true,
+            }
+        }
+        let broken = self.waiting.write_to(input, false) == Written::Broken;
+        if broken || self.input_ended && self.waiting.is_empty() {
+            self.input_ended = true;
+            self.input = None;
+        }
+    }
+
+    fn pass_output(&mut self) {
+        for (queue, number) in self.own.iter_mut().zip([1, 2]) {
+            let Some(waiting) = queue else { continue };
+            let out = sys::standard(number);
+            if waiting.write_to(out, process::is_socket(out)) == Written::Broken {
+                *queue = None;
+                // As if the container wrote there itself: its next write fails, unless someone else listens.
+                if self.log.is_none() && self.clients.is_empty() {
+                    self.sources.retain(|source| source.number != number);
+                }
+            }
+        }
+        self.flush_clients();
+        let mut index = 0;
+        while index < self.sources.len() {
+            let source = &self.sources[index];
+            let number = source.number;
+            if !self.has_room(number) {
+                index += 1;
+                continue;
+            }
+            match read(&source.from) {
+                Got::Bytes(bytes) => {
+                    self.distribute(number, &bytes);
+                    index += 1;
+                }
+                Got::Nothing => index += 1,
+                Got::End => drop(self.sources.remove(index)),
+            }
+        }
+    }
+
+    fn distribute(&mut self, number: i32, bytes: &[u8]) {
+        if let Some(log) = &mut self.log {
+            log.write(number, bytes);
+        }
+        if let Some(queue) = &mut self.own[number as usize - 1] {
+            let out = sys::standard(number);
+            queue.push(bytes);
+            // Mostly there is room at once; if nobody reads, the next turn finds out.
+            let _ = queue.write_to(out, process::is_socket(out));
+        }
+        let kind = if number == 2 { frame::ERRORS } else { frame::OUTPUT };
+        for client in &mut self.clients {
+            frame::push(client.outgoing.buffer(), kind, bytes);
+        }
+        self.flush_clients();
+    }
+
+    fn flush_clients(&mut self) {
+        self.clients.retain_mut(|client| {
+            let broken = client.outgoing.write_to(&client.socket, true) == Written::Broken;
+            // The one in front is missed in `hear`, where it counts.
+            client.front || !broken && client.outgoing.len() < MOST_LAG
+        });
+    }
+}
+
+#[derive(Default)]
+struct Arrived {
+    lifeline: bool,
+    listener: bool,
+    ended: bool,
+}

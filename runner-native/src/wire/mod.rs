@@ -1,0 +1,7 @@
+//! The wire to the program that starts this one: requests, events, the lifeline, and the one error.
+
+pub mod error;
+pub mod event;
+pub mod lifeline;
+pub mod protocol;
+pub(crate) mod stream;

@@ -1,0 +1,125 @@
+//! Bytes on their way: queues that are filled and emptied without ever waiting.
+
+use crate::wire::error::{Error, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::SendFlags;
+use rustix::pipe::{PipeFlags, pipe_with};
+
+/// Read at once.
+pub const CHUNK: usize = 64 << 10;
+/// A pipe or terminal that polls writable takes this much without blocking (`PIPE_BUF`).
+const SAFE_WRITE: usize = 4096;
+
+/// Bytes that wait to be written to one place.
+#[derive(Default)]
+pub struct Queue {
+    bytes: Vec<u8>,
+    written: usize,
+}
+
+/// What came of trying to write.
+#[derive(PartialEq, Eq)]
+pub enum Written {
+    /// All, or as much as there was room for.
+    Fine,
+    /// There is nobody to read it any more.
+    Broken,
+}
+
+impl Queue {
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.written == self.bytes.len() {
+            self.clear();
+        }
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Lets a frame be written to its end.
+    pub fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.bytes
+    }
+
+    pub fn len(&self) -> usize {
+        self.bytes.len() - self.written
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.written = 0;
+        self.bytes.shrink_to(2 * CHUNK);
+    }
+
+    /// Writes what there is room for.
+    pub fn write_to(&mut self, to: impl AsFd, socket: bool) -> Written {
+        while !self.is_empty() {
+            let rest = &self.bytes[self.written..];
+            let outcome = if socket {
+                rustix::net::send(&to, rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
+            } else if writable(&to) {
+                rustix::io::write(&to, &rest[..rest.len().min(SAFE_WRITE)])
+            } else {
+                return Written::Fine;
+            };
+            match outcome {
+                Ok(count) => self.written += count,
+                Err(Errno::AGAIN) => return Written::Fine,
+                Err(Errno::INTR) => {}
+                Err(_) => {
+                    self.clear();
+                    return Written::Broken;
+                }
+            }
+        }
+        self.clear();
+        Written::Fine
+    }
+}
+
+/// What came of trying to read.
+pub enum Got {
+    Bytes(Vec<u8>),
+    Nothing,
+    End,
+}
+
+/// Reads what is there, without waiting.
+pub fn read(from: impl AsFd) -> Got {
+    if !readable(&from) {
+        return Got::Nothing;
+    }
+    let mut bytes = vec![0; CHUNK];
+    match rustix::io::read(&from, &mut bytes) {
+        Ok(0) => Got::End,
+        Ok(count) => {
+            bytes.truncate(count);
+            Got::Bytes(bytes)
+        }
+        Err(Errno::AGAIN | Errno::INTR) => Got::Nothing,
+        // A terminal of which the other side is closed gives EIO, a connection that was cut ECONNRESET.
+        Err(_) => Got::End,
+    }
+}
+
+fn is(fd: impl AsFd, what: PollFlags) -> bool {
+    let fd = fd.as_fd();
+    let mut fds = [PollFd::from_borrowed_fd(fd, what)];
+    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).unwrap_or(0) > 0
+}
+
+pub fn readable(fd: impl AsFd) -> bool {
+    is(fd, PollFlags::IN)
+}
+
+fn writable(fd: impl AsFd) -> bool {
+    is(fd, PollFlags::OUT)
+}
+
+pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
+    pipe_with(PipeFlags::CLOEXEC).map_err(|errno| Error::call("pipe2(O_CLOEXEC)", errno))
+}
