@@ -7,7 +7,8 @@ import type { Credentials } from '#registry/login/credentials.ts'
 import type { Hosts } from '#registry/client/hosts.ts'
 import type { Registry, RegistryClient } from '#registry/client/registry.ts'
 import type { RetryPolicy } from '#registry/client/retry.ts'
-import { existsSync, mkdirSync } from 'node:fs'
+import { makePrivateRoot } from '#store/private.ts'
+import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseLocation, type Location } from './location.ts'
 import type { Session } from './session.ts'
@@ -207,7 +208,6 @@ function given(text: string, module: typeof import('#registry/login/credentials.
 /** Where an archive is put that comes as a stream or compressed: on the disk of the store, which has room if any has. */
 export function spoolDirectory(settings: Settings): string {
   const directory = join(settings.root, 'tmp')
-  mkdirSync(settings.root, { recursive: true, mode: 0o711 })
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  makePrivateRoot(settings.root)
   return directory
 }

@@ -7,6 +7,7 @@ import type { Digest } from '#oci/digest.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import type { LocalStore } from '#store/open.ts'
 import { isAlive, self, type Owner } from '#store/owner.ts'
+import { makePrivateDirectory } from '#store/private.ts'
 import { randomHex } from '#store/random.ts'
 import { killContainer } from './control.ts'
 import { checkName, generateName } from './name.ts'
@@ -143,7 +144,7 @@ function parts(config: ExecutionConfig | undefined, options: ContainerOptions): 
 /** The overlay's upper directory is the container's `/`: it takes its mode from the image's topmost one. */
 function makeDirectories(store: LocalStore, directory: string, top: string | undefined): void {
   const path = `${store.root}/${directory}`
-  mkdirSync(path, { recursive: true, mode: 0o711 })
+  makePrivateDirectory(path)
   mkdirSync(`${path}/fs`)
   mkdirSync(`${path}/work`)
   const mode = top === undefined ? 0o755 : statSync(`${store.root}/snapshots/${top}/fs`).mode & 0o7777

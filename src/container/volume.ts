@@ -5,6 +5,7 @@ import { hasCode, StaveError } from '#error.ts'
 import type { Place } from '#runner/protocol.ts'
 import { withClaim } from '#store/claim.ts'
 import type { LocalStore } from '#store/open.ts'
+import { makePrivateDirectory } from '#store/private.ts'
 import { randomHex } from '#store/random.ts'
 import { isVolumeName } from './mount.ts'
 
@@ -33,6 +34,8 @@ export function createVolume(
     )
   }
   const volume: Volume = { name, createdAt: new Date().toISOString(), labels: options.labels ?? {}, anonymous: options.name === undefined }
+  makePrivateDirectory(`${store.root}/volumes/${name}`)
+  // The container sees this one, with the usual mode; who can come to it is decided above.
   mkdirSync(`${store.root}/volumes/${name}/${directory}`, { recursive: true })
   store.database.run('INSERT OR IGNORE INTO volume (name, record, created) VALUES (?, ?, ?)', name, JSON.stringify(volume), Date.now())
   return getVolume(store, name) ?? volume

@@ -2,7 +2,6 @@ import {
   closeSync,
   constants,
   fdatasyncSync,
-  mkdirSync,
   openSync,
   readdirSync,
   renameSync,
@@ -22,6 +21,7 @@ import type { Place } from '#runner/protocol.ts'
 import { createKnown, readBlob, readSmall, readVerified, smallBytes } from './read.ts'
 import type { Database } from './database.ts'
 import { isAlive, ownerOf, ownerPrefix } from './owner.ts'
+import { makePrivateDirectory } from './private.ts'
 import { randomHex } from './random.ts'
 import type { Blobs } from './store.ts'
 
@@ -61,7 +61,7 @@ export function createBlobs(root: string, directory: number, database: Database,
 
   function ensureDirectory(name: string): void {
     if (made.has(name)) return
-    mkdirSync(join(root, name), { recursive: true })
+    makePrivateDirectory(join(root, name))
     made.add(name)
   }
 

@@ -1,5 +1,6 @@
 import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import { StaveError } from '#error.ts'
+import { makePrivateFile } from './private.ts'
 
 type Row = Record<string, string | number | null>
 
@@ -85,6 +86,7 @@ export function createDatabase(path: string): Database {
 function openDatabase(path: string): DatabaseSync {
   // Loaded here and not at the top: commands that never ask the database do not pay for it.
   const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
+  makePrivateFile(path)
   const database = new DatabaseSync(path, { timeout: busyMs })
   try {
     database.exec('PRAGMA synchronous = NORMAL')

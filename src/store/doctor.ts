@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, statSync, unlinkSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, statSync, unlinkSync } from 'node:fs'
 import type { Context } from '#context.ts'
 import { hasCode } from '#error.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
@@ -6,12 +6,21 @@ import type { Digest } from '#oci/digest.ts'
 import { lives } from './leases.ts'
 import type { LocalStore } from './open.ts'
 import { isAlive, ownerOf } from './owner.ts'
+import { openToOthers } from './private.ts'
 import { blobFiles } from './prune.ts'
 import { reach, roots } from './reach.ts'
 import { sweepSnapshots } from './snapshots.ts'
 
 export interface Problem {
-  readonly kind: 'database' | 'blob-damaged' | 'image-incomplete' | 'leftover' | 'snapshot-lost' | 'container-lost' | 'volume-lost'
+  readonly kind:
+    | 'open-to-others'
+    | 'database'
+    | 'blob-damaged'
+    | 'image-incomplete'
+    | 'leftover'
+    | 'snapshot-lost'
+    | 'container-lost'
+    | 'volume-lost'
   readonly message: string
   /** It was put right. */
   readonly repaired: boolean
@@ -32,13 +41,21 @@ const unfinishedMs = 60_000
  */
 export async function doctor(cx: Context, store: LocalStore, options: DoctorOptions = {}): Promise<readonly Problem[]> {
   const repair = options.repair ?? false
-  const problems: Problem[] = [...databaseProblems(store)]
+  const problems: Problem[] = [...openParts(store, repair), ...databaseProblems(store)]
   if (options.verify === true) problems.push(...(await damagedBlobs(cx, store, repair)))
   problems.push(...incompleteImages(store, repair))
   problems.push(...leftoverFiles(store, repair))
   problems.push(...lostDirectories(store, repair))
   problems.push(...(await leftoverDirectories(cx, store, repair)))
   return problems
+}
+
+/** What another user of the machine could walk into. Opening the store closes it, where that is allowed. */
+function openParts(store: LocalStore, repair: boolean): Problem[] {
+  return openToOthers(store.root).map(({ path, mode }) => {
+    if (repair) chmodSync(path, mode)
+    return { kind: 'open-to-others', message: `${path} can be entered or read by other users of this machine`, repaired: repair }
+  })
 }
 
 function databaseProblems(store: LocalStore): Problem[] {

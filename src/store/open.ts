@@ -1,4 +1,4 @@
-import { closeSync, constants, mkdirSync, openSync } from 'node:fs'
+import { closeSync, constants, openSync } from 'node:fs'
 import { StaveError } from '#error.ts'
 import type { Source } from '#image/content.ts'
 import * as limit from '#limit.ts'
@@ -13,6 +13,7 @@ import { createCacheRecords } from './cache.ts'
 import { createDatabase, type Database } from './database.ts'
 import { createLeases, registerWriter, unregisterWriter } from './leases.ts'
 import { createNames, imagesById, indexDocument, referrersOf } from './names.ts'
+import { closeToOthers, makePrivateRoot } from './private.ts'
 import { createSnapshots } from './snapshots.ts'
 import type { NameRecord, Names, Store } from './store.ts'
 
@@ -34,7 +35,8 @@ export interface LocalStore extends Store {
 }
 
 /**
- * Opens the store. It costs two system calls: the database is opened by the first question to it.
+ * Opens the store. It costs three system calls: the database is opened by the first question to it. A store that was
+ * open to other users is closed to them.
  *
  * @throws StaveError `permission`, `io`
  */
@@ -112,13 +114,14 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
 function openRoot(root: string): number {
   const open = () => openSync(root, constants.O_RDONLY | constants.O_DIRECTORY)
   try {
-    return open()
+    const directory = open()
+    closeToOthers(root, directory)
+    return directory
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw rootProblem(root, error)
   }
   try {
-    // Others may traverse it, for rootless containers whose users are not this one, but not list it.
-    mkdirSync(root, { recursive: true, mode: 0o711 })
+    makePrivateRoot(root)
     return open()
   } catch (error) {
     throw rootProblem(root, error)

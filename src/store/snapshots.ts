@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { background, type Context } from '#context.ts'
 import { StaveError } from '#error.ts'
@@ -12,6 +12,7 @@ import { withClaim } from './claim.ts'
 import type { Database } from './database.ts'
 import { lives } from './leases.ts'
 import { bootId, self } from './owner.ts'
+import { makePrivateDirectory } from './private.ts'
 import { randomHex } from './random.ts'
 import type { Snapshot, Snapshots } from './store.ts'
 
@@ -88,7 +89,7 @@ export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(
     const id = randomHex(8)
     const { pid, start } = self()
     database.run('INSERT INTO pending (id, pid, start) VALUES (?, ?, ?)', id, pid, start)
-    mkdirSync(join(root, 'snapshots', id), { recursive: true, mode: 0o755 })
+    makePrivateDirectory(join(root, 'snapshots', id))
     return id
   }
 
