@@ -1,10 +1,10 @@
 /** Contexts and Dockerfiles that are hostile, enormous or odd: a correct build or a clear error, soon, and nothing beside it. */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { busyboxTar, workshop, type Outcome } from './stave.ts'
+import { binary, busyboxTar, workshop, type Outcome } from './stave.ts'
 
 const shop = workshop('bad-context')
 
@@ -132,5 +132,64 @@ describe('graphs and secrets', () => {
     const directory = context('FROM base\nRUN --mount=type=secret,id=token,required cat /run/secrets/token\n')
     expectError(build(directory), /token/, /Dockerfile:2/, /hint:/)
     expectError(build(directory, '--secret', 'id=token,src=/nonexistent/file'), /\/nonexistent\/file/)
+  })
+})
+
+describe('a checkout chooses no other file of this machine', () => {
+  const names = ['Dockerfile', 'Containerfile', '.dockerignore', '.containerignore', 'Dockerfile.dockerignore']
+  const linked = (name: string, target: string): string => {
+    const directory = context('FROM scratch\nCOPY a /\n', { a: 'x' })
+    if (name !== 'Containerfile' && name !== 'Dockerfile') symlinkSync(target, join(directory, name))
+    else {
+      rmSync(join(directory, 'Dockerfile'))
+      symlinkSync(target, join(directory, name))
+    }
+    return directory
+  }
+
+  test.each(names)('%s as a link to /etc/shadow', (name) => {
+    const outcome = build(linked(name, '/etc/shadow'))
+    expectError(outcome, `cannot read`, 'leads out of the build context')
+    expect(outcome.stderr).not.toContain('root:')
+  })
+
+  test.each(names)('%s as a link to a device without end', (name) => {
+    expectError(build(linked(name, '/dev/zero')), 'leads out of the build context')
+  })
+
+  test.each(names)('%s as a pipe', (name) => {
+    const directory = linked(name, 'nowhere')
+    rmSync(join(directory, name))
+    spawnSync('mkfifo', [join(directory, name)])
+    expectError(build(directory), 'not a regular file')
+  })
+
+  test.each(names)('%s as a link within the context is read', (name) => {
+    const directory = linked(name, 'real')
+    writeFileSync(join(directory, 'real'), name.includes('ignore') ? 'nothing\n' : 'FROM scratch\nCOPY a /\n')
+    expect(build(directory)).toMatchObject({ status: 0, files: ['a'] })
+  })
+
+  test('also where it is named with -f, and for stave check', () => {
+    const directory = linked('Dockerfile', '/etc/shadow')
+    for (const args of [
+      ['build', '-f', join(directory, 'Dockerfile'), directory],
+      ['check', directory],
+      ['build', '--call=outline', directory],
+    ]) {
+      const outcome = shop.stave(args)
+      expectError(outcome, 'leads out of the build context')
+      expect(outcome.stderr).not.toContain('root:')
+    }
+  })
+
+  test('what a person names outside of it may be a pipe', () => {
+    const directory = context('', { a: 'x' })
+    const dest = mkdtempSync(join(shop.directory, 'out-'))
+    const script = `${binary} build -q --output type=local,dest=${dest} -f <(printf 'FROM scratch\\nCOPY a /\\n') ${directory}`
+    const { status } = spawnSync('bash', ['-c', script], {
+      env: { PATH: process.env['PATH'], STAVE_ROOT: shop.store, HOME: shop.directory },
+    })
+    expect(status).toBe(0)
   })
 })

@@ -85,6 +85,26 @@ export class StaveError extends Error {
     this.text = options.text
     this.exitCode = options.exitCode ?? (code === 'usage' ? 2 : 1)
   }
+
+  /** The same error with more, or something else, said about it. What `change` does not mention stays as it is. */
+  with(change: ErrorOptions & { readonly code?: ErrorCode; readonly message?: string }): StaveError {
+    const { code = this.code, message = this.message, hint = this.hint, span = this.span, text = this.text } = change
+    const changed = new StaveError(code, message, {
+      cause: change.cause ?? this.cause,
+      exitCode: change.exitCode ?? this.exitCode,
+      ...(hint === undefined ? {} : { hint }),
+      ...(span === undefined ? {} : { span }),
+      ...(text === undefined ? {} : { text }),
+    })
+    changed.stack = this.stack ?? ''
+    return changed
+  }
+}
+
+/** An error with the place in the text that it is about. One that has a place, and one that is no fault of a text, stay as they are. */
+export function placed(error: unknown, span: Span | undefined): unknown {
+  const isPlaceless = error instanceof StaveError && error.span === undefined && error.code !== 'cancelled'
+  return isPlaceless && span !== undefined ? error.with({ span }) : error
 }
 
 /** Is `error` a {@link StaveError} with one of these codes? */

@@ -12,3 +12,5 @@ export const indexDepth = 4
 export const descriptors = 10_000
 /** The largest Dockerfile or ignore file that is read. */
 export const dockerfileBytes = 64 * 1024 * 1024
+/** The largest file that is downloaded for a build: ten times the largest that public Dockerfiles add, and less than a disk. */
+export const downloadBytes = 64 * 1024 * 1024 * 1024

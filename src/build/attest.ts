@@ -10,6 +10,7 @@ import { digestAlgorithm, digestHex, digestOf } from '#oci/digest.ts'
 import { mediaTypes } from '#oci/media-type.ts'
 import { formatPlatform } from '#oci/platform.ts'
 import { parseReference } from '#oci/reference.ts'
+import { redactUrl } from '#text/url.ts'
 import { isoTime } from './assemble.ts'
 import { normalizeTags } from './output.ts'
 
@@ -105,7 +106,7 @@ async function provenance(
         },
       ]
     }
-    return op.kind === 'fetch' || op.kind === 'git' ? [{ uri: op.url }] : []
+    return op.kind === 'fetch' || op.kind === 'git' ? [{ uri: redactUrl(op.url) }] : []
   })
   const epoch = session.output.epoch
   const finished = epoch === undefined ? isoTime(Date.now()) : isoTime(epoch * 1000)

@@ -30,7 +30,8 @@ import { createSlots } from './slots.ts'
  * @throws StaveError `dockerfile`, `build-failed`, `not-found`, `secret-missing`, and what places and the runner throw
  */
 export async function build(cx: Context, options: BuildOptions): Promise<BuildResult> {
-  await using contexts = openContexts(options)
+  const secrets = createSecrets(options.secrets)
+  await using contexts = openContexts(options, secrets)
   const { text, file } = await contexts.dockerfile(cx)
   try {
     const dockerfile = basedOn(parseDockerfile(text, { file }), options.from)
@@ -315,6 +316,7 @@ function planOptions(
     targetPlatform,
     buildPlatform,
     contexts: contexts.named,
+    isLocal: contexts.trust.isLocal,
     noCache: options.noCache === true ? true : (options.noCacheFilter ?? false),
     network: options.network ?? 'host',
     hosts: (options.addHosts ?? []).map(({ host }) => host),

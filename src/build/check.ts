@@ -12,6 +12,7 @@ import { createImages, type BaseImage } from './images.ts'
 import type { BuildOptions } from './options.ts'
 import { imageKey, type ImageNeed } from './planner.ts'
 import type { Session } from './session.ts'
+import { createSecrets } from './secrets.ts'
 
 export interface Checked {
   readonly text: string
@@ -29,7 +30,7 @@ export interface Checked {
  * @throws StaveError `dockerfile` for what no build could do
  */
 export async function check(cx: Context, options: BuildOptions): Promise<Checked> {
-  await using contexts = openContexts(options)
+  await using contexts = openContexts(options, createSecrets(options.secrets))
   const { text, file } = await contexts.dockerfile(cx)
   try {
     const dockerfile = parseDockerfile(text, { file })

@@ -5,11 +5,16 @@ import type { BuildOptions } from './options.ts'
 import type { ContextLocation } from './source-url.ts'
 import type { Directory } from './state.ts'
 import { closeSync, constants, mkdirSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
-import { basename, dirname, join, posix, relative, resolve } from 'node:path'
-import { StaveError } from '#error.ts'
+import { realpath } from 'node:fs/promises'
+import { basename, dirname, isAbsolute, join, posix, relative, resolve } from 'node:path'
+import { hasCode, StaveError } from '#error.ts'
+import { fileError, readWholeFile } from '#image/file.ts'
 import * as limit from '#limit.ts'
+import { redactUrl, splitUserinfo } from '#text/url.ts'
 import { looksLikeArchive } from './archive-head.ts'
-import { parseContext } from './source-url.ts'
+import { gitAuthorization, httpAuthorization, urlAuthorization, type Trust } from './input/authorization.ts'
+import type { Secrets } from './secrets.ts'
+import { isHttpUrl, parseContext } from './source-url.ts'
 
 /** The contexts of one build, opened when first asked for. */
 export interface Contexts extends AsyncDisposable {
@@ -18,6 +23,8 @@ export interface Contexts extends AsyncDisposable {
   /** `''` is the main context. */
   open(cx: Context, name: string): Promise<Directory>
   readonly named: ReadonlyMap<string, ContextLocation>
+  /** Who wrote the Dockerfile, and whom the caller named. */
+  readonly trust: Trust
   /** When the main context was made, in seconds since 1970: of a git commit, or by HTTP's Last-Modified. Others have no such time. */
   time(cx: Context): Promise<number | undefined>
   /** What identifies the project on this machine, to find the last build of it again. */
@@ -32,17 +39,18 @@ type Opened = Directory & {
   readonly time?: number | undefined
 }
 
-export function openContexts(options: BuildOptions): Contexts {
+export function openContexts(options: BuildOptions, secrets: Secrets): Contexts {
   const { store, cwd } = options
   const main = parseContext(options.context)
   const named = new Map(Object.entries(options.buildContexts ?? {}).map(([name, value]) => [name.toLowerCase(), parseContext(value)]))
+  const trust = trustOf(options, main, [...named.values()])
   const opened = new Map<string, Promise<Opened>>()
 
   function openNamed(cx: Context, name: string): Promise<Opened> {
     let context = opened.get(name)
     if (context === undefined) {
       const location = name === '' ? main : (named.get(name) as ContextLocation)
-      context = openLocation(cx, options, location, name)
+      context = openLocation(cx, { options, secrets, trust }, location, name)
       opened.set(name, context)
     }
     return context
@@ -52,21 +60,21 @@ export function openContexts(options: BuildOptions): Contexts {
     if (options.file === '-') {
       return { text: decode(await readStdin(options, limit.dockerfileBytes), '-'), file: 'stdin', path: undefined }
     }
-    if (options.file !== undefined && /^https?:\/\//.test(options.file)) {
-      const { download } = await import('./ops/fetch.ts')
-      const { file, size, dispose } = await download(cx, store, options.file, options.proxy)
-      try {
-        if (size > limit.dockerfileBytes)
-          throw new StaveError('dockerfile', `${options.file} is larger than ${limit.dockerfileBytes} bytes`)
-        return { text: decode(readFileSync(join(store.root, file.path ?? '')), options.file), file: options.file, path: undefined }
-      } finally {
-        await dispose()
-      }
-    }
+    if (options.file !== undefined && isHttpUrl(options.file)) return downloadDockerfile(cx, options, options.file)
+    if (options.file !== undefined && isAbsolute(options.file))
+      return (
+        (await readLocal(options.file, options.file, main.kind === 'directory' ? resolve(cwd, main.path) : undefined)) ??
+        missing(options.file)
+      )
     if (main.kind === 'directory' && options.file !== undefined) {
       const path = resolve(cwd, options.file)
-      const inContext = resolve(cwd, main.path, options.file)
-      return readLocal(path, options.file) ?? readLocal(inContext, relative(cwd, inContext)) ?? missing(options.file)
+      const context = resolve(cwd, main.path)
+      const inContext = resolve(context, options.file)
+      return (
+        (await readLocal(path, options.file, context)) ??
+        (await readLocal(inContext, relative(cwd, inContext), context)) ??
+        missing(options.file)
+      )
     }
     const context = await openNamed(cx, '')
     if (context.dockerfile !== undefined) {
@@ -76,7 +84,7 @@ export function openContexts(options: BuildOptions): Contexts {
     if (context.local !== undefined) {
       for (const name of names) {
         const path = join(context.local, name)
-        const found = readLocal(path, shown(cwd, path))
+        const found = await readLocal(path, shown(cwd, path), context.local)
         if (found !== undefined) {
           return found
         }
@@ -103,7 +111,8 @@ export function openContexts(options: BuildOptions): Contexts {
 
   return {
     named,
-    project: main.kind === 'directory' ? resolve(cwd, main.path) : options.context,
+    trust,
+    project: main.kind === 'directory' ? resolve(cwd, main.path) : redactUrl(options.context),
     dockerfile: once,
     time: async (cx) => (main.kind === 'git' || main.kind === 'http' ? (await openNamed(cx, '')).time : undefined),
     async open(cx, name) {
@@ -113,7 +122,10 @@ export function openContexts(options: BuildOptions): Contexts {
       }
       if (name === '' && options.ignoreFile !== undefined) {
         const file = resolve(cwd, options.ignoreFile)
-        return { ...context, ...((await readIgnore(file, cwd)) ?? missing(options.ignoreFile, 'It was named with --ignorefile.')) }
+        return {
+          ...context,
+          ...((await readIgnore(file, cwd, context.local)) ?? missing(options.ignoreFile, 'It was named with --ignorefile.')),
+        }
       }
       const { path } = name === '' ? await once(cx) : { path: undefined }
       return { ...context, ...(await ignoreOf(context.local, path, cwd)) }
@@ -131,21 +143,48 @@ function missing(file: string, hint = 'Name the Dockerfile with -f, and give the
   throw new StaveError('not-found', `cannot read ${file}: there is no such file`, { hint })
 }
 
-function readLocal(path: string, file: string): { text: string; file: string; path: string } | undefined {
+/**
+ * Reads a Dockerfile or an ignore file. Who wrote the context has not made this machine: what lies in it is a regular file, and a
+ * link leads to no place outside. What a person names outside of it may be anything, a pipe too.
+ */
+async function readLocal(path: string, file: string, context?: string): Promise<{ text: string; file: string; path: string } | undefined> {
   try {
-    const { size } = statSync(path)
-    if (size > limit.dockerfileBytes) {
-      throw new StaveError('too-large', `cannot read ${file}: it has ${size} bytes, and at most ${limit.dockerfileBytes} are read`)
-    }
-    return { text: decode(readFileSync(path), file), file, path }
+    const isInside = context !== undefined && isWithin(await realpath(dirname(path)), await realpath(context))
+    const bytes = await readWholeFile(path, limit.dockerfileBytes, isInside ? { below: context } : { mayBePipe: true })
+    return { text: decode(bytes, file), file, path }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT' || (error as NodeJS.ErrnoException).code === 'ENOTDIR') {
-      return undefined
+    const { code } = error as NodeJS.ErrnoException
+    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
+    if (hasCode(error, 'denied')) {
+      const message = `cannot read ${file}: it is a link that leads out of the build context`
+      throw error.with({ message, hint: 'If that is the file you mean, name it where it is, with -f.' })
     }
-    if (error instanceof StaveError) {
-      throw error
-    }
-    throw new StaveError('io', `cannot read ${file}`, { cause: error })
+    throw fileError(error, `read ${file}`)
+  }
+}
+
+function isWithin(directory: string, other: string): boolean {
+  return directory === other || directory.startsWith(other === '/' ? other : `${other}/`)
+}
+
+async function downloadDockerfile(
+  cx: Context,
+  { store, proxy }: BuildOptions,
+  url: string,
+): Promise<{ text: string; file: string; path: undefined }> {
+  const file = redactUrl(url)
+  const { url: bare } = splitUserinfo(url)
+  const { download } = await import('./ops/fetch.ts')
+  const { file: received, dispose } = await download(
+    cx,
+    store,
+    { url: bare, authorization: urlAuthorization(url), proxy },
+    limit.dockerfileBytes,
+  )
+  try {
+    return { text: decode(readFileSync(join(store.root, received.path)), file), file, path: undefined }
+  } finally {
+    await dispose()
   }
 }
 
@@ -168,12 +207,14 @@ async function ignoreOf(
   cwd: string,
 ): Promise<{ ignore: readonly IgnorePattern[]; ignoreFile: string | undefined }> {
   const candidates = [
-    ...(dockerfile === undefined ? [] : [join(dirname(dockerfile), `${basename(dockerfile)}.dockerignore`)]),
+    ...(dockerfile === undefined || dockerfile.startsWith('/dev/')
+      ? []
+      : [join(dirname(dockerfile), `${basename(dockerfile)}.dockerignore`)]),
     join(context, '.containerignore'),
     join(context, '.dockerignore'),
   ]
   for (const path of candidates) {
-    const found = await readIgnore(path, cwd)
+    const found = await readIgnore(path, cwd, context)
     if (found !== undefined) {
       return found
     }
@@ -181,9 +222,13 @@ async function ignoreOf(
   return { ignore: [], ignoreFile: undefined }
 }
 
-async function readIgnore(path: string, cwd: string): Promise<{ ignore: readonly IgnorePattern[]; ignoreFile: string } | undefined> {
+async function readIgnore(
+  path: string,
+  cwd: string,
+  context: string,
+): Promise<{ ignore: readonly IgnorePattern[]; ignoreFile: string } | undefined> {
   const file = shown(cwd, path)
-  const found = readLocal(path, file)
+  const found = await readLocal(path, file, context)
   if (found === undefined) {
     return undefined
   }
@@ -191,7 +236,22 @@ async function readIgnore(path: string, cwd: string): Promise<{ ignore: readonly
   return { ignore: parseIgnore(found.text, file), ignoreFile: file }
 }
 
-async function openLocation(cx: Context, options: BuildOptions, location: ContextLocation, name: string): Promise<Opened> {
+interface Opening {
+  readonly options: BuildOptions
+  readonly secrets: Secrets
+  readonly trust: Trust
+}
+
+/** Hosts that the caller named are those of contexts; a Dockerfile of one of them is not the caller's own. */
+function trustOf({ file }: BuildOptions, main: ContextLocation, named: readonly ContextLocation[]): Trust {
+  const urls = [main, ...named].flatMap((location) => ('url' in location ? [location.url] : []))
+  const hosts = new Set(urls.flatMap((url) => URL.parse(splitUserinfo(url).url)?.host ?? []))
+  const isOwn = main.kind === 'directory' || main.kind === 'stdin' || file === '-' || (file !== undefined && isAbsolute(file))
+  return { isLocal: isOwn && !(file !== undefined && isHttpUrl(file)), hosts }
+}
+
+async function openLocation(cx: Context, opening: Opening, location: ContextLocation, name: string): Promise<Opened> {
+  const { options, secrets, trust } = opening
   const { store, cwd } = options
   const title = name === '' ? 'the build context' : `the context ${name}`
   const rest = { kind: 'directory' as const, ignore: [], ignoreFile: undefined, title }
@@ -214,7 +274,7 @@ async function openLocation(cx: Context, options: BuildOptions, location: Contex
       if (options.stdin === undefined || options.file === '-') {
         throw new StaveError('usage', 'cannot read both the context and the Dockerfile from standard input')
       }
-      const { file, dispose } = await receive(store, options.stdin)
+      const { file, dispose } = await receive(store, options.stdin, 'the build context')
       try {
         return await unpackContext(cx, store, file, rest, sub)
       } finally {
@@ -223,7 +283,9 @@ async function openLocation(cx: Context, options: BuildOptions, location: Contex
     }
     case 'http': {
       const { download } = await import('./ops/fetch.ts')
-      const { file, dispose, lastModified } = await download(cx, store, location.url, options.proxy)
+      const { url } = splitUserinfo(location.url)
+      const authorization = httpAuthorization(cx, secrets, trust, location.url)
+      const { file, dispose, lastModified } = await download(cx, store, { url, authorization, proxy: options.proxy })
       const time = Math.floor(Date.parse(lastModified ?? '') / 1000)
       try {
         return { ...(await unpackContext(cx, store, file, rest, sub)), time: Number.isNaN(time) ? undefined : time }
@@ -234,8 +296,15 @@ async function openLocation(cx: Context, options: BuildOptions, location: Contex
     case 'git': {
       const { checkout } = await import('./ops/git.ts')
       const keepGitDir = /^(?:1|true)$/i.test(options.buildArgs?.['BUILDKIT_CONTEXT_KEEP_GIT_DIR'] ?? '')
-      const tree = await checkout(cx, store, location.url, keepGitDir ? { keepGitDir } : {})
-      return { ...rest, root: tree.root, ignore: tree.ignore, local: undefined, dispose: tree.dispose, time: tree.time }
+      const tree = await checkout(cx, store, location.url, {
+        ...(keepGitDir ? { keepGitDir } : {}),
+        authorization: gitAuthorization(cx, secrets, trust, location.url),
+        agent: options.ssh?.find(({ id }) => id === 'default')?.socket,
+        proxy: options.proxy,
+        authorities: options.authorities,
+      })
+      const { root, ignore, dispose, time, hasItsTime } = tree
+      return { ...rest, root, ignore, local: undefined, dispose, time, ...(hasItsTime ? { latest: time } : {}) }
     }
     case 'image':
       throw new StaveError('usage', `cannot use ${location.location} as the build context: it is an image`, {
@@ -279,7 +348,8 @@ async function unpackContext(
       const below = sub === undefined ? '' : posix.join('/', sub).replace(/\/+$/, '')
       return { ...rest, root: { ...root, path: `${root.path as string}${below}` }, local: undefined, dispose }
     }
-    return { ...rest, root, local: undefined, dispose, dockerfile: readFileSync(path) }
+    const dockerfile = await readWholeFile(path, limit.dockerfileBytes)
+    return { ...rest, root, local: undefined, dispose, dockerfile }
   } catch (error) {
     await dispose()
     throw error

@@ -4,6 +4,7 @@ import type { Instruction } from '#dockerfile/instruction.ts'
 import type { Scope } from '#dockerfile/scope.ts'
 import type { ResolvedStage } from '#dockerfile/stage.ts'
 import type { Span } from '#error.ts'
+import { redactUrl } from '#text/url.ts'
 import type { Op, Step } from './step.ts'
 import { need, platformOf, stageName, type Origin, type PlannedHistory, type PlannedStage, type Planner } from './planner.ts'
 
@@ -43,7 +44,7 @@ export function push(draft: Draft, instruction: Instruction, createdBy: string, 
     ...(draft.top === undefined ? {} : { parent: draft.top }),
     inputs,
     span: instruction.span,
-    title: `[${stageTitle(planner, draft.stage)}${draft.position}/${draft.total}] ${titleText(instruction)}`,
+    title: `[${stageTitle(planner, draft.stage)}${draft.position}/${draft.total}] ${redactUrl(titleText(instruction))}`,
     stage: stageName(draft.stage),
     useCache: draft.useCache,
   }
@@ -98,7 +99,7 @@ export function sourceStep(planner: Planner, origin: Origin, stage: ResolvedStag
         return addStep(
           planner,
           { kind: 'git', url: origin.location.url },
-          { ...at, title: `[context ${origin.name}] ${origin.location.url}` },
+          { ...at, title: `[context ${origin.name}] ${redactUrl(origin.location.url)}` },
         )
       }
       return addStep(planner, { kind: 'local', context: origin.name }, { ...at, title: `[context ${origin.name}]` })

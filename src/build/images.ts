@@ -5,12 +5,13 @@ import type { Descriptor } from '#oci/descriptor.ts'
 import type { Store } from '#store/store.ts'
 import type { BuildOptions } from './options.ts'
 import type { ImageNeed } from './planner.ts'
-import { hasCode, StaveError } from '#error.ts'
+import { hasCode, placed, StaveError } from '#error.ts'
 import { openImage, readManifest, view } from '#image/image.ts'
 import { digestOf, type Digest } from '#oci/digest.ts'
 import { formatPlatform } from '#oci/platform.ts'
 import { formatReference, parseReference } from '#oci/reference.ts'
 import { canonical, keyVersion } from './key.ts'
+import { isLocalPlace } from './source-url.ts'
 
 /** A base image: its manifest and config are at hand, its layers come when they are needed. */
 export interface BaseImage {
@@ -37,7 +38,7 @@ export function createImages(options: Pick<BuildOptions, 'store' | 'places' | 'p
   function open(cx: Context, location: string): Promise<{ source: Source; name: string }> {
     let opened = sources.get(location)
     if (opened === undefined) {
-      opened = places.source(cx, /^(?:oci|oci-archive|docker-archive|dir):/.test(location) ? location : `docker://${location}`)
+      opened = places.source(cx, isLocalPlace(location) ? location : `docker://${location}`)
       sources.set(location, opened)
     }
     return opened
@@ -84,7 +85,7 @@ export function createImages(options: Pick<BuildOptions, 'store' | 'places' | 'p
       try {
         return await resolve(cx, need)
       } catch (error) {
-        throw withPlace(error, need)
+        throw placed(error, need.span)
       }
     },
     async fetch(cx, base, layers) {
@@ -122,7 +123,7 @@ export function createImages(options: Pick<BuildOptions, 'store' | 'places' | 'p
 
 /** The full name, or nothing for what is no image reference (`oci:dir:tag`). */
 function nameOf(need: ImageNeed): string | undefined {
-  if (/^(?:oci|oci-archive|docker-archive|dir):/.test(need.reference)) {
+  if (isLocalPlace(need.reference)) {
     return undefined
   }
   return formatReference(parseReference(need.reference.replace(/^docker:\/\//, '')))
@@ -241,16 +242,4 @@ async function fetchLayer(cx: Context, store: Store, source: Source, descriptor:
     throw error
   }
   cx.report({ type: 'step', id, title, state: 'done', durationMs: performance.now() - started })
-}
-
-/** Adds the place in the Dockerfile where the image is named. */
-function withPlace(error: unknown, need: ImageNeed): unknown {
-  if (!(error instanceof StaveError) || error.span !== undefined || need.span === undefined) {
-    return error
-  }
-  return new StaveError(error.code, error.message, {
-    cause: error.cause,
-    span: need.span,
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
-  })
 }

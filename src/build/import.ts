@@ -45,7 +45,7 @@ export async function importImage(cx: Context, options: ImportOptions): Promise<
     checkHead(options.tar, title)
   } else {
     const { receive } = await import('./ops/fetch.ts')
-    const received = held.use(await receive(store, options.tar))
+    const received = held.use(await receive(store, options.tar, title))
     file = received.file
     const { openSync, closeSync } = await import('node:fs')
     const fd = openSync(`${store.root}/${received.file.path}`, 'r')
@@ -105,6 +105,7 @@ function changedConfig(changes: readonly string[], platform: Platform): Record<s
       network: 'host',
       hosts: [],
       allow: [],
+      isLocal: true,
     },
     new Map(),
   )

@@ -21,10 +21,5 @@ export function withSource(error: unknown, step: Step, inputs: readonly Solved[]
   } else if (failure?.kind === 'no-user') {
     hint ??= 'Make the user first (RUN useradd …), or give numbers.'
   }
-  return new StaveError(error.code, message, {
-    cause: error.cause,
-    exitCode: error.exitCode,
-    ...(step.span === undefined ? {} : { span: step.span }),
-    ...(hint === undefined ? {} : { hint }),
-  })
+  return error.with({ message, ...(step.span === undefined ? {} : { span: step.span }), ...(hint === undefined ? {} : { hint }) })
 }

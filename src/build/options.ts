@@ -37,6 +37,8 @@ export interface BuildOptions {
   readonly buildArgs?: Readonly<Record<string, string>>
   /** Proxy variables of the caller's environment, for RUN: not in the key, not in the history. */
   readonly proxy?: Readonly<Record<string, string>>
+  /** A file of authorities, in PEM, that git trusts in place of the system's. Absolute. */
+  readonly authorities?: string
   /** `os/arch[/variant]`. Default: this machine. More than one makes an index. */
   readonly platforms?: readonly string[]
   readonly labels?: Readonly<Record<string, string>>

@@ -2,6 +2,7 @@ import type { InstructionOf } from '#dockerfile/instruction.ts'
 import type { CopyOp, CopySource, Step } from './step.ts'
 import { posix } from 'node:path'
 import { StaveError } from '#error.ts'
+import { redactUrl } from '#text/url.ts'
 import { parseChmod, parseChown } from '#dockerfile/values.ts'
 import { originOf } from './planner.ts'
 import { addStep, contextStep, push, sourceStep, type Draft } from './draft.ts'
@@ -31,7 +32,7 @@ export function planCopy(draft: Draft, instruction: Copy): void {
     const step =
       from === undefined
         ? contextStep(draft.planner)
-        : sourceStep(draft.planner, originOf(draft.planner, draft.stage, from, span, 'COPY'), draft.stage, span)
+        : sourceStep(draft.planner, originOf(draft.planner, draft.stage, from, instruction), draft.stage, span)
     const isContext = step.op.kind === 'local' || step.op.kind === 'git'
     items.push({
       kind: 'select',
@@ -77,7 +78,7 @@ function check(instruction: Copy, sources: readonly string[], written: string, c
   }
   const remotes = sources.filter(isRemote)
   if (kind === 'COPY' && remotes.length > 0) {
-    fail(`cannot COPY ${remotes[0]}: COPY takes no URL`, 'Use ADD for what comes from the network.')
+    fail(`cannot COPY ${redactUrl(remotes[0]!)}: COPY takes no URL`, 'Use ADD for what comes from the network.')
   }
   // Each would overwrite the one before: BuildKit does so silently.
   if (sources.length + instruction.heredocs.length > 1 && !isDirectory(written)) {
@@ -105,14 +106,7 @@ function withSpan(parse: () => unknown, instruction: Copy): void {
   try {
     parse()
   } catch (error) {
-    if (error instanceof StaveError && error.span === undefined) {
-      throw new StaveError('dockerfile', error.message, {
-        span: instruction.span,
-        cause: error.cause,
-        ...(error.hint === undefined ? {} : { hint: error.hint }),
-      })
-    }
-    throw error
+    throw error instanceof StaveError ? error.with({ code: 'dockerfile', exitCode: 1, span: error.span ?? instruction.span }) : error
   }
 }
 
@@ -122,23 +116,24 @@ function isRemote(source: string): boolean {
 
 function remote(draft: Draft, instruction: InstructionOf<'ADD'>, url: string, input: (step: Step) => number): CopySource {
   const at = {
-    title: `ADD ${url}`,
+    title: `ADD ${redactUrl(url)}`,
     span: instruction.span,
     stage: draft.stage.stage.name ?? `${draft.stage.index}`,
     useCache: draft.useCache,
   }
+  const foreign = draft.planner.foreign.has(instruction) ? { isForeign: true as const } : {}
   const checksum = instruction.checksum === undefined ? {} : { checksum: draft.scope.expand(instruction.checksum, instruction.span) }
   if (isGitUrl(url)) {
     withSpan(() => checkAgreement(url, instruction.keepGitDir, checksum.checksum), instruction)
     const keep = instruction.keepGitDir === undefined ? {} : { keepGitDir: instruction.keepGitDir }
     return {
       kind: 'select',
-      input: input(addStep(draft.planner, { kind: 'git', url, ...keep, ...checksum }, at)),
+      input: input(addStep(draft.planner, { kind: 'git', url, ...keep, ...checksum, ...foreign }, at)),
       sources: ['.'],
       resetOwner: true,
     }
   }
-  const step = addStep(draft.planner, { kind: 'fetch', url, ...checksum }, at)
+  const step = addStep(draft.planner, { kind: 'fetch', url, ...checksum, ...foreign }, at)
   return { kind: 'file', input: input(step), name: fileNameOf(url), ...(instruction.unpack === true ? { unpack: true } : {}) }
 }
 
@@ -147,7 +142,7 @@ function checkAgreement(url: string, keepGitDir: boolean | undefined, checksum: 
   const said = parseGitUrl(url)
   const differ = (one: unknown, other: unknown): boolean => one !== undefined && other !== undefined && one !== other
   const name = differ(keepGitDir, said.keepGitDir) ? 'keep-git-dir' : differ(checksum, said.checksum) ? 'checksum' : undefined
-  if (name !== undefined) throw new StaveError('dockerfile', `cannot ADD ${url}: --${name} and the ${name} of the URL differ`)
+  if (name !== undefined) throw new StaveError('dockerfile', `cannot ADD ${redactUrl(url)}: --${name} and the ${name} of the URL differ`)
 }
 
 /** Absolute and clean, relative to the working directory; a trailing slash stays. */
@@ -172,7 +167,7 @@ function createdBy(
     ...(instruction.kind === 'COPY' && instruction.parents ? ['--parents'] : []),
     ...(chown ? [`--chown=${chown}`] : []),
     ...(chmod ? [`--chmod=${chmod}`] : []),
-    ...sources,
+    ...sources.map(redactUrl),
     ...instruction.heredocs.map(({ name }) => `<<${name}`),
     written,
   ]

@@ -21,9 +21,12 @@ export function planRun(draft: Draft, instruction: InstructionOf<'RUN'>): void {
   let agents = 0
   for (const text of instruction.mounts) {
     const mount = parseMount(text, (word) => scope.expand(word, span))
+    if (mount.type === 'secret' || mount.type === 'ssh') refuseForeign(draft, instruction, `--mount=type=${mount.type}`)
     mounts.push(placed(draft, instruction, mount, inputs, mount.type === 'ssh' ? agents++ : 0))
   }
   const insecure = instruction.security === 'insecure'
+  if (insecure) refuseForeign(draft, instruction, '--security=insecure')
+  if (instruction.devices.length > 0) refuseForeign(draft, instruction, '--device')
   if (insecure && !planner.options.allow.includes('security.insecure')) {
     throw new StaveError('dockerfile', 'cannot RUN --security=insecure: it was not allowed', {
       span,
@@ -67,6 +70,15 @@ export function planRun(draft: Draft, instruction: InstructionOf<'RUN'>): void {
   push(draft, instruction, `RUN ${createdByRun(args, scope.runArgs())} # buildkit`, op, inputs)
 }
 
+/** What was given to a build was given to its Dockerfile. A base image was written by others. */
+function refuseForeign(draft: Draft, instruction: InstructionOf<'RUN'>, flag: string): void {
+  if (!draft.planner.foreign.has(instruction)) return
+  throw new StaveError('denied', `cannot RUN ${flag}: an ONBUILD of the base image asks for it, and not the Dockerfile`, {
+    span: instruction.span,
+    hint: 'If it shall have that, write the RUN into the Dockerfile, below the FROM.',
+  })
+}
+
 function placed(draft: Draft, instruction: InstructionOf<'RUN'>, mount: Mount, inputs: Step[], agent: number): ExecMount {
   const { span } = instruction
   const absolute = (path: string): string => posix.resolve('/', draft.config.WorkingDir || '/', path)
@@ -74,7 +86,7 @@ function placed(draft: Draft, instruction: InstructionOf<'RUN'>, mount: Mount, i
     const step =
       from === undefined
         ? contextStep(draft.planner)
-        : sourceStep(draft.planner, originOf(draft.planner, draft.stage, from, span, 'RUN'), draft.stage, span)
+        : sourceStep(draft.planner, originOf(draft.planner, draft.stage, from, instruction), draft.stage, span)
     const known = inputs.indexOf(step)
     return known >= 0 ? known : inputs.push(step) - 1
   }

@@ -18,6 +18,7 @@ const options: PlanOptions = {
   network: 'host',
   hosts: [],
   allow: [],
+  isLocal: true,
 }
 
 /** Every base image is this one, unless given. */
@@ -379,4 +380,54 @@ describe('keys', () => {
     expect(step('FROM scratch\nCOPY --link a /b', 'sha256:1')).toBe(step('FROM scratch\nCOPY --link a /b', 'sha256:2'))
     expect(step('FROM scratch\nCOPY a /b', 'sha256:1')).not.toBe(step('FROM scratch\nCOPY a /b', 'sha256:2'))
   })
+})
+
+describe('what others wrote may ask for less', () => {
+  const places = ['oci:/srv/x', 'oci-archive:/etc/shadow', 'docker-archive:/etc/shadow', 'dir:/etc', 'tarball:/x', 'containers-storage:x']
+
+  test.each(places)('a Dockerfile from elsewhere names no %s', (place) => {
+    for (const text of [
+      `FROM ${place}`,
+      `FROM debian\nCOPY --from=${place} / /`,
+      `FROM debian\nRUN --mount=from=${place},target=/x true`,
+    ]) {
+      expect(() => planOf(text, { isLocal: false })).toThrow(expect.objectContaining({ code: 'denied' }))
+      expect(() => planOf(text)).not.toThrow()
+    }
+  })
+
+  test('but a name that the command line gave to such a place', () => {
+    const contexts = new Map([['base', parseContext('oci-layout:///srv/x')]])
+    expect(() => planOf('FROM base\nCOPY --from=base / /', { isLocal: false, contexts })).not.toThrow()
+  })
+
+  test.each([
+    ['COPY --from=oci:/etc / /', 'oci:/etc'],
+    ['RUN --mount=type=secret,id=token true', 'type=secret'],
+    ['RUN --mount=type=ssh true', 'type=ssh'],
+    ['RUN --device=nvidia.com/gpu=all true', '--device'],
+    ['RUN --security=insecure true', '--security=insecure'],
+  ])('nor an ONBUILD of a base image: %s', (trigger, what) => {
+    const change = { allow: ['device', 'security.insecure'] }
+    expect(() => planOf('FROM debian', change, { debian: { OnBuild: [trigger] } })).toThrow(
+      expect.objectContaining({ code: 'denied', message: expect.stringContaining(what) }),
+    )
+    expect(() => planOf(`FROM debian AS base\nONBUILD ${trigger}\nFROM base`, change)).not.toThrow()
+  })
+
+  test('and what it downloads is marked as its own', () => {
+    const planned = planOf('FROM debian\nADD https://h/b /', {}, { debian: { OnBuild: ['ADD https://h/a https://h/r.git /x/'] } })
+    const downloads = planned.steps.map(({ op }) => op).filter((op) => op.kind === 'fetch' || op.kind === 'git')
+    expect(downloads.map((op) => [op.url, op.isForeign])).toEqual([
+      ['https://h/a', true],
+      ['https://h/r.git', true],
+      ['https://h/b', undefined],
+    ])
+  })
+})
+
+test('user and password of a URL are in no title and no history', () => {
+  const planned = planOf('FROM debian\nADD https://user:pw@h/r.git /r\nADD https://user:pw@h/f?token=pw /f')
+  expect(JSON.stringify([titles(planned), history(planned)])).not.toContain('pw')
+  expect(history(planned)).toContain(`${planned.stage.top!.id} ADD https://h/f?token=xxxxx /f # buildkit`)
 })

@@ -55,6 +55,7 @@ export function plan(dockerfile: Dockerfile, options: PlanOptions, bases: BaseCo
     planned: new Map(),
     needs: new Map(),
     triggers: new Map(),
+    foreign: new Set(),
     steps: new Map(),
     warnings: [],
     count: 0,
@@ -121,16 +122,12 @@ function dependencies(planner: Planner, stage: ResolvedStage): readonly number[]
     return result
   }
   const triggers = base.kind === 'image' ? onbuild(planner, stage, base.reference, platform) : []
+  for (const trigger of triggers) planner.foreign.add(trigger)
   const inherited = base.kind === 'stage' ? stageTriggers(planner, base.index) : []
   planner.triggers.set(stage.index, [...triggers, ...inherited])
   for (const instruction of [...triggers, ...inherited, ...stage.stage.instructions]) {
     for (const from of fromsOf(instruction)) {
-      follow(
-        originOf(planner, stage, from, instruction.span, instruction.kind === 'RUN' ? 'RUN' : 'COPY'),
-        platform,
-        false,
-        instruction.span,
-      )
+      follow(originOf(planner, stage, from, instruction), platform, false, instruction.span)
     }
   }
   return result

@@ -4,9 +4,10 @@ import type { Span } from '#error.ts'
 import type { ExecutionConfig, ImageConfig } from '#oci/config.ts'
 import type { Platform } from '#oci/descriptor.ts'
 import type { Scope } from '#dockerfile/scope.ts'
-import type { ContextLocation } from './source-url.ts'
+import { isLocalPlace, type ContextLocation } from './source-url.ts'
 import type { Step } from './step.ts'
 import { resolveFrom } from '#dockerfile/stage.ts'
+import { StaveError } from '#error.ts'
 import { formatPlatform } from '#oci/platform.ts'
 
 export interface PlanOptions {
@@ -21,6 +22,8 @@ export interface PlanOptions {
   readonly network: 'host' | 'none'
   readonly hosts: readonly string[]
   readonly allow: readonly string[]
+  /** The Dockerfile is the caller's own, and may name files of this machine (`FROM oci:DIR`). */
+  readonly isLocal: boolean
   /** Of the sandbox, what counts for keys. */
   readonly sandbox?: Readonly<Record<string, unknown>>
   /** Variables of every stage that is based on an image. */
@@ -84,6 +87,8 @@ export interface Planner {
   readonly needs: Map<string, ImageNeed>
   /** ONBUILD instructions of base images, by stage. */
   readonly triggers: Map<number, readonly Instruction[]>
+  /** Those of them that nobody has read who builds: what they may ask for is less. */
+  readonly foreign: Set<Instruction>
   /** Steps that stages share: contexts, images, downloads. By what they are. */
   readonly steps: Map<string, Step>
   readonly warnings: PlanWarning[]
@@ -112,17 +117,32 @@ export function baseOf(planner: Planner, stage: ResolvedStage): Origin {
     return stage.base
   }
   const context = contextForImage(planner, stage.base.name, platformOf(planner, stage))
-  return context === undefined ? { kind: 'image', reference: stage.base.name } : asOrigin(context)
+  if (context !== undefined) return asOrigin(context)
+  if (!planner.options.isLocal) refusePlace(stage.base.name, 'the Dockerfile', stage.stage.from.span)
+  return { kind: 'image', reference: stage.base.name }
 }
 
-/** What `--from` names, seen from a stage. */
-export function originOf(planner: Planner, stage: ResolvedStage, from: string, span: Span, what: 'COPY' | 'RUN'): Origin {
-  const found = resolveFrom(planner.stages, from, { stage: stage.index, span, what })
+/** What `--from` of an instruction names, seen from a stage. */
+export function originOf(planner: Planner, stage: ResolvedStage, from: string, instruction: Instruction): Origin {
+  const { span } = instruction
+  const found = resolveFrom(planner.stages, from, { stage: stage.index, span, what: instruction.kind === 'RUN' ? 'RUN' : 'COPY' })
   if (found.kind !== 'image') {
     return found
   }
   const context = contextForImage(planner, found.name, platformOf(planner, stage))
-  return context === undefined ? { kind: 'image', reference: found.name } : asOrigin(context)
+  if (context !== undefined) return asOrigin(context)
+  const isForeign = planner.foreign.has(instruction)
+  if (isForeign || !planner.options.isLocal) refusePlace(found.name, isForeign ? 'an ONBUILD of the base image' : 'the Dockerfile', span)
+  return { kind: 'image', reference: found.name }
+}
+
+/** Files of this machine are for who builds here, and for nobody who only wrote what is built. */
+function refusePlace(reference: string, who: string, span: Span): void {
+  if (!isLocalPlace(reference)) return
+  throw new StaveError('denied', `cannot use ${reference}: ${who} is from elsewhere, and may name no files of this machine`, {
+    span,
+    hint: 'Name them yourself: --build-context NAME=oci-layout://DIR, and NAME in the Dockerfile.',
+  })
 }
 
 function asOrigin(context: { name: string; location: ContextLocation }): Origin {

@@ -7,7 +7,7 @@ import { operationKey, stepKey } from './key.ts'
 import { imageKey } from './planner.ts'
 import { makesLayer } from './step.ts'
 import type { Directory, Solved, State } from './state.ts'
-import { baseState, cachedState, emptyTree } from './state.ts'
+import { baseState, cachedState, emptyTree, withTimesOf } from './state.ts'
 import { recordedLayer } from './layer.ts'
 import type { Digest } from '#oci/digest.ts'
 
@@ -101,7 +101,7 @@ async function keysOf(
     }
     const state = await parent.id
     const digests = await session.digests.of(cx, step, inputs as readonly Solved[])
-    const key = stepKey(step.op, state, digests, session.format)
+    const key = stepKey(step.op, state, digests, withTimesOf(session.format, inputs as readonly Solved[]))
     const record = session.store.cache.get(key.key)
     const layer = record?.layer === undefined ? undefined : await recordedLayer(session.store, record.layer)
     const cached = record !== undefined && (record.layer === undefined || layer !== undefined)

@@ -14,7 +14,7 @@ import { asRecord, recordedLayer } from './layer.ts'
 import { lock } from './lock.ts'
 import { withSource } from './missing-source.ts'
 import { imageKey } from './planner.ts'
-import { baseState, cachedState, emptyTree, layersOf, madeState } from './state.ts'
+import { baseState, cachedState, emptyTree, layersOf, madeState, withTimesOf } from './state.ts'
 import { makesLayer } from './step.ts'
 
 /** What has become of the steps. */
@@ -238,10 +238,10 @@ async function keyOf(solver: Solver, step: Step, op: CopyOp | ExecOp, parent: St
     throw withSource(error, step, inputs)
   })
   const [state, contents] = await Promise.all([parent.id, digests])
-  const key = stepKey(op, state, contents, session.format)
+  const format = withTimesOf(session.format, inputs)
+  const key = stepKey(op, state, contents, format)
   const claimed = session.remote === undefined ? state : await parent.claimed
-  const shown =
-    session.remote === undefined ? key : stepKey(op, claimed, await session.digests.renamed(step, inputs, contents), session.format)
+  const shown = session.remote === undefined ? key : stepKey(op, claimed, await session.digests.renamed(step, inputs, contents), format)
   session.keys.set(step.id, shown)
   return key
 }
@@ -272,7 +272,7 @@ async function lookUpRemote(
   if (digests === undefined) {
     return undefined
   }
-  const key = stepKey(op, await parent.claimed, digests, session.format)
+  const key = stepKey(op, await parent.claimed, digests, withTimesOf(session.format, inputs))
   const found = session.remote?.find(key)
   if (found === undefined) {
     return undefined

@@ -49,6 +49,26 @@ describe('git URLs', () => {
   })
 
   test.each([
+    ['?branch=refs/heads/x', { ref: 'refs/heads/x' }],
+    ['?branch=x&commit=abcdef1', { ref: 'refs/heads/x', checksum: 'abcdef1' }],
+    ['?ref=x#x:sub', { ref: 'x', subdir: 'sub' }],
+    ['?keep-git-dir', { keepGitDir: true }],
+    ['?keep-git-dir=F', { keepGitDir: false }],
+    ['?submodules=0', { submodules: false }],
+    ['?mtime=commit', { mtime: 'commit' }],
+    ['', { mtime: 'checkout', fetchByCommit: false }],
+    ['?fetch-by-commit&checksum=abcdef1', { fetchByCommit: true, checksum: 'abcdef1' }],
+  ])('%s', (query, expected) => {
+    expect(parseGitUrl(`https://h/r.git${query}`)).toMatchObject(expected)
+  })
+
+  test('a refusal shows no password', () => {
+    expect(() => parseGitUrl('https://user:pw@h/r.git?nope=1')).toThrow(
+      expect.not.objectContaining({ message: expect.stringContaining('pw') }),
+    )
+  })
+
+  test.each([
     ['an option as a ref', 'https://h/r.git#--upload-pack=x'],
     ['a refspec', 'https://h/r.git?ref=a:b'],
     ['a glob', 'https://h/r.git#*'],
@@ -56,6 +76,11 @@ describe('git URLs', () => {
     ['a newline', 'https://h/r.git#a\nb'],
     ['an unknown query key', 'https://h/r.git?nope=1'],
     ['a contradiction', 'https://h/r.git?ref=a#b'],
+    ['a branch and a tag', 'https://h/r.git?branch=a&tag=a'],
+    ['a key twice', 'https://h/r.git?ref=a&ref=b'],
+    ['a key without a value', 'https://h/r.git?ref='],
+    ['a flag that is neither', 'https://h/r.git?submodules=maybe'],
+    ['an mtime that is none', 'https://h/r.git?mtime=now'],
     ['an option as the remote', '--upload-pack=x'],
   ])('%s is refused', (_name, text) => {
     expect(() => parseGitUrl(text)).toThrow(expect.objectContaining({ code: 'usage' }))
@@ -64,10 +89,15 @@ describe('git URLs', () => {
 
 test.each([
   ['https://h/a/b.txt?x=1#y', 'b.txt'],
-  ['https://h/a/', '__unnamed__'],
+  ['https://h/a/', 'a'],
+  ['https://h/a//', 'a'],
+  ['https://h/', '__unnamed__'],
+  ['https://h/a%2Fb', 'b'],
+  ['https://h/a%zzb', 'a%zzb'],
+  ['https://h/a/..%2f', '__unnamed__'],
   ['https://h', '__unnamed__'],
   ['https://h/a%20b', 'a b'],
-  ['https://h/..%2fetc', '__unnamed__'],
+  ['https://h/..%2fetc', 'etc'],
   ['https://h/%2e%2e', '__unnamed__'],
 ])('the file of %s is called %s', (url, name) => {
   expect(fileNameOf(url)).toBe(name)

@@ -1,4 +1,5 @@
 import { StaveError } from '#error.ts'
+import { redactUrl } from '#text/url.ts'
 
 /** Where a build context, or one given with `--build-context`, comes from. */
 export type ContextLocation =
@@ -43,6 +44,11 @@ export function parseContext(text: string): ContextLocation {
   return { kind: 'directory', path: text }
 }
 
+/** Does an image's name mean files of this machine, `oci:DIR` or its like? */
+export function isLocalPlace(reference: string): boolean {
+  return /^(?:oci|oci-archive|docker-archive|dir|tarball|containers-storage|docker-daemon):/.test(reference)
+}
+
 export function isHttpUrl(text: string): boolean {
   return /^https?:\/\//i.test(text)
 }
@@ -64,56 +70,97 @@ export interface GitSource {
   readonly checksum: string | undefined
   readonly keepGitDir: boolean | undefined
   readonly submodules: boolean
+  /** `commit`: files have the time of the commit. */
+  readonly mtime: 'checkout' | 'commit'
+  /** The checksum names the commit, wherever the ref is now. */
+  readonly fetchByCommit: boolean
 }
 
-/** Takes `remote#ref:subdir` and the query form (`?ref= &tag= &branch= &subdir= &checksum= &keep-git-dir= &submodules=`) apart. */
+/**
+ * Takes `remote#ref:subdir` and the query form (`?ref= &tag= &branch= &subdir= &checksum= …`) apart.
+ *
+ * @throws StaveError `usage`
+ */
 export function parseGitUrl(text: string): GitSource {
+  const fail = (why: string): never => {
+    throw new StaveError('usage', `cannot use git URL ${JSON.stringify(redactUrl(text))}: ${why}`)
+  }
   const hash = text.indexOf('#')
   const beforeHash = hash < 0 ? text : text.slice(0, hash)
   const [ref = '', subdir = ''] = hash < 0 ? [] : splitOnce(text.slice(hash + 1), ':')
   const question = beforeHash.indexOf('?')
   const remote = question < 0 ? beforeHash : beforeHash.slice(0, question)
-  const query = new URLSearchParams(question < 0 ? '' : beforeHash.slice(question + 1))
-  const named =
-    query.get('ref') ??
-    (query.has('tag') ? `refs/tags/${query.get('tag')}` : query.has('branch') ? `refs/heads/${query.get('branch')}` : '')
-  for (const key of query.keys()) {
-    if (!gitQuery.has(key)) {
-      throw new StaveError('usage', `cannot use git URL ${JSON.stringify(text)}: unknown query key ${JSON.stringify(key)}`)
-    }
+  const query = readQuery(question < 0 ? '' : beforeHash.slice(question + 1), fail)
+  const named = [
+    query.get('ref'),
+    query.has('tag') ? under('refs/tags/', query.get('tag')!) : undefined,
+    query.has('branch') ? under('refs/heads/', query.get('branch')!) : undefined,
+    ref === '' ? undefined : ref,
+  ].filter((part) => part !== undefined)
+  if (new Set(named).size > 1 || (subdir !== '' && query.has('subdir') && query.get('subdir') !== subdir)) {
+    fail('what it says of the ref, or of the directory, contradicts itself')
   }
-  if ((ref !== '' && named !== '' && ref !== named) || (subdir !== '' && query.has('subdir') && query.get('subdir') !== subdir)) {
-    throw new StaveError('usage', `cannot use git URL ${JSON.stringify(text)}: its query and its fragment contradict each other`)
-  }
-  const wanted = ref === '' ? named : ref
+  const [wanted] = named
   // A ref is given to git as an argument: one that looks like an option, or like a refspec, is none.
-  if (wanted !== '' && (wanted.startsWith('-') || /[\s:+^~?*[\\\x00-\x1f]/.test(wanted) || wanted.includes('..'))) {
-    throw new StaveError('usage', `cannot use git URL ${JSON.stringify(text)}: ${JSON.stringify(wanted)} is not a branch, tag or commit`)
+  if (wanted !== undefined && (wanted.startsWith('-') || /[\s:+^~?*[\\\x00-\x1f]/.test(wanted) || wanted.includes('..'))) {
+    fail(`${JSON.stringify(wanted)} is not a branch, tag or commit`)
   }
-  if (remote.startsWith('-') || /[\x00-\x20]/.test(remote)) {
-    throw new StaveError('usage', `cannot use git URL ${JSON.stringify(text)}: it has blanks or starts with a dash`)
-  }
-  const keep = query.get('keep-git-dir')
+  if (remote.startsWith('-') || /[\x00-\x20]/.test(remote)) fail('it has blanks or starts with a dash')
+  const mtime = query.get('mtime') ?? 'checkout'
+  if (mtime !== 'checkout' && mtime !== 'commit') return fail(`mtime is checkout or commit, not ${JSON.stringify(mtime)}`)
+  const flag = (name: string): boolean | undefined => (query.has(name) ? booleanOf(query.get(name)!, name, fail) : undefined)
   return {
     remote,
-    ref: wanted === '' ? undefined : wanted,
+    ref: wanted,
     subdir: (subdir === '' ? query.get('subdir') : subdir) || undefined,
-    checksum: query.get('checksum') ?? query.get('commit') ?? undefined,
-    keepGitDir: keep === null ? undefined : keep === '' || keep === 'true' || keep === '1',
-    submodules: !['false', '0'].includes(query.get('submodules') ?? ''),
+    checksum: query.get('checksum') ?? query.get('commit'),
+    keepGitDir: flag('keep-git-dir'),
+    submodules: flag('submodules') ?? true,
+    mtime,
+    fetchByCommit: flag('fetch-by-commit') ?? false,
   }
 }
 
-const gitQuery = new Set(['ref', 'tag', 'branch', 'commit', 'subdir', 'checksum', 'keep-git-dir', 'submodules'])
+/** A key without a value says yes; only these can do without. */
+const gitFlags: ReadonlySet<string> = new Set(['keep-git-dir', 'submodules', 'fetch-by-commit'])
+const gitQuery: ReadonlySet<string> = new Set([...gitFlags, 'ref', 'tag', 'branch', 'commit', 'subdir', 'checksum', 'mtime'])
+
+function readQuery(text: string, fail: (why: string) => never): Map<string, string> {
+  const query = new Map<string, string>()
+  for (const [key, value] of new URLSearchParams(text)) {
+    if (!gitQuery.has(key)) fail(`unknown query key ${JSON.stringify(key)}`)
+    if (query.has(key)) fail(`${key} is given twice`)
+    if (value === '' && !gitFlags.has(key)) fail(`${key} has no value`)
+    query.set(key, value)
+  }
+  return query
+}
+
+function under(prefix: string, name: string): string {
+  return name.startsWith(prefix) ? name : `${prefix}${name}`
+}
+
+/** As Go's strconv.ParseBool. */
+function booleanOf(text: string, name: string, fail: (why: string) => never): boolean {
+  if (text === '' || /^(?:1|t|true)$/i.test(text)) return true
+  return /^(?:0|f|false)$/i.test(text) ? false : fail(`${name} is true or false, not ${JSON.stringify(text)}`)
+}
 
 function splitOnce(text: string, separator: string): [string, string] {
   const at = text.indexOf(separator)
   return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)]
 }
 
-/** The name that ADD gives to what it downloads: the last part of the path. */
+/** The name that ADD gives to what it downloads: the last part of the decoded path, slashes at its end apart. @see BuildKit, "ADD" */
 export function fileNameOf(url: string): string {
-  const path = new URL(url).pathname
-  const name = decodeURIComponent(path.slice(path.lastIndexOf('/') + 1))
-  return name === '' || name === '.' || name === '..' || name.includes('/') || name.includes('\0') ? '__unnamed__' : name
+  const name = decodedPath(new URL(url).pathname).replace(/\/+$/, '').split('/').at(-1) ?? ''
+  return name === '' || name === '.' || name === '..' || name.includes('\0') ? '__unnamed__' : name
+}
+
+function decodedPath(path: string): string {
+  try {
+    return decodeURIComponent(path)
+  } catch {
+    return path
+  }
 }

@@ -47,6 +47,14 @@ export interface Directory {
   readonly title: string
   /** The ignore file's name, for messages. */
   readonly ignoreFile: string | undefined
+  /** What is copied from it gets no time after this one, in seconds since 1970. */
+  readonly latest?: number
+}
+
+/** How the layer of a step is written that copies from these inputs: a checkout can bring its own last time along. */
+export function withTimesOf<Format extends { readonly epoch?: number }>(format: Format, inputs: readonly Solved[]): Format {
+  const times = inputs.flatMap((input) => (input.kind === 'directory' && input.latest !== undefined ? [input.latest] : []))
+  return times.length === 0 ? format : { ...format, epoch: Math.min(format.epoch ?? Number.POSITIVE_INFINITY, ...times) }
 }
 
 /** A downloaded file. */

@@ -42,6 +42,8 @@ export interface FetchOp {
   readonly kind: 'fetch'
   readonly url: string
   readonly checksum?: string
+  /** A base image asks for it, by its ONBUILD. */
+  readonly isForeign?: true
 }
 
 /** ADD of a git repository, or a named context that is one. */
@@ -50,6 +52,8 @@ export interface GitOp {
   readonly url: string
   readonly keepGitDir?: boolean
   readonly checksum?: string
+  /** A base image asks for it, by its ONBUILD. */
+  readonly isForeign?: true
 }
 
 /** COPY, ADD, WORKDIR. */

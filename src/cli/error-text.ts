@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { StaveError, type Span } from '#error.ts'
+import * as limit from '#limit.ts'
 
 export interface ErrorTextOptions {
   readonly color: boolean
@@ -90,7 +91,9 @@ function excerpt(span: Span, text: string | undefined, options: ErrorTextOptions
 
 function read(file: string, cwd: string): string | undefined {
   try {
-    return readFileSync(resolve(cwd, file), 'utf8')
+    const path = resolve(cwd, file)
+    const found = statSync(path)
+    return found.isFile() && found.size <= limit.dockerfileBytes ? readFileSync(path, 'utf8') : undefined
   } catch {
     return undefined
   }

@@ -72,10 +72,7 @@ export async function pull(
   } catch (error) {
     cx.report({ type: 'step', id, title: `pulling ${name}`, state: 'failed', durationMs: performance.now() - started })
     if (error instanceof StaveError && error.code !== 'cancelled' && !error.message.includes(text)) {
-      throw new StaveError(error.code, `cannot pull ${name}: ${error.message}`, {
-        cause: error.cause,
-        ...(error.hint !== undefined && { hint: error.hint }),
-      })
+      throw error.with({ message: `cannot pull ${name}: ${error.message}` })
     }
     throw error
   }

@@ -1,5 +1,5 @@
 import type { Span } from '#error.ts'
-import { StaveError } from '#error.ts'
+import { placed, StaveError } from '#error.ts'
 
 /** A mistake in a Dockerfile, at `span`; without one, the caller knows the place: see {@link atSpan}. */
 export function fault(message: string, span?: Span, hint?: string, cause?: unknown): StaveError {
@@ -15,13 +15,7 @@ export function atSpan<T>(span: Span | undefined, work: () => T): T {
   try {
     return work()
   } catch (error) {
-    if (span === undefined || !(error instanceof StaveError) || error.span !== undefined) throw error
-    throw new StaveError(error.code, error.message, {
-      span,
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
-      ...(error.text === undefined ? {} : { text: error.text }),
-      ...(error.cause === undefined ? {} : { cause: error.cause }),
-    })
+    throw placed(error, span)
   }
 }
 

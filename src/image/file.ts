@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { open, rename, rm, type FileHandle } from 'node:fs/promises'
+import { open, readlink, realpath, rename, rm, type FileHandle } from 'node:fs/promises'
 import type { Context } from '#context.ts'
 import { StaveError, type ErrorCode } from '#error.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
@@ -30,22 +30,52 @@ export async function* readRange(
   }
 }
 
+export interface FileRules {
+  /** The file must be below this directory, whatever links its path goes through. */
+  readonly below?: string
+  /** What a person names may be a pipe (`/dev/fd/63`) or a device; what a checkout or a layout holds may not. */
+  readonly mayBePipe?: boolean
+}
+
 /**
- * Reads a whole file that others made, if it is a file and no larger than it may be: to open a pipe would wait for ever.
+ * Reads a whole file that others made, if it is a file, where it may be, and no larger than it may be: to open a pipe would
+ * wait for ever, and a link could lead to any file of this machine.
  *
- * @throws StaveError `invalid-document`, `too-large`, and what the operating system says
+ * @throws StaveError `invalid-document`, `denied`, `too-large`, and what the operating system says
  */
-export async function readWholeFile(path: string, maxBytes: number): Promise<Buffer> {
-  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+export async function readWholeFile(path: string, maxBytes: number, rules: FileRules = {}): Promise<Buffer> {
+  const { below, mayBePipe = false } = rules
+  const handle = await open(path, constants.O_RDONLY | constants.O_NOCTTY | (mayBePipe ? 0 : constants.O_NONBLOCK))
   try {
-    const found = await handle.stat()
-    if (!found.isFile()) throw new StaveError('invalid-document', `cannot read ${path}: it is not a regular file`)
-    if (found.size > maxBytes) {
-      throw new StaveError('too-large', `cannot read ${path}: it has ${found.size} bytes, more than the ${maxBytes} that are allowed`)
+    if (below !== undefined && !(await isBelow(handle, below))) {
+      throw new StaveError('denied', `cannot read ${path}: it is a link that leads out of ${below}`)
     }
-    return await handle.readFile()
+    const found = await handle.stat()
+    if (!found.isFile() && !mayBePipe) throw new StaveError('invalid-document', `cannot read ${path}: it is not a regular file`)
+    return await readAtMost(handle, path, found.size, maxBytes)
   } finally {
     await handle.close()
+  }
+}
+
+/** Asked of the open file and not of its path, which can be changed meanwhile. */
+async function isBelow(handle: FileHandle, directory: string): Promise<boolean> {
+  const [real, root] = await Promise.all([readlink(`/proc/self/fd/${handle.fd}`), realpath(directory)])
+  return root === '/' || real.startsWith(`${root}/`)
+}
+
+/** The size that a file says it has is a hint: those of /proc say 0, and a pipe says nothing. */
+async function readAtMost(handle: FileHandle, path: string, expected: number, maxBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = []
+  let size = 0
+  let room = Math.min(expected, maxBytes) + 1
+  for (;;) {
+    const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(room), 0, room, null)
+    if (bytesRead === 0) return Buffer.concat(chunks, size)
+    size += bytesRead
+    if (size > maxBytes) throw new StaveError('too-large', `cannot read ${path}: it has more than the ${maxBytes} bytes that are allowed`)
+    chunks.push(buffer.subarray(0, bytesRead))
+    room = chunkBytes
   }
 }
 

@@ -30,8 +30,10 @@ export function parseJson(bytes: Uint8Array, maxBytes: number, document: string)
   }
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
-  } catch (cause) {
-    throw new StaveError('invalid-document', `cannot read ${document}: it is not JSON in UTF-8`, { cause })
+  } catch (error) {
+    // The parser's own message quotes the text. It may be a file that was named by mistake, and private.
+    const [place] = /\(line \d+ column \d+\)/.exec((error as Error).message) ?? []
+    throw new StaveError('invalid-document', `cannot read ${document}: it is not JSON in UTF-8${place === undefined ? '' : ` ${place}`}`)
   }
 }
 

@@ -8,7 +8,7 @@ import { StaveError } from '#error.ts'
 import { selectionOf } from '../digests.ts'
 import { keepLayer, type MadeLayer } from '../layer.ts'
 import { withSource } from '../missing-source.ts'
-import { treeOf } from '../state.ts'
+import { treeOf, withTimesOf } from '../state.ts'
 
 /** What a COPY, ADD or WORKDIR has made. */
 export interface Copied {
@@ -38,7 +38,8 @@ export async function copyFiles(
   }
   const snapshot = needsTree ? await store.snapshots.create() : undefined
   const blob = await store.blobs.temporary()
-  const { epoch } = session.output
+  const output = withTimesOf(session.output, inputs)
+  const { epoch } = output
   const job: Job<CopyRequest> = {
     base,
     items,
@@ -49,7 +50,7 @@ export async function copyFiles(
     ...(op.link === undefined ? {} : { link: op.link }),
     ...(op.parents === undefined ? {} : { parents: op.parents }),
     ...(snapshot === undefined ? {} : { tree: snapshot.place }),
-    layer: { ...session.output, blob },
+    layer: { ...output, blob },
     ...(epoch === undefined ? {} : { epoch }),
   }
   try {

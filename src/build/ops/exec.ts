@@ -218,10 +218,6 @@ function located(error: unknown, step: Step, op: ExecOp): unknown {
   if (!(error instanceof StaveError) || error.span !== undefined || error.code === 'cancelled') {
     return error
   }
-  return new StaveError(error.code, `cannot run ${commandText(op)}: ${error.message}`, {
-    cause: error.cause,
-    exitCode: 1,
-    ...(step.span === undefined ? {} : { span: step.span }),
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
-  })
+  const message = `cannot run ${commandText(op)}: ${error.message}`
+  return error.with({ message, exitCode: 1, ...(step.span === undefined ? {} : { span: step.span }) })
 }

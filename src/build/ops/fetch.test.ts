@@ -39,7 +39,8 @@ afterEach(async () => {
 
 function fetched(op: Partial<FetchOp>, secrets: Record<string, string> = {}): ReturnType<typeof fetchUrl> {
   const values = Object.entries(secrets).map(([id, value]) => ({ id, value: Buffer.from(value) }))
-  const session = { store, secrets: createSecrets(values), options: {} } as unknown as Session
+  const contexts = { trust: { isLocal: true, hosts: new Set() } }
+  const session = { store, secrets: createSecrets(values), options: {}, contexts } as unknown as Session
   const whole: FetchOp = { kind: 'fetch', url: `${base}/file`, ...op }
   const span = { file: 'Dockerfile', line: 2, column: 1, endLine: 2, endColumn: 2 }
   const step: Step = { id: 's', op: whole, inputs: [], span, title: '', stage: '', useCache: true }
@@ -107,7 +108,7 @@ test('redirects are followed, credentials are not sent elsewhere, and circles en
 
 test('a redirect to another scheme is refused', async () => {
   answer = (_request, response) => response.writeHead(302, { location: 'file:///etc/passwd' }).end()
-  await expect(download(cx, store, `${base}/x`)).rejects.toMatchObject({ message: expect.stringContaining('file:') })
+  await expect(download(cx, store, { url: `${base}/x` })).rejects.toMatchObject({ message: expect.stringContaining('file:') })
 })
 
 test('a redirect from a public address to a private one is refused, and nothing is asked there', async () => {
@@ -121,7 +122,7 @@ test('a redirect from a public address to a private one is refused, and nothing 
     'http://[::ffff:10.0.0.1]/x',
   ]) {
     answer = (_request, response) => response.writeHead(302, { location }).end()
-    await expect(download(cx, store, 'http://192.0.2.1/context.tar', proxy)).rejects.toMatchObject({
+    await expect(download(cx, store, { url: 'http://192.0.2.1/context.tar', proxy })).rejects.toMatchObject({
       code: 'denied',
       message: expect.stringContaining('an address of this machine or its network'),
     })
@@ -131,7 +132,7 @@ test('a redirect from a public address to a private one is refused, and nothing 
     request.url?.includes('192.0.2.1') === true
       ? response.writeHead(302, { location: 'http://192.0.2.2/there' }).end()
       : response.end('there')
-  const { digest, dispose } = await download(cx, store, 'http://192.0.2.1/context.tar', proxy)
+  const { digest, dispose } = await download(cx, store, { url: 'http://192.0.2.1/context.tar', proxy })
   expect(digest).toBe(digestOf('there'))
   await dispose()
 })

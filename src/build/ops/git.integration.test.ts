@@ -137,7 +137,7 @@ describe.skipIf(!isThere)(`git${isThere ? '' : ': skipped, because there is no g
     ['a repository that is not there', () => `${base}/none.git`],
     ['a file: URL', () => 'ssh://-oProxyCommand=touch${IFS}/tmp/x/r.git'],
   ])('%s is an error', async (_name, url) => {
-    await expect(checkout(cx, store, url())).rejects.toMatchObject({ code: expect.stringMatching(/network|usage/) })
+    await expect(checkout(cx, store, url())).rejects.toMatchObject({ code: expect.stringMatching(/network|usage|not-found/) })
     expect(existsSync(join(root, 'snapshots'))).toBe(false)
   })
 })

@@ -4,13 +4,16 @@ import type { Store } from '#store/store.ts'
 import type { Session } from '../session.ts'
 import type { Directory } from '../state.ts'
 import type { GitOp, Step } from '../step.ts'
-import { spawn } from 'node:child_process'
-import { mkdirSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, utimesSync } from 'node:fs'
 import { join, posix } from 'node:path'
-import { StaveError } from '#error.ts'
+import { hasCode, placed, StaveError } from '#error.ts'
 import { digestHex, digestOf } from '#oci/digest.ts'
+import { redactUrl, splitUserinfo } from '#text/url.ts'
+import { gitAuthorization, urlAuthorization } from '../input/authorization.ts'
+import { gitFor, type Git, type GitMeans } from '../input/git-command.ts'
+import { get } from '../input/http.ts'
 import { lock } from '../lock.ts'
-import { parseGitUrl } from '../source-url.ts'
+import { isHttpUrl, parseGitUrl, type GitSource } from '../source-url.ts'
 
 export interface Checkout {
   readonly root: Place
@@ -19,69 +22,34 @@ export interface Checkout {
   readonly commit: string
   /** Of the commit, in seconds since 1970. */
   readonly time: number
+  /** The files shall have that time, and not that of the checkout. */
+  readonly hasItsTime: boolean
   readonly dispose: () => Promise<void>
 }
 
-export interface CheckoutOptions {
+export interface CheckoutOptions extends Omit<GitMeans, 'knownHosts'> {
   readonly keepGitDir?: boolean
   /** A commit, or the beginning of one: anything else is an error. */
   readonly checksum?: string
-  /** Value of an Authorization header for the remote. */
-  readonly authorization?: string
-  /** The socket of an SSH agent. */
-  readonly agent?: string
 }
-
-/**
- * What a repository must not be able to do: run programs (hooks, filters, transports with commands), read other files of
- * this machine (file: URLs, alternates), or ask a person.
- */
-const hardened: readonly string[] = [
-  '-c',
-  'core.hooksPath=/dev/null',
-  '-c',
-  'core.fsmonitor=false',
-  '-c',
-  'core.symlinks=true',
-  '-c',
-  'core.autocrlf=false',
-  '-c',
-  'protocol.allow=never',
-  '-c',
-  'protocol.https.allow=always',
-  '-c',
-  'protocol.http.allow=always',
-  '-c',
-  'protocol.ssh.allow=always',
-  '-c',
-  'protocol.git.allow=always',
-  '-c',
-  'http.followRedirects=initial',
-  '-c',
-  'credential.helper=',
-  '-c',
-  'gc.auto=0',
-  '-c',
-  'advice.detachedHead=false',
-]
 
 /** Fetches one commit of a repository and puts its files into a directory of the store. */
 export async function checkout(cx: Context, store: Store, url: string, options: CheckoutOptions = {}): Promise<Checkout> {
-  const source = parseGitUrl(url)
-  const checksum = options.checksum ?? source.checksum
+  const parsed = parseGitUrl(url)
+  const source = { ...parsed, checksum: options.checksum ?? parsed.checksum }
   const keep = options.keepGitDir ?? source.keepGitDir ?? false
-  const name = `cache/git/${digestHex(digestOf(source.remote))}`
-  const repository = join(store.root, name)
   mkdirSync(join(store.root, 'cache/git'), { recursive: true })
-  const git = (args: readonly string[], cwd?: string): Promise<string> =>
-    runGit(cx, args, source.remote, { ...options, ...(cwd === undefined ? {} : { cwd }) })
+  const { remote, authorization } = await locate(cx, source.remote, options)
+  const git = gitFor(cx, remote, { ...options, authorization, knownHosts: join(store.root, 'cache/git/known_hosts') })
 
+  const found = await findCommit(git, remote, source)
+  const format = found.commit.length === 64 ? 'sha256' : 'sha1'
+  // Keyed by what was named, not by where that leads today.
+  const name = `cache/git/${digestHex(digestOf(format === 'sha1' ? source.remote : `${source.remote} ${format}`))}`
+  const repository = join(store.root, name)
   using _held = await lock(cx, store, `${name}.lock`)
-  await git(['init', '--quiet', '--bare', '--initial-branch=stave', repository])
-  const commit = await fetchCommit(git, repository, source.remote, source.ref, checksum)
-  if (checksum !== undefined && (checksum.length < 7 || !commit.startsWith(checksum.toLowerCase()))) {
-    throw new StaveError('digest-mismatch', `cannot use ${url}: its commit is ${commit}, not ${checksum}`)
-  }
+  await git(['init', '--quiet', '--bare', '--initial-branch=stave', `--object-format=${format}`, repository])
+  const commit = await fetchCommit(git, repository, remote, found)
   const time = Number((await git(['--git-dir', repository, 'show', '-s', '--format=%ct', commit])).trim())
 
   const snapshot = await store.snapshots.create()
@@ -93,164 +61,157 @@ export async function checkout(cx: Context, store: Store, url: string, options: 
     const hasSubmodules =
       source.submodules && (await git(['--git-dir', repository, 'ls-tree', '--name-only', commit, '.gitmodules'])).trim() !== ''
     if (keep || hasSubmodules) {
-      // A repository of its own, whose remote is the one that was named and not this cache.
-      await git(['init', '--quiet', '--initial-branch=stave', path])
-      await git([
-        '--git-dir',
-        join(path, '.git'),
-        '-c',
-        'protocol.file.allow=always',
-        'fetch',
-        '--quiet',
-        '--depth=1',
-        '--no-tags',
-        repository,
-        commit,
-      ])
-      await git(['remote', 'add', 'origin', source.remote], path)
-      await git(['checkout', '--quiet', '--force', '--detach', commit], path)
-      if (hasSubmodules) {
-        await git(['submodule', 'update', '--init', '--recursive', '--depth=1', '--quiet'], path)
-      }
+      await clone(git, repository, path, { remote: source.remote, commit, format, ref: found.ref, hasSubmodules })
     } else {
       await git(['--git-dir', repository, '--work-tree', path, 'read-tree', '--reset', '-u', commit])
     }
     const subdir = source.subdir === undefined ? '' : posix.join('/', source.subdir)
     const ignore = keep ? [] : [{ pattern: '**/.git', negated: false, line: 0 }]
-    return { ignore, root: { fd: store.directory, path: subdir === '/' ? directory : `${directory}${subdir}` }, commit, time, dispose }
+    const root = { fd: store.directory, path: subdir === '/' ? directory : `${directory}${subdir}` }
+    return { ignore, root, commit, time, hasItsTime: source.mtime === 'commit', dispose }
   } catch (error) {
     await dispose()
     throw error
   }
 }
 
-/** The remote's branch, tag, ref, or commit: named refs by themselves, a commit directly where the server gives it, else through all refs. */
-async function fetchCommit(
-  git: (args: readonly string[]) => Promise<string>,
-  repository: string,
-  remote: string,
-  ref: string | undefined,
-  checksum: string | undefined,
-): Promise<string> {
-  const inRepository = ['--git-dir', repository]
-  const resolve = async (name: string): Promise<string> =>
-    (await git([...inRepository, 'rev-parse', '--verify', '--quiet', '--end-of-options', `${name}^{commit}`])).trim()
-  const wanted = ref ?? (checksum !== undefined && /^[0-9a-f]{40,64}$/i.test(checksum) ? checksum : 'HEAD')
-  if (/^[0-9a-f]{40}(?:[0-9a-f]{24})?$/i.test(wanted)) {
-    try {
-      return await resolve(wanted)
-    } catch {
-      // Not fetched yet.
-    }
-    try {
-      await git([...inRepository, 'fetch', '--quiet', '--depth=1', '--no-tags', '--force', '--', remote, wanted])
-    } catch {
-      await git([...inRepository, 'fetch', '--quiet', '--tags', '--force', '--', remote, '+refs/*:refs/stave/*'])
-    }
-    return resolve(wanted)
-  }
-  await git([...inRepository, 'fetch', '--quiet', '--depth=1', '--no-tags', '--force', '--', remote, wanted])
-  return resolve('FETCH_HEAD')
-}
-
-async function runGit(
+/**
+ * Where a remote really is. Its redirects are followed here, by the rules of every download; git then follows none with
+ * an Authorization header, which is for the origin that it was given for. User and password of the URL become one too.
+ */
+async function locate(
   cx: Context,
-  args: readonly string[],
-  remote: string,
-  options: CheckoutOptions & { readonly cwd?: string },
-): Promise<string> {
-  const env: Record<string, string> = {
-    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-    GIT_CONFIG_NOSYSTEM: '1',
-    GIT_CONFIG_GLOBAL: '/dev/null',
-    GIT_TERMINAL_PROMPT: '0',
-    GIT_ASKPASS: 'true',
-    GIT_LFS_SKIP_SMUDGE: '1',
-    GIT_SSH_COMMAND: 'ssh -F /dev/null -o BatchMode=yes -o StrictHostKeyChecking=accept-new',
-    HOME: '/nonexistent',
-    LC_ALL: 'C',
-    ...(options.agent === undefined ? {} : { SSH_AUTH_SOCK: options.agent }),
-    // In the environment, since arguments can be read by others.
-    ...(options.authorization === undefined
-      ? {}
-      : {
-          GIT_CONFIG_COUNT: '1',
-          GIT_CONFIG_KEY_0: `http.${new URL(remote).origin}/.extraHeader`,
-          GIT_CONFIG_VALUE_0: `Authorization: ${options.authorization}`,
-        }),
+  named: string,
+  { proxy, ...means }: CheckoutOptions,
+): Promise<{ readonly remote: string; readonly authorization: string | undefined }> {
+  const { url: remote } = isHttpUrl(named) ? splitUserinfo(named) : { url: named }
+  if (!isHttpUrl(remote)) return { remote, authorization: undefined }
+  const authorization = means.authorization ?? urlAuthorization(named)
+  const service = '/info/refs?service=git-upload-pack'
+  const answer = await get(cx, { url: `${remote}${service}`, authorization, proxy, headers: { 'git-protocol': 'version=2' } })
+  await answer.discard()
+  const reached = answer.url.href
+  if (reached === new URL(`${remote}${service}`).href) return { remote, authorization }
+  if (!reached.endsWith(service)) {
+    const where = redactUrl(answer.url.origin + answer.url.pathname)
+    throw new StaveError('network', `cannot get ${redactUrl(named)}: it redirects to ${where}, which is no repository`)
   }
-  return new Promise((resolve, reject) => {
-    const child = spawn('git', [...hardened, ...args], {
-      env,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      signal: cx.signal,
-      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    })
-    let stdout = ''
-    let stderr = ''
-    child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
-    child.stderr.on('data', (chunk: Buffer) => (stderr = (stderr + chunk.toString()).slice(-4096)))
-    child.once('error', (error) => {
-      if (cx.signal.aborted) {
-        reject(new StaveError('cancelled', 'git was cancelled', { cause: error }))
-      } else {
-        const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
-        reject(new StaveError('io', 'cannot start git', { cause: error, ...(missing ? { hint: 'Install it: apt-get install git' } : {}) }))
-      }
-    })
-    child.once('close', (code) => {
-      if (code === 0) {
-        resolve(stdout)
-      } else {
-        reject(
-          new StaveError(
-            'network',
-            `cannot get ${remote}: git ${args.find((arg) => !arg.startsWith('-') && !arg.includes('/') && !arg.includes('=')) ?? ''} failed`,
-            { cause: new Error(stderr.trim() || `exit code ${code}`) },
-          ),
-        )
-      }
-    })
-  })
+  const isSame = answer.url.origin === new URL(remote).origin
+  return { remote: reached.slice(0, -service.length), authorization: isSame ? authorization : undefined }
 }
 
-/** ADD of a repository, or a context that is one. */
+/** What a URL stands for at the remote, now. */
+interface Found {
+  readonly commit: string
+  /** The full name of the branch or tag. */
+  readonly ref: string | undefined
+}
+
+/** As BuildKit: a full ref goes before a branch, and a branch before a tag of the same name. */
+async function findCommit(git: Git, remote: string, source: GitSource): Promise<Found> {
+  const { ref = 'HEAD', checksum } = source
+  const shown = redactUrl(remote)
+  if (isCommit(ref)) return checked({ commit: ref.toLowerCase(), ref: undefined }, [ref], checksum, shown)
+  if (source.fetchByCommit && checksum !== undefined) {
+    if (!isCommit(checksum)) throw new StaveError('usage', `cannot use ${shown}: fetch-by-commit takes a whole commit, not ${checksum}`)
+    return { commit: checksum.toLowerCase(), ref: undefined }
+  }
+  // HEAD may have moved on from a commit that is named whole.
+  if (source.ref === undefined && checksum !== undefined && isCommit(checksum)) return { commit: checksum.toLowerCase(), ref: undefined }
+  const lines = (await git(['ls-remote', '--', remote, ref, `${ref}^{}`])).split('\n').map((line) => line.split('\t'))
+  const known = new Map(lines.map(([commit = '', name = '']) => [name, commit]))
+  const candidates = ref === 'HEAD' ? ['HEAD'] : [ref, `refs/${ref}`, `refs/heads/${ref}`, `refs/tags/${ref}`]
+  const name = candidates.find((candidate) => known.has(candidate))
+  const object = name === undefined ? undefined : known.get(name)
+  if (name === undefined || object === undefined || !isCommit(object)) {
+    throw new StaveError('not-found', `cannot get ${shown}: it has no branch, tag or commit ${JSON.stringify(ref)}`, {
+      ...(/^[0-9a-f]{7,39}$/i.test(ref) ? { hint: 'A commit is named by all of its digits.' } : {}),
+    })
+  }
+  // An annotated tag is an object that names a commit.
+  const commit = known.get(`${name}^{}`) ?? object
+  return checked({ commit, ref: name === 'HEAD' ? undefined : name }, [commit, object], checksum, shown)
+}
+
+function isCommit(text: string): boolean {
+  return /^[0-9a-f]{40}(?:[0-9a-f]{24})?$/i.test(text)
+}
+
+function checked(found: Found, objects: readonly string[], checksum: string | undefined, shown: string): Found {
+  const wanted = checksum?.toLowerCase()
+  if (wanted === undefined || (/^[0-9a-f]{7,64}$/.test(wanted) && objects.some((object) => object.startsWith(wanted)))) return found
+  throw new StaveError('digest-mismatch', `cannot use ${shown}: its commit is ${found.commit}, not ${checksum}`)
+}
+
+/** Gets a commit into the cache: by its branch or tag, directly where the server gives it, else through all refs. */
+async function fetchCommit(git: Git, repository: string, remote: string, { commit, ref }: Found): Promise<string> {
+  const inRepository = ['--git-dir', repository]
+  const resolve = async (): Promise<string> =>
+    (await git([...inRepository, 'rev-parse', '--verify', '--quiet', '--end-of-options', `${commit}^{commit}`])).trim()
+  const fetch = (...words: readonly string[]): Promise<string> => git([...inRepository, 'fetch', '--quiet', '--force', ...words])
+  const ways = [
+    async () => touch(join(repository, 'FETCH_HEAD')),
+    ...(ref === undefined ? [] : [() => fetch('--depth=1', '--no-tags', '--', remote, ref)]),
+    () => fetch('--depth=1', '--no-tags', '--', remote, commit),
+    // The dumb protocol of a plain web server knows no depth, and not every server gives what it does not name.
+    () => fetch('--tags', '--', remote, '+refs/*:refs/stave/*'),
+  ]
+  let failure: unknown
+  for (const way of ways) {
+    try {
+      await way()
+      return await resolve()
+    } catch (error) {
+      if (hasCode(error, 'cancelled')) throw error
+      failure = error
+    }
+  }
+  throw failure
+}
+
+/** Says that the repository was of use now: prune goes by it. */
+function touch(file: string): void {
+  if (existsSync(file)) utimesSync(file, new Date(), new Date())
+}
+
+interface Clone extends Found {
+  readonly remote: string
+  readonly format: 'sha1' | 'sha256'
+  readonly hasSubmodules: boolean
+}
+
+/** A repository of its own, whose remote is the one that was named and not this cache. It is the same each time, to the byte. */
+async function clone(git: Git, repository: string, path: string, { remote, commit, ref, format, hasSubmodules }: Clone): Promise<void> {
+  const inClone = ['--git-dir', join(path, '.git')]
+  await git(['init', '--quiet', '--initial-branch=stave', '--template=', `--object-format=${format}`, path])
+  await git([...inClone, '-c', 'protocol.file.allow=always', 'fetch', '--quiet', '--depth=1', '--no-tags', repository, commit])
+  await git(['remote', 'add', 'origin', redactUrl(remote)], path)
+  if (ref !== undefined) await git([...inClone, 'update-ref', '--no-deref', ref, commit])
+  await git(['checkout', '--quiet', '--force', '--detach', commit], path)
+  if (hasSubmodules) await git(['submodule', 'update', '--init', '--recursive', '--depth=1', '--quiet'], path)
+  // What tells of when and from where it was fetched; times and inodes of the files; how the cache had packed them.
+  await git(['reflog', 'expire', '--all', '--expire=now'], path)
+  for (const file of ['FETCH_HEAD', 'ORIG_HEAD', 'logs', 'index']) rmSync(join(path, '.git', file), { recursive: true, force: true })
+  await git(['read-tree', 'HEAD'], path)
+  await git(['-c', 'pack.threads=1', 'repack', '-q', '-a', '-d', '-F'], path)
+}
+
+/** ADD of a repository, or a named context that is one. */
 export async function gitDirectory(cx: Context, session: Session, step: Step, op: GitOp): Promise<Directory> {
-  const agent = session.options.ssh?.find(({ id }) => id === 'default')?.socket
-  const authorization = authorizationFor(session, op.url)
+  const { options, store, secrets, contexts } = session
   try {
-    const tree = await checkout(cx, session.store, op.url, {
+    const tree = await checkout(cx, store, op.url, {
       ...(op.keepGitDir === undefined ? {} : { keepGitDir: op.keepGitDir }),
       ...(op.checksum === undefined ? {} : { checksum: op.checksum }),
-      ...(agent === undefined ? {} : { agent }),
-      ...(authorization === undefined ? {} : { authorization }),
+      agent: op.isForeign ? undefined : options.ssh?.find(({ id }) => id === 'default')?.socket,
+      authorization: gitAuthorization(cx, secrets, op.isForeign ? { ...contexts.trust, isLocal: false } : contexts.trust, op.url),
+      proxy: options.proxy,
+      authorities: options.authorities,
     })
     session.disposals.push(tree.dispose)
-    return { kind: 'directory', root: tree.root, ignore: tree.ignore, ignoreFile: undefined, title: op.url }
+    const latest = tree.hasItsTime ? { latest: tree.time } : {}
+    return { kind: 'directory', root: tree.root, ignore: tree.ignore, ignoreFile: undefined, title: redactUrl(op.url), ...latest }
   } catch (error) {
-    if (error instanceof StaveError && error.span === undefined && step.span !== undefined && error.code !== 'cancelled') {
-      throw new StaveError(error.code, error.message, {
-        cause: error.cause,
-        span: step.span,
-        ...(error.hint === undefined ? {} : { hint: error.hint }),
-      })
-    }
-    throw error
+    throw placed(error, step.span)
   }
-}
-
-/** The secrets GIT_AUTH_TOKEN and GIT_AUTH_HEADER, also with `.<host>`, as BuildKit names them. */
-function authorizationFor(session: Session, url: string): string | undefined {
-  if (!/^https?:/i.test(url)) {
-    return undefined
-  }
-  const { host } = new URL(url)
-  const secret = (id: string): string | undefined => {
-    const value = session.secrets.get(`${id}.${host}`, false, undefined) ?? session.secrets.get(id, false, undefined)
-    return value === undefined ? undefined : Buffer.from(value).toString().trim()
-  }
-  const token = secret('GIT_AUTH_TOKEN')
-  return (
-    secret('GIT_AUTH_HEADER') ?? (token === undefined ? undefined : `basic ${Buffer.from(`x-access-token:${token}`).toString('base64')}`)
-  )
 }

@@ -33,10 +33,5 @@ export async function run(invocation: Invocation<typeof createFlags>): Promise<n
 /** Docker's rule: 125 says that the engine failed and not the command, 126 and 127 that there was no command to run. */
 export function asRunFailure(error: unknown): unknown {
   if (!(error instanceof StaveError) || error.exitCode > 2 || error.code === 'cancelled' || error.code === 'usage') return error
-  const wrapped = new StaveError(error.code, error.message, {
-    cause: error.cause,
-    exitCode: error.code === 'command-not-found' ? 127 : error.code === 'command-not-executable' ? 126 : 125,
-    ...(error.hint !== undefined && { hint: error.hint }),
-  })
-  return wrapped
+  return error.with({ exitCode: error.code === 'command-not-found' ? 127 : error.code === 'command-not-executable' ? 126 : 125 })
 }

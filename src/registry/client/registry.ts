@@ -259,12 +259,11 @@ async function fromAny<T>(endpoints: readonly Endpoint[], byDigest: boolean, ask
 function withMirrors(error: unknown, endpoints: readonly Endpoint[], failures: readonly unknown[]): unknown {
   if (!(error instanceof StaveError) || error.code === 'cancelled') return error
   const mirrors = endpoints.filter((endpoint) => endpoint.isMirror).map((endpoint) => endpoint.host)
-  return new StaveError(error.code, error.message, {
+  return error.with({
     cause: new AggregateError(
       [error.cause, ...failures],
       `${(error.cause as Error | undefined)?.message ?? ''} (mirrors failed before: ${mirrors.join(', ')})`,
     ),
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
   })
 }
 
