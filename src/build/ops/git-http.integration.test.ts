@@ -318,6 +318,6 @@ describe('a build', () => {
     git(work, 'update-server-info')
     const error = await build(cx, options(`${one.base}/smart/evil.git/.git`.replace('/.git', ''))).catch((caught: Error) => caught)
     expect(error).toMatchObject({ code: 'denied' })
-    expect(String((error as Error).message)).not.toContain('root:')
+    expect((error as Error).message).not.toContain('root:')
   })
 })
