@@ -287,6 +287,10 @@ async function planAll(
     if (needs.size === 0) {
       return plans
     }
+    options.places.expect?.(
+      [...needs.values()].map(({ reference }) => reference),
+      contexts.trust.isLocal,
+    )
     // What comes after is loaded while registries answer.
     void import('./solve.ts')
     await Promise.all(

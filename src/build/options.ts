@@ -111,6 +111,12 @@ export interface Places {
   source(cx: Context, location: string): Promise<{ readonly source: Source; readonly name: string }>
   /** The same for writing: registries to push to, and caches. */
   target(cx: Context, location: string): Promise<{ readonly target: Target; readonly name: string | undefined }>
+  /**
+   * Told before they are opened: the images that the Dockerfile names, and whether it is the caller's own.
+   *
+   * @throws StaveError where they may not be used
+   */
+  expect?(references: readonly string[], isLocal: boolean): void
   /** The caller's standard output, for `dest=-`. */
   stdout?(): NodeJS.WritableStream
 }

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import type { Annotation, BuildOptions } from '#build/options.ts'
 import { parseBytes, parseUlimit } from '#container/unit.ts'
 import { parseDuration } from '#dockerfile/go-values.ts'
@@ -31,6 +32,7 @@ export function buildOptions(flags: BuildFlags, context: string, settings: Setti
     ...(flags.target !== undefined && { target: flags.target }),
     buildArgs: buildArguments(flags, settings),
     proxy: flags['http-proxy'] === false ? {} : proxyOf(settings),
+    ...authoritiesOf(settings),
     ...platformsOf(flags),
     labels: keyValues(flags.label, '--label'),
     annotations: [...annotations, ...flags.annotation.flatMap(annotationOf)],
@@ -70,6 +72,12 @@ function buildArguments(flags: BuildFlags, settings: Settings): Record<string, s
     return value === undefined ? [] : [`${word}=${value}`]
   })
   return keyValues(given, '--build-arg')
+}
+
+/** Git's own variable, then the one that Go and OpenSSL know. */
+function authoritiesOf(settings: Settings): Pick<BuildOptions, 'authorities'> {
+  const file = settings.env['GIT_SSL_CAINFO'] || settings.env['SSL_CERT_FILE']
+  return file ? { authorities: resolve(settings.cwd, file) } : {}
 }
 
 const proxyNames = ['HTTP_PROXY', 'HTTPS_PROXY', 'FTP_PROXY', 'NO_PROXY', 'ALL_PROXY']

@@ -24,6 +24,8 @@ export interface RegistryChoices {
   readonly 'cert-dir'?: string | undefined
   readonly retry?: number | undefined
   readonly 'retry-delay'?: string | undefined
+  /** Which registries `creds` are for. Default: all that are asked, where the command line names each of them. */
+  readonly credsFor?: (registry: string) => boolean
   /** Changes what registries.conf says. */
   readonly hosts?: (hosts: Hosts) => Hosts
 }
@@ -159,7 +161,13 @@ function chosenCredentials(
     if (choices.creds !== undefined) throw new StaveError('usage', '--creds and --no-creds exclude each other')
     return module.anonymous
   }
-  if (choices.creds !== undefined) return given(choices.creds, module)
+  if (choices.creds !== undefined) {
+    const all = given(choices.creds, module)
+    const { credsFor } = choices
+    return credsFor === undefined
+      ? all
+      : { find: async (cx, registry, repository) => (credsFor(registry) ? all.find(cx, registry, repository) : undefined) }
+  }
   // A file that was named by mistake must not lead to a try without credentials.
   if (choices.authfile !== undefined && !existsSync(resolve(settings.cwd, choices.authfile))) {
     throw new StaveError('not-found', `cannot read the credential file ${choices.authfile}: it does not exist`, {

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { build } from '#build/build.ts'
 import type { BuildOptions, BuildResult, Output } from '#build/options.ts'
+import { isGitUrl, isHttpUrl } from '#build/source-url.ts'
 import { StaveError } from '#error.ts'
 import { digestHex, isDigest } from '#oci/digest.ts'
 import type { Invocation, Values } from '../command.ts'
@@ -10,6 +11,7 @@ import { createPlaces } from '../places.ts'
 import { resultFile, writeResult } from '../result-file.ts'
 import type { ProgressMode, Report } from '../report.ts'
 import { openSession } from '../session.ts'
+import type { Settings } from '../settings.ts'
 import type { buildFlags } from '../table/build-flags.ts'
 
 /** Builds an image. Its ID goes to stdout, or to `--iidfile`. */
@@ -29,13 +31,16 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   }
 
   await using session = await openSession(settings)
-  await using places = createPlaces(settings, flags, async () => session)
-  await using agents = flags.ssh.length === 0 ? undefined : await (await import('../ssh-agents.ts')).openSshAgents(flags.ssh, settings)
+  const asked = buildOptions(flags, context, settings)
+  const credentials = flags.creds === undefined ? undefined : (await import('../build-credentials.ts')).buildCredentials(asked)
+  await using places = createPlaces(settings, { ...flags, ...(credentials && { credsFor: credentials.isFor }) }, async () => session)
+  const ssh = sshWords(flags.ssh, context, settings)
+  await using agents = ssh.length === 0 ? undefined : await (await import('../ssh-agents.ts')).openSshAgents(ssh, settings)
   const options: BuildOptions = {
-    ...buildOptions(flags, context, settings),
+    ...asked,
     ...(agents !== undefined && { ssh: agents.sources }),
     store: session.store,
-    places: buildPlaces(places),
+    places: { ...buildPlaces(places), ...(credentials && { expect: credentials.expect }) },
     ...(context === '-' || flags.file === '-' ? { stdin: process.stdin } : {}),
   }
   if (flags['verify-reproducible']) return await (await import('./verify-reproducible.ts')).verifyReproducible(cx, options, session, report)
@@ -44,6 +49,13 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   await report.settle()
   tell(result, flags, options.outputs ?? [], settings.cwd, report)
   return 0
+}
+
+/** A context that the caller names by ssh is fetched with the caller's agent, as with buildx. */
+function sshWords(words: readonly string[], context: string, settings: Settings): readonly string[] {
+  const isNamed = words.some((word) => word.split('=')[0] === 'default')
+  const isSsh = isGitUrl(context) && !isHttpUrl(context) && !context.startsWith('git://')
+  return isNamed || !isSsh || !settings.env['SSH_AUTH_SOCK'] ? words : [...words, 'default']
 }
 
 function tell(result: BuildResult, flags: Values<typeof buildFlags>, outputs: readonly Output[], cwd: string, report: Report): void {
