@@ -347,7 +347,7 @@ describe('confinement', () => {
   })
 
   test('limits and mounts that leave no room to start say so', () => {
-    expect(shell('true', '-v', `${shop.directory}:/dev`).stderr).toMatch(/\/dev has no null device.*\n.*\n.*--device adds/)
+    expect(shell('cat; echo ran', '-v', `${shop.directory}:/dev`)).toMatchObject({ status: 0, stdout: 'ran\n' })
     if (isRoot && existsSync('/sys/fs/cgroup/memory')) expect(shell('true', '--memory', '4k').stderr).toContain('--memory is too low')
   })
 

@@ -1,7 +1,7 @@
 //! `stave-runner VERB`: reads one request on descriptor 3, answers with events on descriptor 4.
 //! Exit status: 0 after a result, 1 after a failure, 2 for a broken request.
 
-use stave_runner::container::sealed;
+use stave_runner::container::{init, sealed};
 use stave_runner::wire::error::{Error, Kind, Result};
 use stave_runner::wire::event::Events;
 use stave_runner::wire::protocol::{Job, Request, VERSION};
@@ -14,6 +14,10 @@ use std::process::ExitCode;
 const REQUEST_BYTES: usize = 64 << 20;
 
 fn main() -> ExitCode {
+    let mut arguments = std::env::args();
+    if arguments.next().as_deref() == Some(init::NAME) {
+        init::attend(&arguments.next().unwrap_or_default());
+    }
     // Those that go into containers must not be found there and changed.
     if matches!(std::env::args().nth(1).as_deref(), Some("run" | "exec")) {
         if let Err(error) = sealed::ensure() {

@@ -8,6 +8,7 @@ use serde_json::json;
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 use support::{Bench, Who, everyone, pipe, socket_pair, stdio, wait_until};
 
@@ -617,5 +618,78 @@ fn what_is_possible_here_is_probed() {
             "{result}"
         );
         assert!(fs::read_dir(&bench.path).unwrap().flatten().all(|entry| !entry.file_name().to_string_lossy().starts_with(".probe")));
+    }
+}
+
+#[test]
+fn nothing_of_an_image_is_opened_before_the_process_is_confined() {
+    // A FIFO opens only when someone has its other end: whoever opens one of these waits for ever.
+    for who in everyone() {
+        let bench = Bench::new(who);
+        fs::create_dir_all(bench.path.join("fs/dev/pts")).unwrap();
+        for name in ["dev/null", "dev/zero", "dev/tty", "dev/console", "dev/ptmx", "dev/pts/ptmx", "dev/pts/0", "dev/stdout"] {
+            let status = std::process::Command::new("mkfifo").args(["-m", "666"]).arg(bench.path.join("fs").join(name)).status();
+            assert!(status.unwrap().success());
+        }
+        let volume = json!([{ "type": "bind", "source": { "fd": 5, "path": "fs/dev" }, "target": "/dev" }]);
+        for init in [false, true] {
+            let mut request = bench.shell("cat; test -p /dev/null && echo ran");
+            request["spec"]["mounts"] = volume.clone();
+            request["spec"]["init"] = json!(init);
+            assert_eq!(bench.run(&request).output(), "ran", "{who:?}");
+        }
+        let mut request = bench.container("sleep 30", true);
+        request["spec"]["mounts"] = volume.clone();
+        bench.run(&request).result();
+        assert_eq!(bench.run(&bench.exec_request(&["sh", "-c", "cat; echo ran"])).output(), "ran", "{who:?}");
+        // The terminals of the container are not there, which is said.
+        let mut request = bench.exec_request(&["true"]);
+        request["spec"]["terminal"] = json!(true);
+        assert!(bench.run(&request).failure()["message"].is_string(), "{who:?}");
+        bench.signal(libc::SIGKILL).result();
+        bench.wait_for_exit();
+    }
+}
+
+#[test]
+fn databases_that_are_no_files_are_not_waited_for() {
+    for who in everyone() {
+        for name in ["passwd", "group"] {
+            let bench = Bench::new(who);
+            fs::remove_file(bench.path.join("fs/etc").join(name)).unwrap();
+            assert!(std::process::Command::new("mkfifo").arg(bench.path.join("fs/etc").join(name)).status().unwrap().success());
+            let mut request = bench.request(&["true"]);
+            request["spec"]["user"] = json!("ann");
+            assert_eq!(bench.run(&request).failure()["kind"], "corrupt", "{who:?} {name}");
+        }
+    }
+}
+
+#[test]
+fn the_first_process_knows_nothing_of_its_maker() {
+    // What the request says of others (secrets of a mount), and the environment of whoever started it.
+    const SCRIPT: &str = "cat /proc/1/environ | wc -c; tr '\\0' ' ' < /proc/1/cmdline; echo
+        while read range mode rest; do case $mode in r*) case $rest in *vvar*|*vsyscall*) ;; *)
+        from=$((0x${range%-*})); to=$((0x${range#*-})); dd if=/proc/1/mem bs=4096 skip=$((from / 4096)) count=$(((to - from) / 4096)) 2>/dev/null;;
+        esac;; esac; done < /proc/1/maps > /tmp/memory
+        wc -c < /tmp/memory | grep -q '......' || echo nothing was read
+        grep -c 'm0nitors-secret' /tmp/memory";
+    for who in everyone() {
+        let bench = Bench::new(who);
+        fs::create_dir_all(bench.path.join("upper/tmp")).unwrap();
+        fs::set_permissions(bench.path.join("upper/tmp"), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        let mut request = bench.shell(SCRIPT);
+        request["spec"]["init"] = json!(true);
+        request["spec"]["capabilities"] = json!(["ALL"]);
+        request["spec"]["seccomp"] = json!("unconfined");
+        request["spec"]["mounts"] =
+            json!([{ "type": "content", "target": "/secret", "base64": "bTBuaXRvcnMtc2VjcmV0", "mode": 0o400, "uid": 0 }]);
+        request["id"] = json!("m0nitors-secret");
+        let done = bench.start_with(&request, |command| {
+            command.env("TOKEN", "m0nitors-secret").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        });
+        let done = done.wait();
+        let lines: Vec<&str> = done.stdout.lines().map(str::trim).collect();
+        assert_eq!(lines, ["0", "stave-init 2", "0"], "{who:?} {done:#?}");
     }
 }

@@ -3,7 +3,7 @@
 pub(crate) mod capabilities;
 pub(crate) mod channel;
 pub(crate) mod hidden;
-mod init;
+pub mod init;
 pub(crate) mod mounts;
 pub(crate) mod namespaces;
 pub(crate) mod plan;

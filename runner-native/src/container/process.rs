@@ -8,7 +8,7 @@ use crate::root;
 use crate::sys::{self, task};
 use crate::wire::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, major, minor, openat};
 use rustix::io::Errno;
 use std::ffi::CString;
 
@@ -17,7 +17,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// What becomes of the standard streams.
 #[derive(Default)]
 pub struct Stdio {
-    /// `None`: the null device.
+    /// `None`: inherited, as the others.
     pub stdin: Option<OwnedFd>,
     /// It is a pipe of ours, not the caller's.
     pub stdin_is_ours: bool,
@@ -92,21 +92,15 @@ fn connect(streams: Streams, identity: &Identity) -> Result<()> {
             }
         }
         Streams::Own(stdio) => {
-            let null;
-            let stdin = if let Some(stdin) = &stdio.stdin {
-                stdin.as_fd()
-            } else {
-                null = openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()).map_err(no_null)?;
-                null.as_fd()
-            };
             if stdio.stdin_is_ours {
-                sys::change_owner_of_user(stdin, identity.uid);
+                stdio.stdin.iter().for_each(|stdin| sys::change_owner_of_user(stdin, identity.uid));
             }
-            sys::put_at(stdin, 0)?;
-            for (stream, target) in [(&stdio.stdout, 1), (&stdio.stderr, 2)] {
+            for stream in [&stdio.stdout, &stdio.stderr].into_iter().flatten() {
+                // A pipe of ours: /dev/stdout must open for the user as well.
+                sys::change_owner_of_user(stream, identity.uid);
+            }
+            for (stream, target) in [(&stdio.stdin, 0), (&stdio.stdout, 1), (&stdio.stderr, 2)] {
                 if let Some(stream) = stream {
-                    // A pipe of ours: /dev/stdout must open for the user as well.
-                    sys::change_owner_of_user(stream, identity.uid);
                     sys::put_at(stream, target)?;
                 }
             }
@@ -115,11 +109,19 @@ fn connect(streams: Streams, identity: &Identity) -> Result<()> {
     Ok(())
 }
 
-/// The container's own /dev has one, so something lies above it.
-fn no_null(errno: Errno) -> Error {
-    Error::call("openat(\"/dev/null\")", errno)
-        .context("what is mounted on /dev has no null device that works")
-        .hint("Devices do not open on what --volume brings: --device adds single ones, --privileged all of them.")
+/// The machine's null device, for a process without input. It is opened outside: what lies at /dev/null of an image may be
+/// anything, such as a FIFO that never opens.
+///
+/// # Errors
+/// `Kind::Isolation` if something else is there.
+pub fn null_device() -> Result<OwnedFd> {
+    let null = openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK, Mode::empty())
+        .map_err(|errno| Error::call("openat(\"/dev/null\", O_RDONLY)", errno).path("/dev/null"))?;
+    let stat = fstat(&null).map_err(|errno| Error::call("fstat(\"/dev/null\")", errno))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice || (major(stat.st_rdev), minor(stat.st_rdev)) != (1, 3) {
+        return Err(Error::new(Kind::Isolation, "/dev/null of this machine is not the null device").path("/dev/null"));
+    }
+    Ok(null)
 }
 
 fn apply(limit: &Limit) -> Result<()> {

@@ -47,6 +47,16 @@ pub fn ensure() -> Result<()> {
     Err(crate::wire::error::Error::call("execveat(sealed copy of this program)", errno))
 }
 
+/// This program's file, to be executed inside a container by whichever user that has. Opened outside: /proc may be
+/// anything there.
+pub fn program() -> Result<OwnedFd> {
+    use crate::wire::error::Error;
+    let program = openat(CWD, "/proc/self/exe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::call("openat(\"/proc/self/exe\")", errno))?;
+    let for_all = fstat(&program).is_ok_and(|stat| stat.st_mode & 0o005 == 0o005);
+    if for_all { Ok(program) } else { by_copy(&program) }
+}
+
 fn is_sealed(program: &OwnedFd) -> bool {
     // A mount that cannot be written to any more, or a file in memory that is sealed.
     fstatvfs(program).is_ok_and(|stat| stat.f_flag.contains(StatVfsMountFlags::RDONLY))
@@ -82,7 +92,7 @@ fn by_copy(program: &OwnedFd) -> Result<OwnedFd> {
         }
         copied += count as u64;
     }
-    rustix::fs::fchmod(&copy, Mode::from_raw_mode(0o500)).map_err(fail("fchmod(…)"))?;
+    rustix::fs::fchmod(&copy, Mode::from_raw_mode(0o555)).map_err(fail("fchmod(…)"))?;
     fcntl_add_seals(&copy, SEALS).map_err(fail("fcntl(F_ADD_SEALS)"))?;
     // Open for reading only: a file that is open for writing is not executed.
     let name = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&copy.as_fd()));

@@ -62,6 +62,11 @@ pub fn parse(text: &str) -> Result<i32> {
     }
 }
 
+/// Whether a program that does nothing about this signal would end by it at a caller's wish.
+pub fn ends(signal: i32) -> bool {
+    matches!(signal, libc::SIGHUP | libc::SIGINT | libc::SIGQUIT | libc::SIGTERM | libc::SIGKILL)
+}
+
 /// What is passed on: everything that asks for something, not what tells this process of its own affairs (children,
 /// broken pipes, the terminal's size) or stops it.
 pub fn forwarded() -> Vec<i32> {

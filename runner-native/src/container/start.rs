@@ -7,6 +7,7 @@ use crate::container::mounts::Mounts;
 use crate::container::plan::Plan;
 use crate::container::process::{self, Stdio, Streams};
 use crate::container::rootfs::{attach, protect};
+use crate::container::sealed;
 use crate::container::system;
 use crate::container::targets::{Created, Targets};
 use crate::container::tty;
@@ -40,13 +41,15 @@ impl From<Error> for Box<Failed> {
 }
 
 /// Starts a container on a root that is mounted but attached to nothing. Comes back when its program runs.
-pub fn start(plan: &Plan, root: &OwnedFd, mounts: Mounts, stdio: Stdio) -> Result<Started, Box<Failed>> {
+/// `patience` waits for the channel to have something to read, and gives up by `false`.
+pub fn start(plan: &Plan, root: &OwnedFd, mounts: Mounts, stdio: Stdio, patience: Patience<'_>) -> Result<Started, Box<Failed>> {
     let (ours, theirs) = Channel::pair()?;
     let cgroup = plan.cgroup.as_ref().and_then(crate::cgroup::Cgroup::clone_into);
+    let init = if plan.init { Some(sealed::program()?) } else { None };
     let (pid, pidfd) = match task::clone(plan.namespaces, cgroup.as_ref().map(AsFd::as_fd))? {
         Cloned::Child => {
             drop(ours);
-            let error = inside(plan, root, mounts, stdio, &theirs);
+            let error = inside(plan, root, mounts, stdio, init.as_ref(), &theirs);
             theirs.fail(&error);
             exit_now(1);
         }
@@ -55,7 +58,7 @@ pub fn start(plan: &Plan, root: &OwnedFd, mounts: Mounts, stdio: Stdio) -> Resul
     // Else the end of the streams would never come.
     drop((theirs, stdio, mounts));
     let mut started = Started { pid, pidfd, terminal: None, created: Vec::new(), warnings: Vec::new() };
-    match listen(&ours, &mut started) {
+    match listen(&ours, &mut started, patience) {
         Ok(()) => Ok(started),
         Err(error) => {
             let _ = task::kill(pid, libc::SIGKILL);
@@ -75,10 +78,24 @@ fn died_early(ended: Option<task::Ended>) -> Error {
     Error::new(Kind::State, format!("the process {how} while it was preparing the container"))
 }
 
+/// Waits until a channel has something to read; `false`: whoever asked for the container does not want it any more.
+pub type Patience<'a> = &'a mut dyn FnMut(BorrowedFd<'_>) -> bool;
+
+/// The next message; `None` at the end.
+///
+/// # Errors
+/// `Kind::Cancelled` if nobody waits for it any more.
+pub fn hear(channel: &Channel, patience: Patience<'_>) -> Result<Option<(Message, Option<OwnedFd>)>> {
+    if !patience(channel.as_fd()) {
+        return Err(Error::new(Kind::Cancelled, "cancelled while the container was being prepared"));
+    }
+    channel.receive()
+}
+
 /// Hears what the process inside has to say until it has become the program.
-pub fn listen(channel: &Channel, started: &mut Started) -> Result<()> {
+pub fn listen(channel: &Channel, started: &mut Started, patience: Patience<'_>) -> Result<()> {
     let mut confined = false;
-    while let Some((message, descriptor)) = channel.receive()? {
+    while let Some((message, descriptor)) = hear(channel, patience)? {
         match message {
             Message::Created { created } => started.created = created,
             Message::Terminal {} => started.terminal = descriptor,
@@ -95,10 +112,12 @@ pub fn listen(channel: &Channel, started: &mut Started) -> Result<()> {
 }
 
 /// Runs in the new process, until it is the program. Comes back only with why it could not be.
-fn inside(plan: &Plan, root: &OwnedFd, mounts: Mounts, stdio: Stdio, channel: &Channel) -> Error {
+fn inside(plan: &Plan, root: &OwnedFd, mounts: Mounts, stdio: Stdio, init: Option<&OwnedFd>, channel: &Channel) -> Error {
     match set_up(plan, root, mounts, stdio, channel) {
-        Ok(ready) if plan.init => init::run(&plan.process, &ready),
-        Ok(ready) => process::exec(&plan.process, &ready),
+        Ok(ready) => match init {
+            Some(image) => init::run(&plan.process, &ready, image),
+            None => process::exec(&plan.process, &ready),
+        },
         Err(error) => error,
     }
 }

@@ -62,6 +62,16 @@ pub fn take(buffer: &mut Vec<u8>) -> Result<Option<(u8, Vec<u8>)>> {
     Ok(Some((kind, bytes)))
 }
 
+/// The whole frames of what has come in, which stay there.
+pub fn all(mut buffer: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
+    std::iter::from_fn(move || {
+        let (head, rest) = buffer.split_first_chunk::<HEAD>()?;
+        let (bytes, rest) = rest.split_at_checked(u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize)?;
+        buffer = rest;
+        Some((head[0], bytes))
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -91,6 +91,8 @@ pub struct Monitor {
     pub log: Option<Log>,
     pub listener: Option<OwnedFd>,
     clients: Vec<Client>,
+    /// Signals that came while the container was being prepared.
+    early: Vec<i32>,
 }
 
 /// How long streams may stay open after the container has ended: someone outside may have been given them.
@@ -117,6 +119,7 @@ impl Monitor {
             log: None,
             listener: None,
             clients: Vec::new(),
+            early: Vec::new(),
         })
     }
 
@@ -160,6 +163,8 @@ impl Monitor {
             } else {
                 stdio.stdin = Some(own.try_clone_to_owned().map_err(|error| Error::io("dup(0)", &error))?);
             }
+        } else {
+            stdio.stdin = Some(process::null_device()?);
         }
         Ok(stdio)
     }
@@ -180,8 +185,56 @@ impl Monitor {
         }
     }
 
+    /// The container goes on without whoever asked for it.
+    pub fn let_go_of_parent(&mut self) {
+        self.lifeline = None;
+    }
+
+    /// Waits until `channel` has something to read, while a container is being prepared. `false`: whoever asked for it is
+    /// gone, or wants it to end. Other signals are kept for the container.
+    pub fn wait_for(&mut self, channel: BorrowedFd<'_>) -> bool {
+        loop {
+            let mut fds = vec![PollFd::from_borrowed_fd(channel, PollFlags::IN), PollFd::new(&self.signals, PollFlags::IN)];
+            fds.extend(self.lifeline.iter().map(|lifeline| PollFd::new(lifeline, PollFlags::IN)));
+            fds.extend(self.clients.iter().map(|client| PollFd::new(&client.socket, PollFlags::IN)));
+            let polled = poll(&mut fds, None);
+            // What the process has said counts first.
+            if polled.is_ok() && !fds[0].revents().is_empty() {
+                return true;
+            }
+            let mut arrived: Vec<i32> = Vec::new();
+            while let Some(signal) = task::next_signal(&self.signals) {
+                arrived.extend((!signal.is_typed()).then_some(signal.signal));
+            }
+            match self.lifeline.as_ref().map(lifeline::hear) {
+                Some(Said::End) => return false,
+                Some(Said::Signals(signals)) => arrived.extend(signals.into_iter().map(i32::from)),
+                Some(Said::Nothing) | None => {}
+            }
+            for client in &mut self.clients {
+                match read(&client.socket) {
+                    Got::Bytes(bytes) => client.incoming.extend_from_slice(&bytes),
+                    Got::Nothing => {}
+                    Got::End => return false,
+                }
+                if frame::all(&client.incoming).any(|(kind, bytes)| {
+                    kind == frame::STOP || kind == frame::SIGNAL && bytes.iter().any(|signal| signals::ends((*signal).into()))
+                }) {
+                    return false;
+                }
+            }
+            if arrived.iter().any(|signal| signals::ends(*signal)) {
+                return false;
+            }
+            self.early.extend(arrived);
+        }
+    }
+
     /// Watches until the container has ended and its last byte is passed on.
     pub fn watch(&mut self, pid: i32, pidfd: &OwnedFd) -> Ended {
+        for signal in std::mem::take(&mut self.early) {
+            let _ = task::signal_process(pidfd, signal);
+        }
         let mut ended: Option<(Ended, Instant)> = None;
         let mut kill_at: Option<Instant> = None;
         loop {
@@ -363,7 +416,8 @@ impl Monitor {
             let mut alive = true;
             match read(&client.socket) {
                 Got::Bytes(bytes) => client.incoming.extend_from_slice(&bytes),
-                Got::Nothing => return true,
+                Got::Nothing if client.incoming.is_empty() => return true,
+                Got::Nothing => {}
                 Got::End => alive = false,
             }
             loop {
@@ -484,4 +538,35 @@ struct Arrived {
     lifeline: bool,
     listener: bool,
     ended: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn a_container_that_is_being_prepared_can_be_given_up() {
+        let stop = || Stop { signal: libc::SIGTERM, patience: Duration::ZERO };
+        let (silent, _held) = pipe().unwrap();
+        let start = || {
+            let (theirs, ours) = pipe().unwrap();
+            (Monitor::new(Some(File::from(theirs)), stop()).unwrap(), File::from(ours))
+        };
+        let (mut monitor, parent) = start();
+        drop(parent);
+        assert!(!monitor.wait_for(silent.as_fd()), "the parent is gone");
+        let (mut monitor, mut parent) = start();
+        parent.write_all(&[libc::SIGUSR1 as u8, libc::SIGINT as u8]).unwrap();
+        assert!(!monitor.wait_for(silent.as_fd()), "the parent wants it to end");
+        let (mut monitor, mut parent) = start();
+        parent.write_all(&[libc::SIGUSR1 as u8]).unwrap();
+        let (heard, mut told) = pipe().map(|(read, write)| (read, File::from(write))).unwrap();
+        std::thread::spawn(move || {
+            std::thread::sleep(Duration::from_millis(50));
+            told.write_all(b"x").unwrap();
+        });
+        assert!(monitor.wait_for(heard.as_fd()));
+        assert_eq!(monitor.early, [libc::SIGUSR1], "kept for the container");
+    }
 }

@@ -6,7 +6,7 @@
 use crate::container::channel::{self, Channel, Message};
 use crate::container::plan::Process;
 use crate::container::process::{self, Stdio, Streams};
-use crate::container::start::{self as container, Started};
+use crate::container::start::{self as container, Patience, Started};
 use crate::container::state::Directory;
 use crate::container::tty;
 use crate::monitor::frame::Notice;
@@ -59,8 +59,7 @@ pub fn exec(request: &Exec, control: File, events: &Events) -> Result<()> {
         size,
     };
     if request.detach {
-        drop(control);
-        return in_background(&target, events);
+        return in_background(&target, control, events);
     }
     let exit_code = if target.process.terminal { with_terminal(&target, control, events)? } else { in_this_process(&target, control)? };
     events.result(&ExecResult { exit_code });
@@ -99,7 +98,7 @@ fn with_terminal(target: &Target, control: File, events: &Events) -> Result<Opti
     }
 }
 
-fn in_background(target: &Target, events: &Events) -> Result<()> {
+fn in_background(target: &Target, control: File, events: &Events) -> Result<()> {
     let (mut done, mut finish) = crate::wire::stream::pipe().map(|(read, write)| (File::from(read), File::from(write)))?;
     if let Some(child) = task::fork()? {
         drop(finish);
@@ -121,7 +120,12 @@ fn in_background(target: &Target, events: &Events) -> Result<()> {
         events.close();
         let _ = finish.write_all(&[u8::from(outcome.is_err())]);
     };
-    let lived = Monitor::new(None, STOP).and_then(|mut monitor| live(target, &mut monitor, Outlet::Others, |_| answer(Ok(()))));
+    let lived = Monitor::new(Some(control), STOP).and_then(|mut monitor| {
+        live(target, &mut monitor, Outlet::Others, |monitor| {
+            monitor.let_go_of_parent();
+            answer(Ok(()));
+        })
+    });
     if let Err(error) = lived {
         answer(Err(&error));
     }
@@ -137,7 +141,7 @@ fn status(ended: Ended) -> i32 {
 
 fn live(target: &Target, monitor: &mut Monitor, outlet: Outlet, on_start: impl FnOnce(&mut Monitor)) -> Result<Ended> {
     let stdio = monitor.streams(&target.process, outlet)?;
-    let mut started = start(target, stdio)?;
+    let mut started = start(target, stdio, &mut |channel| monitor.wait_for(channel))?;
     if let Some(terminal) = started.terminal.take() {
         monitor.set_terminal(terminal)?;
     }
@@ -145,7 +149,7 @@ fn live(target: &Target, monitor: &mut Monitor, outlet: Outlet, on_start: impl F
     Ok(monitor.watch(started.pid, &started.pidfd))
 }
 
-fn start(target: &Target, stdio: Stdio) -> Result<Started> {
+fn start(target: &Target, stdio: Stdio, patience: Patience<'_>) -> Result<Started> {
     let (ours, theirs) = Channel::pair()?;
     let Some(helper) = task::fork()? else {
         drop(ours);
@@ -154,7 +158,10 @@ fn start(target: &Target, stdio: Stdio) -> Result<Started> {
         exit_now(1);
     };
     drop((theirs, stdio));
-    let first = ours.receive();
+    let first = container::hear(&ours, patience);
+    if first.is_err() {
+        let _ = task::kill(helper, libc::SIGKILL);
+    }
     task::reap(helper, true);
     let (pid, pidfd) = match first? {
         Some((Message::Child { pid }, Some(pidfd))) => (pid, pidfd),
@@ -164,7 +171,7 @@ fn start(target: &Target, stdio: Stdio) -> Result<Started> {
         _ => return Err(Error::new(Kind::State, "the process that enters the container ended early")),
     };
     let mut started = Started { pid, pidfd, terminal: None, created: Vec::new(), warnings: Vec::new() };
-    match container::listen(&ours, &mut started) {
+    match container::listen(&ours, &mut started, patience) {
         Ok(()) => Ok(started),
         Err(error) => {
             let _ = task::kill(pid, libc::SIGKILL);

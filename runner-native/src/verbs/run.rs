@@ -49,8 +49,7 @@ pub fn run(request: Run, control: File, events: &Events) -> Result<()> {
     let job = Job { request, plan, directory };
     let result = match &job.request.container {
         Some(container) if container.detach => {
-            drop(control);
-            return in_background(&job, events);
+            return in_background(&job, control, events);
         }
         _ if job.plan.process.terminal => with_terminal(&job, control, events)?,
         _ => in_this_process(&job, control, events)?,
@@ -142,7 +141,7 @@ fn with_terminal(job: &Job, control: File, events: &Events) -> Result<RunResult>
 }
 
 /// Detached: a monitor that outlives us, and nothing of ours stays with it.
-fn in_background(job: &Job, events: &Events) -> Result<()> {
+fn in_background(job: &Job, control: File, events: &Events) -> Result<()> {
     let stop = job.stop()?;
     let (mut done, finish) = crate::wire::stream::pipe().map(|(read, write)| (File::from(read), File::from(write)))?;
     if let Some(child) = task::fork()? {
@@ -169,7 +168,7 @@ fn in_background(job: &Job, events: &Events) -> Result<()> {
         events.close();
         let _ = finish.write_all(&[u8::from(outcome.is_err())]);
     };
-    let mut monitor = match Monitor::new(None, stop) {
+    let mut monitor = match Monitor::new(Some(control), stop) {
         Ok(monitor) => monitor,
         Err(error) => {
             answer(events, Err(&error));
@@ -177,9 +176,10 @@ fn in_background(job: &Job, events: &Events) -> Result<()> {
         }
     };
     let lived = job.open_to_others(&mut monitor).and_then(|()| {
-        job.live(&mut monitor, Outlet::Others, |_, notice| {
+        job.live(&mut monitor, Outlet::Others, |monitor, notice| {
             tell(events, notice);
             if let Notice::Started { pid, .. } = notice {
+                monitor.let_go_of_parent();
                 answer(events, Ok(*pid));
             }
         })
@@ -306,7 +306,7 @@ impl Job {
             task::set_child_subreaper();
         }
         let stdio = monitor.streams(&self.plan.process, outlet)?;
-        match container::start(&self.plan, &root, mounts, stdio) {
+        match container::start(&self.plan, &root, mounts, stdio, &mut |channel| monitor.wait_for(channel)) {
             Ok(mut started) => {
                 if let Some(terminal) = started.terminal.take() {
                     monitor.set_terminal(terminal)?;

@@ -25,6 +25,9 @@ pub enum Rule {
     Clone3,
     /// All address families but two.
     Socket,
+    /// All of 32-bit Linux's calls about sockets through one but the one that makes one: its family lies behind a pointer.
+    /// `ENOSYS` makes libraries use `socket` itself.
+    SocketCall,
     /// Only the harmless ones: Linux and 32-bit Linux, each with or without randomised addresses, and asking.
     Personality,
 }
@@ -37,6 +40,7 @@ enum Verdict {
     Unknown,
     Clone,
     Socket,
+    SocketCall,
     Personality,
 }
 
@@ -62,6 +66,9 @@ const NEW_NAMESPACES: u32 = 0x7e02_0000;
 
 /// Address families that `socket` may not ask for: they reach the kernel's cryptography, and the machine's hypervisor.
 const REFUSED_FAMILIES: [u32; 2] = [libc::AF_ALG as u32, libc::AF_VSOCK as u32];
+
+/// What `socketcall` is told to be `socket` (linux/net.h).
+const SYS_SOCKET: u32 = 1;
 
 // Offsets in seccomp_data; arguments are little-endian 64-bit words, of which the low half counts here.
 const NUMBER: u32 = 0;
@@ -150,6 +157,7 @@ fn verdict(rule: Rule, capabilities: Set) -> Verdict {
         Rule::Clone => Verdict::Clone,
         Rule::Clone3 => Verdict::Unknown,
         Rule::Socket => Verdict::Socket,
+        Rule::SocketCall => Verdict::SocketCall,
         Rule::Personality => Verdict::Personality,
     }
 }
@@ -194,6 +202,7 @@ fn answer(verdict: Verdict) -> Vec<Instruction> {
             let [one, other] = REFUSED_FAMILIES;
             vec![argument, jump(JUMP_EQ, one, 1, 0), jump(JUMP_EQ, other, 0, 1), refuse, allow]
         }
+        Verdict::SocketCall => vec![argument, jump(JUMP_EQ, SYS_SOCKET, 0, 1), statement(RETURN, UNKNOWN), allow],
     }
 }
 
@@ -268,6 +277,13 @@ pub mod tests {
                 }
             }
             Rule::Socket => either(!REFUSED_FAMILIES.contains(&argument)),
+            Rule::SocketCall => {
+                if argument == SYS_SOCKET {
+                    UNKNOWN
+                } else {
+                    ALLOW
+                }
+            }
             Rule::Personality => either([0, 8, 0x2_0000, 0x2_0008, u32::MAX].contains(&argument)),
         }
     }

@@ -364,7 +364,7 @@ pub const SYSCALLS: &[(&str, Rule, [i16; 3])] = &[
     ("sigprocmask", Allow, [-1, 126, -1]),
     ("sigreturn", Allow, [-1, 119, -1]),
     ("socket", Socket, [41, 359, 198]),
-    ("socketcall", Allow, [-1, 102, -1]),
+    ("socketcall", SocketCall, [-1, 102, -1]),
     ("socketpair", Allow, [53, 360, 199]),
     ("splice", Allow, [275, 313, 76]),
     ("stat", Allow, [4, 106, -1]),
