@@ -4,7 +4,7 @@ import type { Command, Flags, Invocation } from './command.ts'
 import { commands } from './commands.ts'
 import { insteadOf, withoutGroup, wordsOfGroup } from './docker-groups.ts'
 import { checkOperands, parseFlags } from './parse.ts'
-import { createReport, exitCodeOf, type Report } from './report.ts'
+import { createReport, exitCodeOf, type Report } from './output/report.ts'
 import { readSettings } from './settings.ts'
 
 /** Understood before and after the command. */

@@ -1,5 +1,5 @@
 import type { Command, Flags } from './command.ts'
-import { errorCatalogue } from './error-catalogue.ts'
+import { errorCatalogue } from './output/error-catalogue.ts'
 import { flagLines } from './help.ts'
 
 /** The reference of the command line as Markdown files, by name: one a command, one of error codes, one overview. */
