@@ -46,7 +46,7 @@ const exitCodes =
   "Exit status: 0 done; 1 failed; 2 used wrongly; 130 interrupted. `run`, `exec` and `start -a` pass the command's own status on; 125 means that stave itself failed, 126 that the command cannot be executed, 127 that it is not there."
 
 function file(name: string): string {
-  return `${name.replace(' ', '-')}.md`
+  return `${name.replaceAll(' ', '-')}.md`
 }
 
 function page(command: Command): string {

@@ -5,18 +5,17 @@ import { formatWarnings, warningsToJson, warningsToSarif } from '#dockerfile/lin
 import type { Invocation, Values } from '../command.ts'
 import { buildOptions } from './options.ts'
 import { buildPlaces } from './places.ts'
-import { parseFlags } from '../parse.ts'
+import { untyped } from '../parse.ts'
 import { createPlaces } from '../places.ts'
 import type { Report } from '../output/report.ts'
 import { openSession } from '../session.ts'
 import type { Settings } from '../settings.ts'
-import { buildCommands } from './commands.ts'
-import type { buildFlags, checkFlags } from './flags.ts'
+import { buildFlags, type checkFlags } from './flags.ts'
 import { version } from '../version.ts'
 
 /** `stave check`: BuildKit's rules. @returns 1 if the file says that findings are errors */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof checkFlags>): Promise<number> {
-  const build = parseFlags(buildCommands[0]!, {}, []).values as unknown as Values<typeof buildFlags>
+  const build = untyped(buildFlags)
   const { format, ...shared } = flags
   return checkBuild({ cx, flags: { ...build, ...shared }, context: args[0] ?? '.', settings, report, format })
 }

@@ -73,7 +73,7 @@ export const buildCommands: readonly Command[] = [
     examples: [{ command: 'stave builder prune --keep-storage 10g', doc: 'Keep the build cache below 10 GB' }],
     commands: [
       command({
-        name: 'prune',
+        name: 'builder prune',
         group: 'Build',
         summary: 'Remove the build cache, and no image',
         operands: '',

@@ -9,12 +9,11 @@ import { buildOptions } from './options.ts'
 import { buildPlaces } from './places.ts'
 import { buildCompression } from './compression.ts'
 import { withKanikoRegistries } from './kaniko-registries.ts'
-import { parseFlags } from '../parse.ts'
+import { untyped } from '../parse.ts'
 import { createPlaces } from '../places.ts'
 import { writeResult } from '../output/result-file.ts'
 import { openSession } from '../session.ts'
-import { buildCommands } from './commands.ts'
-import type { buildFlags } from './flags.ts'
+import { buildFlags } from './flags.ts'
 import type { kanikoFlags } from './kaniko-flags.ts'
 
 type KanikoFlags = Values<typeof kanikoFlags>
@@ -33,7 +32,7 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof kan
     async () => session,
   )
   const { context, contextSubPath } = contextOf(flags)
-  const none = parseFlags(buildCommands[0]!, {}, []).values as unknown as Values<typeof buildFlags>
+  const none = untyped(buildFlags)
   const shared = buildOptions(
     {
       ...none,

@@ -4,13 +4,13 @@ import type { Values } from '../command.ts'
 import { buildOptions } from './options.ts'
 import { parseFlags } from '../parse.ts'
 import type { Settings } from '../settings.ts'
-import { buildCommands } from './commands.ts'
+import { commandNamed } from '../commands.ts'
 import type { buildFlags } from './flags.ts'
 
 const settings = { cwd: '/work', home: '/home/me', env: { TOKEN: 'from the environment' } } as unknown as Settings
 
 function read(...words: readonly string[]): Partial<BuildOptions> {
-  const { values } = parseFlags(buildCommands[0]!, {}, words)
+  const { values } = parseFlags(commandNamed('build')!, {}, words)
   return buildOptions(values as unknown as Values<typeof buildFlags>, '.', settings)
 }
 

@@ -177,14 +177,6 @@ export const containerPruneFlags = {
   ...forceFlag,
 } as const satisfies Flags
 
-export const volumeCreateFlags = { label: { kind: 'list', value: 'K=V', doc: 'Label' } } as const satisfies Flags
-export const volumeListFlags = { quiet: { kind: 'boolean', short: 'q', doc: 'Show names alone' }, ...formatFlags } as const satisfies Flags
-export const volumeRmFlags = { force: { kind: 'boolean', short: 'f', doc: 'One that is not there is no error' } } as const satisfies Flags
-export const volumePruneFlags = {
-  all: { kind: 'boolean', short: 'a', doc: 'Also named ones' },
-  ...forceFlag,
-} as const satisfies Flags
-
 export const containerCommands: readonly Command[] = [
   command({
     name: 'run',
@@ -358,7 +350,6 @@ export const containerCommands: readonly Command[] = [
     commands: [
       command({
         name: 'container prune',
-        aliases: ['prune'],
         group: 'Containers',
         summary: 'Remove the containers that do not run',
         operands: '',
@@ -369,7 +360,6 @@ export const containerCommands: readonly Command[] = [
       }),
       command({
         name: 'container exists',
-        aliases: ['exists'],
         group: 'Containers',
         summary: 'Exit with 0 if there is such a container, else with 1',
         operands: 'CONTAINER',
@@ -378,83 +368,6 @@ export const containerCommands: readonly Command[] = [
         flags: noFlags,
         examples: [{ command: 'stave container exists web || stave run -d --name web web', doc: 'Unless it is there' }],
         load: () => import('./exists.ts'),
-      }),
-    ],
-  }),
-  command({
-    name: 'volume',
-    group: 'Containers',
-    summary: 'Make, list and remove volumes',
-    operands: 'COMMAND',
-    flags: noFlags,
-    examples: [],
-    commands: [
-      command({
-        name: 'volume create',
-        aliases: ['create'],
-        group: 'Containers',
-        summary: 'Make a volume',
-        operands: '[NAME]',
-        most: 1,
-        flags: volumeCreateFlags,
-        examples: [{ command: 'stave volume create data', doc: 'For run -v data:/var/lib/data' }],
-        load: () => import('./volume-create.ts'),
-      }),
-      command({
-        name: 'volume ls',
-        aliases: ['ls', 'list'],
-        group: 'Containers',
-        summary: 'List volumes',
-        operands: '',
-        most: 0,
-        flags: volumeListFlags,
-        examples: [{ command: 'stave volume ls', doc: 'All of them' }],
-        load: () => import('./volume-ls.ts'),
-      }),
-      command({
-        name: 'volume inspect',
-        aliases: ['inspect'],
-        group: 'Containers',
-        summary: 'Show volumes',
-        operands: 'NAME...',
-        least: 1,
-        flags: { format: { ...formatFlags.format, short: 'f' } },
-        examples: [{ command: "stave volume inspect -f '{{.Mountpoint}}' data", doc: 'Where it is' }],
-        load: () => import('./volume-inspect.ts'),
-      }),
-      command({
-        name: 'volume exists',
-        aliases: ['exists'],
-        group: 'Containers',
-        summary: 'Exit with 0 if there is such a volume, else with 1',
-        operands: 'NAME',
-        least: 1,
-        most: 1,
-        flags: noFlags,
-        examples: [{ command: 'stave volume exists data || stave volume create data', doc: 'Unless it is there' }],
-        load: () => import('./volume-exists.ts'),
-      }),
-      command({
-        name: 'volume rm',
-        aliases: ['rm', 'remove'],
-        group: 'Containers',
-        summary: 'Remove volumes',
-        operands: 'NAME...',
-        least: 1,
-        flags: volumeRmFlags,
-        examples: [{ command: 'stave volume rm data', doc: 'With what it holds' }],
-        load: () => import('./volume-rm.ts'),
-      }),
-      command({
-        name: 'volume prune',
-        aliases: ['prune'],
-        group: 'Containers',
-        summary: 'Remove volumes that nothing uses',
-        operands: '',
-        most: 0,
-        flags: volumePruneFlags,
-        examples: [{ command: 'stave volume prune', doc: 'Anonymous ones' }],
-        load: () => import('./volume-prune.ts'),
       }),
     ],
   }),

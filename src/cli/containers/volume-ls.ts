@@ -2,7 +2,7 @@ import { listVolumes } from '#container/volume.ts'
 import type { Invocation } from '../command.ts'
 import { openSession } from '../session.ts'
 import { printList } from '../output/table.ts'
-import type { volumeListFlags } from './commands.ts'
+import type { volumeListFlags } from './volume-commands.ts'
 
 export async function run({ flags, settings, report }: Invocation<typeof volumeListFlags>): Promise<void> {
   await using session = await openSession(settings)

@@ -2,7 +2,7 @@ import { removeVolume } from '#container/volume.ts'
 import { hasCode } from '#error.ts'
 import type { Invocation } from '../command.ts'
 import { openSession } from '../session.ts'
-import type { volumeRmFlags } from './commands.ts'
+import type { volumeRmFlags } from './volume-commands.ts'
 
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof volumeRmFlags>): Promise<number> {
   await using session = await openSession(settings)

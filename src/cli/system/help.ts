@@ -1,7 +1,7 @@
 import { StaveError } from '#error.ts'
 import { suggest } from '#dockerfile/suggest.ts'
 import type { Command, Invocation } from '../command.ts'
-import { commands } from '../commands.ts'
+import { commands, findCommand, lastWord } from '../commands.ts'
 import { errorCatalogue } from '../output/error-catalogue.ts'
 import { groupHelp, helpText, overview } from '../help.ts'
 import { globalFlags } from '../main.ts'
@@ -20,11 +20,11 @@ export async function run({ args, report }: Invocation): Promise<void> {
 }
 
 function find(list: readonly Command[], name: string): Command {
-  const found = list.find((command) => command.name.split(' ').at(-1) === name || command.aliases?.includes(name))
+  const found = findCommand(list, name)
   if (found) return found
   const near = suggest(
     name,
-    list.map((command) => command.name),
+    list.map((command) => lastWord(command.name)),
   )
   throw new StaveError('usage', `there is no help for ${name}`, { hint: near ? `Did you mean stave help ${near}?` : 'See stave --help.' })
 }
