@@ -10,7 +10,11 @@ const dist = join(root, 'dist')
 const fresh = join(root, '.setup/dist')
 
 const bundle = await rolldown({
-  input: { main: join(root, 'src/main.ts'), index: join(root, 'src/index.ts') },
+  input: {
+    main: join(root, 'src/main.ts'),
+    index: join(root, 'src/index.ts'),
+    'password-worker': join(root, 'src/registry/server/password-worker.ts'),
+  },
   platform: 'node',
   plugins: [nodeModules],
   logLevel: 'warn',

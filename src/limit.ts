@@ -14,3 +14,15 @@ export const descriptors = 10_000
 export const dockerfileBytes = 64 * 1024 * 1024
 /** The largest file that is downloaded for a build: ten times the largest that public Dockerfiles add, and less than a disk. */
 export const downloadBytes = 64 * 1024 * 1024 * 1024
+/** The highest cost of bcrypt that is computed: each step doubles the time, and 15 takes seconds already. */
+export const bcryptCost = 15
+/** The most passwords that wait for their check: one takes most of a second at cost 12, and who is behind so many has gone. */
+export const passwordsWaiting = 32
+/** The most of a list of referrers that is sent at once; a page has at least one. Less than {@link manifestBytes}, which clients take. */
+export const referrersPageBytes = 1024 * 1024
+/** The most manifests and lists of referrers that a server has in memory at once. */
+export const documentsAtOnce = 4
+/** The most manifests that a server receives at once: who sends more waits, and its memory stays bounded. */
+export const manifestBodiesAtOnce = 16
+/** How long a client may take for a manifest: the largest needs a second on a slow line, and each takes one of few places. */
+export const manifestBodyMs = 60_000

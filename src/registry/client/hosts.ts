@@ -1,7 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { StaveError } from '#error.ts'
-import { type TomlTable, type TomlValue, parseToml } from './toml.ts'
+import type { TomlTable, TomlValue } from 'smol-toml'
+import { parseToml } from './toml.ts'
 
 /** A repository as it is reached: at the registry itself or at a mirror of it. */
 export interface Endpoint {

@@ -10,6 +10,7 @@ import type { Credentials } from '../login/credentials.ts'
 import { abortedError, bodyOfBytes, exchange, type Method, readAll, type Response, type StreamBody } from './exchange.ts'
 import type { Endpoint } from './hosts.ts'
 import { errorCode, isTls, isTransient, networkProblem, redactUrl, responseProblem, speaksPlainHttp } from './problem.ts'
+import { createGate, type Gate } from '../gate.ts'
 import { attemptsFor, backoffMs, isPassing, pause, retryAfterMs, type RetryPolicy } from './retry.ts'
 
 export interface TransportOptions {
@@ -160,7 +161,7 @@ export function createTransport(options: TransportOptions): Transport {
   }
 
   async function schemed(cx: Context, host: Host, call: Call, authorization: string | undefined): Promise<Response> {
-    const slot = isStream(call.body) ? undefined : await host.gate.enter(cx)
+    const slot = isStream(call.body) ? undefined : await host.gate.enter(cx.signal)
     try {
       const url = addressOf(host, call)
       try {
@@ -342,39 +343,4 @@ function redirectTarget(response: Response, call: Call, host: Host): URL {
 
 export function isStream(body: Uint8Array | StreamBody | undefined): body is StreamBody {
   return body !== undefined && !(body instanceof Uint8Array)
-}
-
-interface Gate {
-  /** Waits for a free place, and returns how to leave it. */
-  enter(cx: Context): Promise<() => void>
-}
-
-function createGate(places: number): Gate {
-  let free = places
-  const waiting: (() => void)[] = []
-  const leave = () => {
-    const next = waiting.shift()
-    if (next === undefined) free++
-    else next()
-  }
-  return {
-    async enter(cx) {
-      if (free > 0) {
-        free--
-        return leave
-      }
-      return new Promise((resolve, reject) => {
-        const abort = () => {
-          waiting.splice(waiting.indexOf(proceed), 1)
-          reject(abortedError(cx.signal))
-        }
-        const proceed = () => {
-          cx.signal.removeEventListener('abort', abort)
-          resolve(leave)
-        }
-        cx.signal.addEventListener('abort', abort, { once: true })
-        waiting.push(proceed)
-      })
-    },
-  }
 }

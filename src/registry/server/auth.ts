@@ -1,7 +1,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { formatScopes, parseScopes, type Scope } from '../client/auth.ts'
 import { type Answer, jsonAnswer, Refusal } from './answer.ts'
-import { isPassword } from './htpasswd.ts'
+import { createPasswords } from './passwords.ts'
 
 /** Who may do what. */
 export interface ServerAuth {
@@ -20,41 +20,38 @@ export interface ServerAuth {
 /** What a request needs: an action on a repository, or on the catalog. */
 export type Need = { readonly repository: string; readonly action: 'pull' | 'push' | 'delete' } | 'catalog' | 'ping'
 
-export interface Guard {
-  /** @throws Refusal 401 with a challenge, 403 */
-  check(authorization: string | undefined, needs: readonly Need[], origin: string): void
-  /** May this be done too? For mounts, which do without if not. */
-  may(authorization: string | undefined, need: Need): boolean
+/** Who sent a request, as far as the server believes it. */
+export interface Caller {
+  may(need: Need): boolean
+}
+
+export interface Guard extends AsyncDisposable {
+  /** Finds out who it is, and whether they may do all of this. @throws Refusal 401 with a challenge, 403, 429 */
+  admit(authorization: string | undefined, needs: readonly Need[], origin: string): Promise<Caller>
   /** The token server, at `/token`. */
-  token(method: string, authorization: string | undefined, query: URLSearchParams, body: URLSearchParams): Answer
+  token(method: string, authorization: string | undefined, query: URLSearchParams, body: URLSearchParams): Promise<Answer>
 }
 
 const service = 'stave'
 
 export function createGuard(auth: ServerAuth | undefined): Guard {
   const secret = randomBytes(32)
-  const proven = new Set<string>()
+  const passwords = createPasswords(auth?.users ?? {})
 
   const allows = (user: string | undefined, scope: { name: string }, action: string) => {
     if (user === undefined) return auth?.anonymous === 'pull' && action === 'pull'
     return auth?.allows === undefined || auth.allows(user, scope.name, action)
   }
 
-  function userOf(authorization: string | undefined): string | undefined {
+  async function userOf(authorization: string | undefined): Promise<string | undefined> {
     const match = /^basic\s+([A-Za-z0-9+/=]+)$/i.exec(authorization ?? '')
     const text = Buffer.from(match?.[1] ?? '', 'base64').toString('utf8')
     const colon = text.indexOf(':')
     return colon < 0 ? undefined : authenticate(text.slice(0, colon), text.slice(colon + 1))
   }
 
-  function authenticate(user: string, password: string): string | undefined {
-    const kept = auth !== undefined && Object.hasOwn(auth.users, user) ? auth.users[user] : undefined
-    if (kept === undefined) return undefined
-    // A password hash is slow on purpose: what was right once is remembered, as a digest under this process's key.
-    const seen = mac(secret, `${user}\n${kept}\n${password}`).toString('base64')
-    if (!proven.has(seen) && !isPassword(password, kept)) return undefined
-    proven.add(seen)
-    return user
+  async function authenticate(user: string, password: string): Promise<string | undefined> {
+    return (await passwords.check(user, password)) ? user : undefined
   }
 
   function scopesOf(need: Need): Scope[] {
@@ -63,22 +60,25 @@ export function createGuard(auth: ServerAuth | undefined): Guard {
     return [{ type: 'repository', name: need.repository, actions: [need.action] }]
   }
 
-  function grants(authorization: string | undefined, need: Need): boolean {
-    if (auth === undefined) return true
-    const wanted = scopesOf(need)
+  /** `isKnown`: somebody proved to be someone. */
+  async function identify(authorization: string | undefined): Promise<Caller & { readonly isKnown: boolean }> {
+    if (auth === undefined) return { isKnown: false, may: () => true }
     if (auth.kind === 'basic') {
-      const user = userOf(authorization)
-      if (user === undefined && need === 'ping') return false
-      return wanted.every((scope) => scope.actions.every((action) => allows(user, scope, action)))
+      const user = await userOf(authorization)
+      return {
+        isKnown: user !== undefined,
+        may: (need) =>
+          (user !== undefined || need !== 'ping') &&
+          scopesOf(need).every((scope) => scope.actions.every((action) => allows(user, scope, action))),
+      }
     }
     const granted = readToken(/^bearer\s+(\S+)$/i.exec(authorization ?? '')?.[1])
-    if (granted === undefined) return false
-    return wanted.every((scope) =>
-      granted.some(
+    const covers = (scope: Scope) =>
+      (granted ?? []).some(
         (other) =>
           other.type === scope.type && other.name === scope.name && scope.actions.every((action) => other.actions.includes(action)),
-      ),
-    )
+      )
+    return { isKnown: granted !== undefined, may: (need) => granted !== undefined && scopesOf(need).every(covers) }
   }
 
   function issue(kind: 'access' | 'refresh', content: object, lifetimeS: number): string {
@@ -101,12 +101,11 @@ export function createGuard(auth: ServerAuth | undefined): Guard {
   }
 
   return {
-    may: grants,
-    check(authorization, needs, origin) {
-      if (needs.every((need) => grants(authorization, need))) return
+    async admit(authorization, needs, origin) {
+      const caller = await identify(authorization)
+      if (needs.every((need) => caller.may(need))) return caller
+      const { isKnown } = caller
       const scopes = formatScopes(needs.flatMap(scopesOf))
-      const isKnown =
-        auth?.kind === 'basic' ? userOf(authorization) !== undefined : readToken(authorization?.replace(/^bearer\s+/i, '')) !== undefined
       // Who is known and asks for too much is told so; with tokens, another token may do.
       if (isKnown && auth?.kind === 'basic') throw new Refusal(403, 'DENIED', 'requested access to the resource is denied')
       const challenge =
@@ -115,11 +114,11 @@ export function createGuard(auth: ServerAuth | undefined): Guard {
           : `Bearer realm="${origin}/token",service="${service}"${scopes.length === 0 ? '' : `,scope="${scopes.join(' ')}"`}${isKnown ? ',error="insufficient_scope"' : ''}`
       throw new Refusal(401, isKnown ? 'DENIED' : 'UNAUTHORIZED', 'authentication required', { 'www-authenticate': challenge })
     },
-    token(method, authorization, query, body) {
+    async token(method, authorization, query, body) {
       if (auth?.kind !== 'token') throw new Refusal(404, 'UNSUPPORTED', 'no token server here')
       const isPost = method === 'POST'
-      let user = userOf(authorization)
-      if (isPost && body.get('grant_type') === 'password') user = authenticate(body.get('username') ?? '', body.get('password') ?? '')
+      let user = await userOf(authorization)
+      if (isPost && body.get('grant_type') === 'password') user = await authenticate(body.get('username') ?? '', body.get('password') ?? '')
       if (isPost && body.get('grant_type') === 'refresh_token')
         user = open(body.get('refresh_token') ?? '', 'refresh')?.user as string | undefined
       if (user === undefined && (isPost || authorization !== undefined))
@@ -141,6 +140,7 @@ export function createGuard(auth: ServerAuth | undefined): Guard {
         ...(isPost ? refresh : {}),
       })
     },
+    [Symbol.asyncDispose]: () => passwords[Symbol.asyncDispose](),
   }
 }
 

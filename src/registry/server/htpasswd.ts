@@ -1,5 +1,6 @@
+import { compareSync } from 'bcryptjs'
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { bcrypt } from './bcrypt.ts'
+import * as limit from '#limit.ts'
 
 /** The users of an htpasswd file: names and how their passwords are kept. Blank lines and comments are skipped. */
 export function parseHtpasswd(text: string): Record<string, string> {
@@ -17,14 +18,25 @@ export function parseHtpasswd(text: string): Record<string, string> {
  * @see Apache's "Password Formats"
  */
 export function isPassword(given: string, kept: string): boolean {
+  const cost = bcryptCost(kept)
+  if (cost !== undefined) return cost <= limit.bcryptCost && compareSync(given, kept)
   const computed = compute(given, kept)
   // Of equal length, so that time tells nothing of where they differ.
   const hash = (text: string) => createHash('sha256').update(text).digest()
   return computed !== undefined && timingSafeEqual(hash(computed), hash(kept))
 }
 
+function bcryptCost(kept: string): number | undefined {
+  const cost = /^\$2[aby]\$(\d\d)\$[./A-Za-z0-9]{53}$/.exec(kept)?.[1]
+  return cost === undefined ? undefined : Number(cost)
+}
+
+/** How long a check of this kind takes, as a rank: 0 is at once, the highest the slowest. */
+export function costOf(kept: string): number {
+  return bcryptCost(kept) ?? (kept.startsWith('$apr1$') ? 1 : 0)
+}
+
 function compute(given: string, kept: string): string | undefined {
-  if (/^\$2[aby]\$/.test(kept)) return bcrypt(given, kept)
   if (kept.startsWith('$apr1$')) return apacheMd5(given, kept)
   if (kept.startsWith('{SHA}')) return `{SHA}${createHash('sha1').update(given).digest('base64')}`
   // Another form of crypt(3) is no password in plain text.

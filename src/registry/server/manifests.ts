@@ -6,6 +6,7 @@ import { digestAlgorithm, digestOf, isDigest, type Digest } from '#oci/digest.ts
 import { decodeManifestOrIndex } from '#oci/manifest.ts'
 import { isForeignLayer, isManifestOrIndex, mediaTypes, normalizeMediaType } from '#oci/media-type.ts'
 import { isTag } from '#oci/reference.ts'
+import { createGate } from '../gate.ts'
 import { type Answer, jsonAnswer, Refusal } from './answer.ts'
 import type { Storage } from './storage.ts'
 
@@ -24,6 +25,19 @@ export interface Manifests {
 }
 
 export function createManifests(storage: Storage): Manifests {
+  const gate = createGate(limit.documentsAtOnce)
+  const bodies = createGate(limit.manifestBodiesAtOnce)
+
+  /** A manifest of 4 MiB takes many times that when it is parsed, so few are handled at once. */
+  async function inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const leave = await gate.enter()
+    try {
+      return await work()
+    } finally {
+      leave()
+    }
+  }
+
   async function find(repository: string, name: string): Promise<{ digest: Digest; mediaType: string }> {
     const digest = isDigest(name) ? name : await readTag(repository, name)
     const mediaType = digest === undefined ? undefined : await storage.manifestType(repository, digest)
@@ -60,41 +74,59 @@ export function createManifests(storage: Storage): Manifests {
     if (missing.size > 0) throw new Refusal(400, 'MANIFEST_BLOB_UNKNOWN', `unknown or of another size: ${[...missing].join(', ')}`)
   }
 
+  async function putManifest(
+    repository: string,
+    name: string,
+    contentType: string,
+    raw: Uint8Array,
+    query: URLSearchParams,
+  ): Promise<Answer> {
+    const digest = digestOf(raw, isDigest(name) ? digestAlgorithm(name) : 'sha256')
+    if (isDigest(name) && name !== digest) throw new Refusal(400, 'DIGEST_INVALID', `the content has the digest ${digest}`)
+    const tags = isDigest(name) ? query.getAll('tag') : [name]
+    if (tags.length > tagsPerPut) throw new Refusal(414, 'MANIFEST_INVALID', `more than ${tagsPerPut} tags at once`)
+    const badTag = tags.find((tag) => !isTag(tag))
+    if (badTag !== undefined) throw new Refusal(400, 'MANIFEST_INVALID', 'neither a tag nor a digest')
+    const document = decode(raw, contentType)
+    await checkMentioned(repository, document)
+    const { subject } = document.kind === 'manifest' ? document.manifest : document.index
+    // The list of referrers first: an entry whose manifest never came is left out of it.
+    if (subject !== undefined) {
+      const referrer = referrerOf(subject.digest, { mediaType: document.mediaType, digest, size: raw.length }, raw)
+      if (referrer !== undefined) await storage.addReferrer(repository, subject.digest, digest, referrer)
+    }
+    await storage.putManifest(repository, digest, document.mediaType, raw)
+    for (const tag of tags) await storage.putTag(repository, tag, digest)
+    return {
+      status: 201,
+      headers: {
+        location: `/v2/${repository}/manifests/${digest}`,
+        'docker-content-digest': digest,
+        'oci-subject': subject?.digest,
+        'oci-tag': isDigest(name) && tags.length > 0 ? tags : undefined,
+      },
+    }
+  }
+
   return {
     async get(repository, name, headers) {
       const { digest, mediaType } = await find(repository, name)
       const etag = `"${digest}"`
       const fields = { 'content-type': mediaType, 'docker-content-digest': digest, etag }
       if (headers['if-none-match'] === etag) return { status: 304, headers: fields }
-      return { status: 200, headers: fields, body: await storage.readManifest(digest) }
+      const length = await storage.contentSize(digest)
+      if (length === undefined) throw new Refusal(404, 'MANIFEST_UNKNOWN', `no manifest ${name} in ${repository}`)
+      return { status: 200, headers: fields, body: { file: storage.blobFile(digest), start: 0, length } }
     },
 
     async put(repository, name, contentType, body, query) {
-      const raw = await readBounded(body)
-      const digest = digestOf(raw, isDigest(name) ? digestAlgorithm(name) : 'sha256')
-      if (isDigest(name) && name !== digest) throw new Refusal(400, 'DIGEST_INVALID', `the content has the digest ${digest}`)
-      const tags = isDigest(name) ? query.getAll('tag') : [name]
-      if (tags.length > tagsPerPut) throw new Refusal(414, 'MANIFEST_INVALID', `more than ${tagsPerPut} tags at once`)
-      const badTag = tags.find((tag) => !isTag(tag))
-      if (badTag !== undefined) throw new Refusal(400, 'MANIFEST_INVALID', 'neither a tag nor a digest')
-      const document = decode(raw, contentType)
-      await checkMentioned(repository, document)
-      const { subject } = document.kind === 'manifest' ? document.manifest : document.index
-      // The list of referrers first: an entry whose manifest never came is left out of it.
-      if (subject !== undefined) {
-        const referrer = referrerOf(subject.digest, { mediaType: document.mediaType, digest, size: raw.length }, raw)
-        if (referrer !== undefined) await storage.addReferrer(repository, subject.digest, digest, referrer)
-      }
-      await storage.putManifest(repository, digest, document.mediaType, raw)
-      for (const tag of tags) await storage.putTag(repository, tag, digest)
-      return {
-        status: 201,
-        headers: {
-          location: `/v2/${repository}/manifests/${digest}`,
-          'docker-content-digest': digest,
-          'oci-subject': subject?.digest,
-          'oci-tag': isDigest(name) && tags.length > 0 ? tags : undefined,
-        },
+      // Who sends slowly holds up who sends, not who is answered.
+      const leave = await bodies.enter()
+      try {
+        const raw = await readBounded(body)
+        return await inTurn(() => putManifest(repository, name, contentType, raw, query))
+      } finally {
+        leave()
       }
     },
 
@@ -130,29 +162,68 @@ export function createManifests(storage: Storage): Manifests {
 
     async referrers(repository, subject, query) {
       if (!isDigest(subject)) throw new Refusal(400, 'DIGEST_INVALID', 'not a digest')
-      const listed = (await storage.listReferrers(repository, subject)) as Descriptor[]
-      const types = await Promise.all(listed.map((entry) => storage.manifestType(repository, entry.digest)))
-      const present = listed.filter((_, index) => types[index] !== undefined)
+      const last = query.get('last')
+      if (last !== null && !isDigest(last)) throw new Refusal(400, 'DIGEST_INVALID', 'last is not a digest')
       const artifactType = query.get('artifactType')
-      const manifests = artifactType === null ? present : present.filter((entry) => entry.artifactType === artifactType)
-      return jsonAnswer(
-        200,
-        { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests },
-        { 'content-type': mediaTypes.ociIndex, 'oci-filters-applied': artifactType === null ? undefined : 'artifactType' },
-      )
+      const { entries, next } = await inTurn(() => referrersPage(repository, subject, last ?? undefined, artifactType))
+      const rest = new URLSearchParams({ ...(artifactType !== null && { artifactType }), last: next ?? '' })
+      return {
+        status: 200,
+        headers: {
+          'content-type': mediaTypes.ociIndex,
+          'oci-filters-applied': artifactType === null ? undefined : 'artifactType',
+          link: next === undefined ? undefined : `</v2/${repository}/referrers/${subject}?${rest.toString()}>; rel="next"`,
+        },
+        body: Buffer.from(`{"schemaVersion":2,"mediaType":"${mediaTypes.ociIndex}","manifests":[${entries.join(',')}]}\n`),
+      }
     },
+  }
+
+  // One descriptor at a time, up to a bound: annotations may be as large as manifests, and anyone who may push makes many.
+  async function referrersPage(
+    repository: string,
+    subject: Digest,
+    last: Digest | undefined,
+    artifactType: string | null,
+  ): Promise<{ readonly entries: readonly string[]; readonly next: Digest | undefined }> {
+    const entries: string[] = []
+    let bytes = 0
+    let read = last
+    for (const referrer of await storage.listReferrers(repository, subject, last)) {
+      // An entry whose manifest never came, or is gone, is none.
+      if ((await storage.manifestType(repository, referrer)) !== undefined) {
+        const text = await storage.readReferrer(repository, subject, referrer)
+        if (text !== undefined && (artifactType === null || (JSON.parse(text) as Descriptor).artifactType === artifactType)) {
+          if (entries.length > 0 && bytes + text.length > limit.referrersPageBytes) return { entries, next: read }
+          entries.push(text)
+          bytes += text.length
+        }
+      }
+      read = referrer
+    }
+    return { entries, next: undefined }
   }
 }
 
 async function readBounded(body: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of body) {
-    size += chunk.length
-    if (size > limit.manifestBytes) throw new Refusal(413, 'SIZE_INVALID', `a manifest has at most ${limit.manifestBytes} bytes`)
-    chunks.push(chunk)
+  const late = AbortSignal.timeout(limit.manifestBodyMs)
+  const tooLate = new Promise<never>((_, reject) => {
+    late.addEventListener('abort', () =>
+      reject(new Refusal(408, 'MANIFEST_INVALID', 'the manifest took too long', { connection: 'close' })),
+    )
+  })
+  return Promise.race([read(), tooLate])
+
+  async function read(): Promise<Uint8Array> {
+    const chunks: Uint8Array[] = []
+    let size = 0
+    for await (const chunk of body) {
+      size += chunk.length
+      if (size > limit.manifestBytes) throw new Refusal(413, 'SIZE_INVALID', `a manifest has at most ${limit.manifestBytes} bytes`)
+      chunks.push(chunk)
+    }
+    return Buffer.concat(chunks, size)
   }
-  return Buffer.concat(chunks, size)
 }
 
 function decode(raw: Uint8Array, contentType: string): ReturnType<typeof decodeManifestOrIndex> {

@@ -4,6 +4,7 @@ import os from 'node:os'
 import path from 'node:path'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import * as limit from '#limit.ts'
 import { digestOf } from '#oci/digest.ts'
 import { mediaTypes } from '#oci/media-type.ts'
 import { parseHtpasswd } from './htpasswd.ts'
@@ -187,7 +188,7 @@ describe('hostile requests', () => {
     new Promise<string>((resolve, reject) => {
       const [, port] = rig.server.host.split(':')
       const socket = net.connect(Number(port), '127.0.0.1', () =>
-        socket.write(`${line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`),
+        socket.write(`${line} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`),
       )
       let text = ''
       socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk))
@@ -339,6 +340,34 @@ describe('manifests', () => {
     expect(await of('?artifactType=application/sbom')).toEqual({ applied: 'artifactType', types: ['application/sbom'] })
     await request('DELETE', `/v2/a/manifests/${sbom!.what.digest}`)
     expect((await of()).types).toEqual(['application/signature'])
+  })
+
+  test('a list of referrers comes in pages of bounded size', async () => {
+    const registry = rig.open('big')
+    const { config, manifest } = await pushImage(rig.cx, registry, 'v1')
+    // One more than a page has room for.
+    const annotations = { note: 'x'.repeat(limit.referrersPageBytes / 4) }
+    for (let at = 0; at < 5; at++) {
+      const { what, raw } = manifestOf(config, [], { artifactType: `application/${at}`, subject: manifest.what, annotations })
+      expect(
+        (await request('PUT', `/v2/big/manifests/${what.digest}`, { body: raw, headers: { 'content-type': mediaTypes.ociManifest } }))
+          .status,
+      ).toBe(201)
+    }
+    const seen: string[] = []
+    let pages = 0
+    let to: string | undefined = `/v2/big/referrers/${manifest.what.digest}`
+    while (to !== undefined) {
+      const response: Response = await request('GET', to)
+      const body = Buffer.from(await response.arrayBuffer())
+      expect(body.length).toBeLessThan(limit.referrersPageBytes + 4096)
+      seen.push(...(JSON.parse(body.toString()) as { manifests: { digest: string }[] }).manifests.map(({ digest }) => digest))
+      to = /^<(.*)>; rel="next"$/.exec(response.headers.get('link') ?? '')?.[1]
+      pages++
+    }
+    expect([pages, new Set(seen).size, seen.length]).toEqual([2, 5, 5])
+    // A client reads them as one list.
+    expect(await registry.referrers(rig.cx, manifest.what.digest)).toHaveLength(5)
   })
 
   test('tags and repositories are listed page by page', async () => {

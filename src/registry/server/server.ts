@@ -3,9 +3,10 @@ import type { AddressInfo } from 'node:net'
 import { StaveError } from '#error.ts'
 import { isDigest, type Digest } from '#oci/digest.ts'
 import { type Answer, Refusal, refusalAnswer, sendAnswer } from './answer.ts'
-import { createGuard, type Guard, type Need, type ServerAuth } from './auth.ts'
+import { type Caller, createGuard, type Guard, type Need, type ServerAuth } from './auth.ts'
 import { createFaults, type Fault, type Faults } from './fault.ts'
 import { createManifests, type Manifests } from './manifests.ts'
+import { checkOrigin, type Names } from './origin.ts'
 import { openStorage, type Storage } from './storage.ts'
 import { blobCreated, createUploads, type Uploads } from './uploads.ts'
 
@@ -20,6 +21,8 @@ export interface ServeOptions {
   /** In PEM. With `clientAuthority`, only clients with a certificate of it are let in. */
   readonly tls?: { readonly certificate: string; readonly key: string; readonly clientAuthority?: string }
   readonly readOnly?: boolean
+  /** Host names that it is asked for under, besides those of loopback; default on other addresses: any. */
+  readonly allowedHosts?: readonly string[]
   /** What goes wrong on purpose, for tests. */
   readonly faults?: readonly Fault[]
   /** Told of each request just before its answer is sent. */
@@ -51,6 +54,7 @@ interface Parts {
   readonly uploads: Uploads
   readonly manifests: Manifests
   readonly guard: Guard
+  readonly names: Names
   readonly isReadOnly: boolean
 }
 
@@ -80,6 +84,7 @@ export async function serve(options: ServeOptions): Promise<RegistryServer> {
     uploads: createUploads(storage),
     manifests: createManifests(storage),
     guard: createGuard(options.auth),
+    names: { host: options.host ?? '127.0.0.1', allowed: options.allowedHosts ?? [] },
     isReadOnly: options.readOnly ?? false,
   }
   const scheme = options.tls === undefined ? 'http' : 'https'
@@ -93,11 +98,12 @@ export async function serve(options: ServeOptions): Promise<RegistryServer> {
     url: `${scheme}://${host}`,
     host,
     faults,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve())
-        server.closeAllConnections()
-      }),
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+      server.closeAllConnections()
+      await closed
+      await parts.guard[Symbol.asyncDispose]()
+    },
   }
 }
 
@@ -203,15 +209,16 @@ const routePattern = /^\/v2\/(.+)\/(?:(tags)\/(list)|(manifests|referrers|blobs)
 async function route(parts: Parts, request: Request): Promise<Answer> {
   const { method, path, query } = request
   const { guard, manifests } = parts
-  const authorize = (...needs: Need[]) => guard.check(request.headers.authorization, needs, request.origin)
+  checkOrigin(request.headers, parts.names)
+  const authorize = (...needs: Need[]) => guard.admit(request.headers.authorization, needs, request.origin)
   if (path === '/token') return guard.token(method, request.headers.authorization, query, await readForm(request))
   if (path === '/v2/' || path === '/v2') {
-    authorize('ping')
+    await authorize('ping')
     allow(method, 'GET', 'HEAD')
     return { status: 200, headers: { 'content-type': 'application/json' }, body: Buffer.from('{}') }
   }
   if (path === '/v2/_catalog') {
-    authorize('catalog')
+    await authorize('catalog')
     allow(method, 'GET', 'HEAD')
     return manifests.catalog(query)
   }
@@ -221,14 +228,14 @@ async function route(parts: Parts, request: Request): Promise<Answer> {
   if (repository.length > 255 || !namePattern.test(repository)) throw new Refusal(400, 'NAME_INVALID', 'not the name of a repository')
   const isRead = method === 'GET' || method === 'HEAD'
   const isDelete = method === 'DELETE' && uploads === undefined
-  authorize({ repository, action: isDelete ? 'delete' : isRead && uploads === undefined ? 'pull' : 'push' })
+  const caller = await authorize({ repository, action: isDelete ? 'delete' : isRead && uploads === undefined ? 'pull' : 'push' })
   if (parts.isReadOnly && !isRead) throw new Refusal(405, 'UNSUPPORTED', 'this registry is read-only')
 
   if (tags !== undefined) {
     allow(method, 'GET', 'HEAD')
     return manifests.tags(repository, query)
   }
-  if (uploads !== undefined) return routeUpload(parts, request, repository, id ?? '')
+  if (uploads !== undefined) return routeUpload(parts, request, caller, repository, id ?? '')
   const name = decode(item ?? '')
   if (kind === 'referrers') {
     allow(method, 'GET', 'HEAD')
@@ -265,7 +272,7 @@ async function routeBlob({ storage }: Parts, { method, headers }: Request, repos
   }
 }
 
-async function routeUpload({ storage, uploads, guard }: Parts, request: Request, repository: string, id: string): Promise<Answer> {
+async function routeUpload({ storage, uploads }: Parts, request: Request, caller: Caller, repository: string, id: string): Promise<Answer> {
   const { method, query, headers, body } = request
   const wanted = query.get('digest')
   if (id === '') {
@@ -273,7 +280,7 @@ async function routeUpload({ storage, uploads, guard }: Parts, request: Request,
     const mount = query.get('mount')
     if (mount !== null) {
       const digest = asDigest(mount)
-      const mayPull = (from: string) => guard.may(headers.authorization, { repository: from, action: 'pull' })
+      const mayPull = (from: string) => caller.may({ repository: from, action: 'pull' })
       // Without `from`, any repository that the client may read will do: what it may not read must not show that it is there.
       const from = query.get('from') ?? (await storage.findBlob(digest, mayPull))
       const isUsable = from !== undefined && from.length <= 255 && namePattern.test(from) && mayPull(from)

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Dirent } from 'node:fs'
 import { mkdir, open, readdir, readFile, rename, rm, stat, unlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
-import { digestAlgorithm, digestHex, type Digest } from '#oci/digest.ts'
+import { digestAlgorithm, digestHex, isDigest, type Digest } from '#oci/digest.ts'
 
 /**
  * The registry on disk.
@@ -22,6 +22,8 @@ import { digestAlgorithm, digestHex, type Digest } from '#oci/digest.ts'
  */
 export interface Storage {
   blobFile(digest: Digest): string
+  /** The size of content, whichever repository has it; undefined when none has. */
+  contentSize(digest: Digest): Promise<number | undefined>
   /** The size of a blob of this repository; undefined when it has none such. */
   blobSize(repository: string, digest: Digest): Promise<number | undefined>
   /** Moves a complete and verified file into place, for this repository. */
@@ -47,7 +49,10 @@ export interface Storage {
 
   addReferrer(repository: string, subject: Digest, referrer: Digest, descriptor: object): Promise<void>
   deleteReferrer(repository: string, subject: Digest, referrer: Digest): Promise<void>
-  listReferrers(repository: string, subject: Digest): Promise<unknown[]>
+  /** The manifests that were said to refer to this one, after `last`, in the order of their digests. They may be gone by now. */
+  listReferrers(repository: string, subject: Digest, last?: Digest): Promise<Digest[]>
+  /** The descriptor of one of them, as JSON; undefined when it is not listed any more. */
+  readReferrer(repository: string, subject: Digest, referrer: Digest): Promise<string | undefined>
 
   uploadFile(repository: string, id: string): string
   makeUpload(repository: string): Promise<string>
@@ -111,6 +116,7 @@ export async function openStorage(directory: string): Promise<Storage> {
 
   return {
     blobFile,
+    contentSize: (digest) => sizeOf(blobFile(digest)),
     async blobSize(repository, digest) {
       const [linked, size] = await Promise.all([sizeOf(blobLink(repository, digest)), sizeOf(blobFile(digest))])
       return linked === undefined ? undefined : size
@@ -179,11 +185,13 @@ export async function openStorage(directory: string): Promise<Storage> {
     async deleteReferrer(repository, subject, referrer) {
       await remove(below(repository, '_referrers', flat(subject), flat(referrer)))
     },
-    async listReferrers(repository, subject) {
-      const directory = below(repository, '_referrers', flat(subject))
-      const names = ((await optional(readdir(directory))) ?? []).sort(byBytes)
-      const texts = await Promise.all(names.map((name) => optional(readFile(path.join(directory, name), 'utf8'))))
-      return texts.filter((text) => text !== undefined).map((text) => JSON.parse(text) as unknown)
+    async listReferrers(repository, subject, last) {
+      const names = (await optional(readdir(below(repository, '_referrers', flat(subject))))) ?? []
+      const digests = names.map((name) => name.replace('-', ':')).filter(isDigest)
+      return digests.filter((digest) => last === undefined || digest > last).sort(byBytes)
+    },
+    async readReferrer(repository, subject, referrer) {
+      return optional(readFile(below(repository, '_referrers', flat(subject), flat(referrer)), 'utf8'))
     },
 
     uploadFile: (repository, id) => below(repository, '_uploads', id),
