@@ -8,6 +8,7 @@ const layers: Readonly<Record<string, number>> = {
   build: 5,
   container: 5,
   store: 4,
+  attest: 4,
   mirror: 4,
   registry: 3,
   layout: 3,

@@ -5,6 +5,7 @@ pub mod cgroup;
 pub mod compress;
 pub mod confine;
 pub mod container;
+pub mod elf;
 pub mod layer;
 pub mod monitor;
 pub mod overlay;

@@ -1,145 +1,114 @@
 import type { Context } from '#context.ts'
-import type { Image } from '#image/image.ts'
-import type { Descriptor, Platform } from '#oci/descriptor.ts'
+import type { Platform } from '#oci/descriptor.ts'
 import type { BaseImage } from './images.ts'
-import type { Referrer, Result } from './output.ts'
+import type { Result } from './output.ts'
 import type { Plan } from './plan.ts'
 import type { Session } from './session.ts'
-import { memory } from '#image/memory.ts'
+import { basename } from 'node:path'
+import { provenance, type BuildFacts, type Dependency } from '#attest/provenance.ts'
+import { imageUrl } from '#attest/purl.ts'
+import type { Statement, Subject } from '#attest/statement.ts'
 import { digestAlgorithm, digestHex, digestOf } from '#oci/digest.ts'
-import { mediaTypes } from '#oci/media-type.ts'
 import { formatPlatform } from '#oci/platform.ts'
-import { parseReference } from '#oci/reference.ts'
-import { redactUrl } from '#text/url.ts'
 import { isoTime } from './assemble.ts'
 import { normalizeTags } from './output.ts'
+import { isLocalPlace } from './source-url.ts'
 
-const inToto = 'application/vnd.in-toto+json'
-
-export interface Attestations {
-  readonly referrers: readonly Referrer[]
-  /** The predicates, one for each image, if it was asked for. */
-  readonly provenance: readonly unknown[]
+/** What a build says of one of its images. */
+export interface Attested {
+  readonly subject: Subject
+  readonly statements: readonly Statement[]
 }
 
-/** Statements about the images, each an artifact that refers to its image: pushed after it, listed by its registry. */
+/** Statements about each of the images, as far as they were asked for. */
 export async function attest(
   cx: Context,
   session: Session,
   plans: readonly Plan[],
   bases: ReadonlyMap<string, BaseImage>,
   results: readonly Result[],
-): Promise<Attestations> {
+): Promise<readonly Attested[]> {
   const { options } = session
-  const referrers: Referrer[] = []
-  const predicates: unknown[] = []
+  const attested: Attested[] = []
   for (const [at, result] of results.entries()) {
-    const plan = plans[at] as Plan
+    const names = normalizeTags(options.tags ?? []).map((tag) => imageUrl(tag, result.platform))
+    const statements: Statement[] = []
     if (options.provenance) {
-      const predicate = await provenance(cx, session, plan, bases, result.platform)
-      predicates.push(predicate)
-      referrers.push(statement(session, result, 'https://slsa.dev/provenance/v1', predicate))
+      statements.push(provenance(await factsOf(cx, session, plans[at] as Plan, bases, result.platform), options.provenance))
     }
-    if (options.sbom === true) {
-      const { softwareBill } = await import('./sbom.ts')
-      referrers.push(statement(session, result, 'https://spdx.dev/Document', await softwareBill(cx, session, result)))
-    }
+    if (options.sbom === true) statements.push(await bill(cx, session, result))
+    attested.push({ subject: { descriptor: result.image.descriptor, names }, statements })
   }
-  return { referrers, provenance: predicates }
+  return attested
 }
 
-/** @see in-toto attestation, "Statement" v1; image-spec, "Guidelines for Artifact Usage" */
-function statement(session: Session, { image, platform }: Result, predicateType: string, predicate: unknown): Referrer {
-  const place = memory('attestation')
-  const document = { _type: 'https://in-toto.io/Statement/v1', subject: subjects(session, image, platform), predicateType, predicate }
-  const layer: Descriptor = { ...place.put(encode(document), inToto), annotations: { 'in-toto.io/predicate-type': predicateType } }
-  const config = place.put(encode({}), mediaTypes.ociEmpty)
-  const { mediaType, digest, size } = image.descriptor
-  const manifest = {
-    schemaVersion: 2,
-    mediaType: mediaTypes.ociManifest,
-    artifactType: inToto,
-    config,
-    layers: [layer],
-    subject: { mediaType, digest, size },
-    annotations: { 'in-toto.io/predicate-type': predicateType },
+async function bill(cx: Context, session: Session, { image, state, platform }: Result): Promise<Statement> {
+  const { softwareBill } = await import('#attest/sbom.ts')
+  const { document, count } = await softwareBill(cx, {
+    runner: session.store.runner,
+    trees: await state.trees(),
+    name: session.options.tags?.[0] ?? 'image',
+    digest: digestHex(image.descriptor.digest),
+    created: now(session),
+  })
+  if (count === 0) {
+    cx.report({
+      type: 'warning',
+      message: `the SBOM of ${formatPlatform(platform)} lists no package`,
+      hint: 'Known are the databases of dpkg, apk and rpm, packages of npm and Python, modules in Go programs, and crates in Rust programs that cargo-auditable built.',
+    })
   }
-  return { source: place, descriptor: { ...place.put(encode(manifest), mediaTypes.ociManifest), artifactType: inToto } }
+  return { predicateType: 'https://spdx.dev/Document', predicate: document }
 }
 
-function subjects(session: Session, image: Image, platform: Platform): readonly unknown[] {
-  const digest = { [digestAlgorithm(image.descriptor.digest)]: digestHex(image.descriptor.digest) }
-  const names = normalizeTags(session.options.tags ?? []).map((tag) => packageUrl(tag, platform))
-  return (names.length === 0 ? ['_'] : names).map((name) => ({ name, digest }))
+function now({ output }: Session): string {
+  return isoTime(output.epoch === undefined ? Date.now() : output.epoch * 1000)
 }
 
-/** @see purl-spec, type docker */
-export function packageUrl(name: string, platform: Platform): string {
-  const { registry, repository, tag } = parseReference(name)
-  const path = registry === 'docker.io' ? repository.replace(/^library\//, '') : `${registry}/${repository}`
-  const version = tag === undefined ? '' : `@${encodeURIComponent(tag)}`
-  return `pkg:docker/${path.split('/').map(encodeURIComponent).join('/')}${version}?platform=${encodeURIComponent(formatPlatform(platform))}`
-}
-
-/** @see SLSA v1.0, "Provenance". `max` also tells build arguments and steps. */
-async function provenance(
+async function factsOf(
   cx: Context,
   session: Session,
   plan: Plan,
   bases: ReadonlyMap<string, BaseImage>,
   platform: Platform,
-): Promise<unknown> {
-  const { options, contexts } = session
-  const max = options.provenance === 'max'
+): Promise<BuildFacts> {
+  const { options, contexts, output } = session
   const { text, file } = await contexts.dockerfile(cx)
-  const materials = plan.steps.flatMap(({ op }) => {
-    if (op.kind === 'image' && op.reference !== 'scratch') {
-      const base = bases.get(`${op.reference} ${formatPlatform(op.platform)}`)
-      if (base === undefined) {
-        return []
-      }
-      const { digest } = base.image.descriptor
-      return [
-        {
-          uri: /^(?:oci|dir)[:-]/.test(base.reference) ? base.reference : packageUrl(base.reference, op.platform),
-          digest: { [digestAlgorithm(digest)]: digestHex(digest) },
-        },
-      ]
-    }
-    return op.kind === 'fetch' || op.kind === 'git' ? [{ uri: redactUrl(op.url) }] : []
-  })
-  const epoch = session.output.epoch
-  const finished = epoch === undefined ? isoTime(Date.now()) : isoTime(epoch * 1000)
+  const locals = plan.steps.flatMap(({ op }) => (op.kind === 'local' ? [op.context === '' ? 'context' : op.context] : []))
+  const context = await contexts.source(cx)
   return {
-    buildDefinition: {
-      buildType: 'urn:stave:dockerfile:v1',
-      externalParameters: {
-        configSource: { path: file, digest: { sha256: digestHex(digestOf(text)) } },
-        request: {
-          ...(options.target === undefined ? {} : { target: options.target }),
-          platform: formatPlatform(platform),
-          ...(max ? { args: options.buildArgs ?? {} } : {}),
-          ...(options.secrets === undefined ? {} : { secrets: options.secrets.map(({ id }) => ({ id })) }),
-          ...(options.ssh === undefined ? {} : { ssh: options.ssh.map(({ id }) => ({ id })) }),
-        },
-      },
-      internalParameters: {
-        builderPlatform: `linux/${session.architecture}`,
-        ...(max ? { dockerfile: text, steps: plan.steps.map((step) => ({ title: step.title, key: session.keys.get(step.id)?.key })) } : {}),
-      },
-      resolvedDependencies: materials,
-    },
-    runDetails: {
-      builder: { id: 'urn:stave:local' },
-      metadata: {
-        // A reproducible build has the same attestation each time.
-        ...(epoch === undefined ? { invocationId: session.id, startedOn: isoTime(session.startedAt) } : {}),
-        finishedOn: finished,
-      },
+    // Where it lies on this machine is nobody's business.
+    dockerfile: { path: file.startsWith('/') || file.startsWith('..') ? basename(file) : file, text, sha256: digestHex(digestOf(text)) },
+    context,
+    target: options.target,
+    platform: formatPlatform(platform),
+    builderPlatform: `linux/${session.architecture}`,
+    buildArgs: options.buildArgs ?? {},
+    labels: options.labels ?? {},
+    secrets: (options.secrets ?? []).map(({ id }) => id),
+    ssh: (options.ssh ?? []).map(({ id }) => id),
+    locals: context === undefined ? locals : locals.filter((name) => name !== 'context'),
+    steps: plan.steps.map((step) => ({ title: step.title, key: session.keys.get(step.id)?.key })),
+    dependencies: [
+      ...imagesOf(plan, bases),
+      ...(context === undefined ? [] : [{ uri: context.uri, digest: context.digest }]),
+      ...plan.steps.flatMap(({ id }) => session.materials.get(id) ?? []),
+    ],
+    times: {
+      ...(output.epoch === undefined ? { id: session.id, started: isoTime(session.startedAt) } : {}),
+      finished: now(session),
     },
   }
 }
 
-function encode(value: unknown): Uint8Array {
-  return new TextEncoder().encode(JSON.stringify(value))
+function imagesOf(plan: Plan, bases: ReadonlyMap<string, BaseImage>): readonly Dependency[] {
+  return plan.steps.flatMap(({ op }) => {
+    const base = op.kind === 'image' ? bases.get(`${op.reference} ${formatPlatform(op.platform)}`) : undefined
+    if (op.kind !== 'image' || base === undefined) return []
+    const { digest } = base.image.descriptor
+    const uri = isLocalPlace(base.reference)
+      ? `${base.reference.split(':', 1)[0]}:${basename(base.reference)}`
+      : imageUrl(base.reference, op.platform)
+    return [{ uri, digest: { [digestAlgorithm(digest)]: digestHex(digest) } }]
+  })
 }

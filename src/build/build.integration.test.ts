@@ -20,7 +20,7 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { openImage } from '#image/image.ts'
+import { openImage, readManifest } from '#image/image.ts'
 import { validate } from '#image/validate.ts'
 import { openLayout } from '#layout/layout.ts'
 import { locateRunner } from '#runner/locate.ts'
@@ -637,7 +637,8 @@ B
 
   test('provenance and SBOM refer to the image', async () => {
     const dockerfile = 'FROM busybox\nARG P=x\nCOPY <<S /var/lib/dpkg/status\nPackage: demo\nVersion: 1\nS\n'
-    const result = await run(dockerfile, { tags: ['attested'], provenance: 'max', sbom: true, buildArgs: { P: 'y' } })
+    const asked = { provenance: 'max', sbom: true, attestStorage: 'referrers' } as const
+    const result = await run(dockerfile, { ...asked, tags: ['attested'], buildArgs: { P: 'y' }, labels: { l: 'm' } })
     const referrers = (await store.referrers?.(cx, result.descriptor?.digest as never)) ?? []
     expect(referrers.map(({ annotations }) => annotations?.['in-toto.io/predicate-type']).sort()).toEqual([
       'https://slsa.dev/provenance/v1',
@@ -649,14 +650,51 @@ B
       statements.push(Buffer.from(await store.blobs.read(layers[0].digest, 1e7)).toString())
     }
     expect(statements.join('\n')).toContain('pkg:docker/busybox')
-    expect(statements.join('\n')).toContain('"args":{"P":"y"}')
+    expect(statements.join('\n')).toContain('"args":{"build-arg:P":"y","label:l":"m"}')
+    expect(statements.join('\n')).not.toContain(context)
     expect(statements.join('\n')).toContain('demo@1')
 
     // With a time of its own, one build is as the other, and so is what is said of it.
-    const epoch = { provenance: 'max', sbom: true, epoch: 1 } as const
+    const epoch = { ...asked, epoch: 1 }
     const one = await run(dockerfile, epoch)
     await run(dockerfile, { ...epoch, noCache: true })
     expect(await store.referrers?.(cx, one.descriptor?.digest as never)).toHaveLength(2)
+  })
+
+  test('provenance and SBOM beside the image in its index, and as files', async () => {
+    const dockerfile = 'FROM busybox\nCOPY <<S /var/lib/dpkg/status\nPackage: demo\nVersion: 1\nS\n'
+    const layout = join(root, 'layout')
+    const dest = join(root, 'files')
+    const outputs = [
+      { type: 'image' },
+      { type: 'oci', dest: layout, tar: false },
+      { type: 'local', dest },
+      { type: 'docker', dest: `${layout}.tar` },
+    ] as const
+    const result = await run(dockerfile, { tags: ['attested'], provenance: 'max', sbom: true, outputs })
+    const index = await readManifest(cx, store, result.descriptor as never)
+    if (index.kind !== 'index') throw new Error('it is no index')
+    const [image, attestation] = index.index.manifests
+    expect(attestation).toMatchObject({
+      platform: { os: 'unknown', architecture: 'unknown' },
+      artifactType: 'application/vnd.docker.attestation.manifest.v1+json',
+      annotations: { 'vnd.docker.reference.type': 'attestation-manifest', 'vnd.docker.reference.digest': image!.digest },
+    })
+    const { layers, subject } = JSON.parse(Buffer.from(await store.blobs.read(attestation!.digest, 1e6)).toString())
+    expect(layers).toMatchObject([
+      { annotations: { 'in-toto.io/predicate-type': 'https://slsa.dev/provenance/v1' } },
+      { annotations: { 'in-toto.io/predicate-type': 'https://spdx.dev/Document' } },
+    ])
+    expect(subject.digest).toBe(image!.digest)
+    // Whoever asks for the image gets it.
+    expect((await openImage(cx, store, result.descriptor as never)).descriptor.digest).toBe(image!.digest)
+    const { manifests } = JSON.parse(readFileSync(join(layout, 'index.json'), 'utf8'))
+    expect(manifests.map(({ digest }: { digest: string }) => digest)).toEqual([result.descriptor!.digest])
+    expect(JSON.parse(readFileSync(join(dest, 'provenance.json'), 'utf8'))).toMatchObject({
+      predicateType: 'https://slsa.dev/provenance/v1',
+    })
+    expect(readFileSync(join(dest, 'sbom.spdx.json'), 'utf8')).toContain('demo@1')
+    expect(execFileSync('tar', ['-tf', `${layout}.tar`], { encoding: 'utf8' })).toContain('manifest.json')
   })
 
   test('--squash=all: one layer', async () => {

@@ -130,6 +130,7 @@ async function buildParsed(
       ...(epoch === undefined ? {} : { epoch }),
     },
     startedAt: Date.now(),
+    materials: new Map(),
     disposals: [],
     records: [],
     keys: new Map(),

@@ -1,3 +1,4 @@
+import type { ContextSource } from '#attest/provenance.ts'
 import type { Context } from '#context.ts'
 import type { IgnorePattern, Place } from '#runner/protocol.ts'
 import type { Store } from '#store/store.ts'
@@ -27,6 +28,8 @@ export interface Contexts extends AsyncDisposable {
   readonly trust: Trust
   /** When the main context was made, in seconds since 1970: of a git commit, or by HTTP's Last-Modified. Others have no such time. */
   time(cx: Context): Promise<number | undefined>
+  /** The repository that the main context is from, if it is from one. */
+  source(cx: Context): Promise<ContextSource | undefined>
   /** What identifies the project on this machine, to find the last build of it again. */
   readonly project: string
 }
@@ -37,6 +40,8 @@ type Opened = Directory & {
   readonly dockerfile?: Uint8Array
   /** Seconds since 1970: of the commit, or as the server says. */
   readonly time?: number | undefined
+  /** Of a git repository. */
+  readonly commit?: string
 }
 
 export function openContexts(options: BuildOptions, secrets: Secrets): Contexts {
@@ -115,6 +120,12 @@ export function openContexts(options: BuildOptions, secrets: Secrets): Contexts 
     project: main.kind === 'directory' ? resolve(cwd, main.path) : redactUrl(options.context),
     dockerfile: once,
     time: async (cx) => (main.kind === 'git' || main.kind === 'http' ? (await openNamed(cx, '')).time : undefined),
+    async source(cx) {
+      const { commit } = main.kind === 'git' ? await openNamed(cx, '') : {}
+      if (main.kind !== 'git' || commit === undefined) return undefined
+      const { commitDigest } = await import('./ops/git.ts')
+      return { uri: redactUrl(main.url), commit, digest: commitDigest(commit) }
+    },
     async open(cx, name) {
       const context = await openNamed(cx, name)
       if (context.local === undefined) {
@@ -303,8 +314,8 @@ async function openLocation(cx: Context, opening: Opening, location: ContextLoca
         proxy: options.proxy,
         authorities: options.authorities,
       })
-      const { root, ignore, dispose, time, hasItsTime } = tree
-      return { ...rest, root, ignore, local: undefined, dispose, time, ...(hasItsTime ? { latest: time } : {}) }
+      const { root, ignore, dispose, time, commit, hasItsTime } = tree
+      return { ...rest, root, ignore, local: undefined, dispose, time, commit, ...(hasItsTime ? { latest: time } : {}) }
     }
     case 'image':
       throw new StaveError('usage', `cannot use ${location.location} as the build context: it is an image`, {

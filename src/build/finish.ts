@@ -1,5 +1,8 @@
 import type { Context } from '#context.ts'
+import type { Artifact } from '#attest/statement.ts'
+import type { IndexEntry } from '#image/index.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
+import type { Attested } from './attest.ts'
 import type { BuildResult, Output } from './options.ts'
 import type { BaseImage } from './images.ts'
 import type { Plan } from './plan.ts'
@@ -26,11 +29,9 @@ export async function finish(
     const image = await assemble(cx, session, plan, solution, await inlineCache(session, plan, solution))
     results.push({ image, state, platform: image.descriptor.platform ?? plan.stage.platform })
   }
-  const { referrers, provenance } =
-    options.provenance || options.sbom === true
-      ? await (await import('./attest.ts')).attest(cx, session, plans, bases, results)
-      : { referrers: [], provenance: [] }
-  const delivery = { ...(await combine(session, results)), referrers }
+  const attested =
+    options.provenance || options.sbom === true ? await (await import('./attest.ts')).attest(cx, session, plans, bases, results) : []
+  const delivery = await combine(session, results, attested)
   const delivered = await deliver(cx, session, delivery, outputs, options.tags ?? [])
   if (options.cacheTo !== undefined && options.cacheTo.length > 0) {
     const { exportCaches } = await import('./remote-cache.ts')
@@ -57,7 +58,7 @@ export async function finish(
           'containerimage.descriptor': descriptor,
           ...(names.length === 0 ? {} : { 'image.name': names.join(',') }),
           ...Object.fromEntries(
-            provenance.map((predicate, at) => {
+            predicatesOf(attested).map((predicate, at) => {
               const platform = images[at] === undefined || images.length === 1 ? '' : `/${formatPlatform(images[at].platform)}`
               return [`buildx.build.provenance${platform}`, predicate]
             }),
@@ -79,13 +80,34 @@ async function inlineCache(session: Session, plan: Plan, solution: Solution): Pr
 }
 
 /** One image as it is; several as an index, in the order asked for. */
-async function combine(session: Session, results: readonly Result[]): Promise<Omit<Delivery, 'referrers'>> {
+async function combine(session: Session, results: readonly Result[], attested: readonly Attested[]): Promise<Delivery> {
+  const plain = await gather(session, results, [])
+  const whole = { ...plain, plain, results, attested, referrers: [] }
+  if (attested.length === 0) return whole
+  const { asIndexEntry, asReferrer } = await import('#attest/statement.ts')
+  if (session.options.attestStorage === 'referrers') {
+    return {
+      ...whole,
+      referrers: attested.flatMap(({ subject, statements }) => statements.map((statement) => asReferrer(subject, statement))),
+    }
+  }
+  const entries = attested.map(({ subject, statements }) => asIndexEntry(subject, statements))
+  return { ...whole, ...(await gather(session, results, entries)) }
+}
+
+function predicatesOf(attested: readonly Attested[]): readonly unknown[] {
+  return attested.flatMap(({ statements }) =>
+    statements.filter(({ predicateType }) => predicateType.includes('/provenance/')).map(({ predicate }) => predicate),
+  )
+}
+
+async function gather(session: Session, results: readonly Result[], attestations: readonly IndexEntry[]): Promise<Artifact> {
   const { options } = session
   const annotations = options.annotations ?? []
   const [only] = results
-  if (results.length === 1 && only !== undefined && options.buildArgs?.['BUILDKIT_MULTI_PLATFORM'] !== '1') {
+  if (results.length === 1 && attestations.length === 0 && only !== undefined && options.buildArgs?.['BUILDKIT_MULTI_PLATFORM'] !== '1') {
     const own = annotationsOf(annotations, 'manifest-descriptor', formatPlatform(only.platform))
-    return { source: only.image.source, descriptor: annotated(only.image.descriptor, own), results }
+    return { source: only.image.source, descriptor: annotated(only.image.descriptor, own) }
   }
   const { makeIndex } = await import('#image/index.ts')
   const entries = results.map(({ image, platform }) => ({
@@ -100,8 +122,8 @@ async function combine(session: Session, results: readonly Result[]): Promise<Om
     ...(epoch === undefined ? {} : { 'org.opencontainers.image.created': isoTime(epoch * 1000) }),
     ...annotationsOf(annotations, 'index'),
   }
-  const index = makeIndex(entries, Object.keys(own).length === 0 ? {} : { annotations: own })
-  return { source: index.source, descriptor: annotated(index.descriptor, annotationsOf(annotations, 'index-descriptor')), results }
+  const index = makeIndex([...entries, ...attestations], Object.keys(own).length === 0 ? {} : { annotations: own })
+  return { source: index.source, descriptor: annotated(index.descriptor, annotationsOf(annotations, 'index-descriptor')) }
 }
 
 /** What mentions the result, in the index of a layout and in the metadata, says more of it. */

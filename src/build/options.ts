@@ -87,6 +87,8 @@ export interface BuildOptions {
   readonly epoch?: number | 'context'
   readonly provenance?: 'min' | 'max' | false
   readonly sbom?: boolean
+  /** Where attestations go: beside the images in their index (default, as BuildKit), or as artifacts that refer to them. */
+  readonly attestStorage?: 'index' | 'referrers'
 
   /** Most steps at a time. Default: the number of CPUs. */
   readonly jobs?: number

@@ -1,8 +1,10 @@
 import type { Context } from '#context.ts'
+import type { Artifact } from '#attest/statement.ts'
 import type { Source, Target } from '#image/content.ts'
+import type { Attested } from './attest.ts'
 import type { Image } from '#image/image.ts'
 import type { Descriptor, Platform } from '#oci/descriptor.ts'
-import type { Place } from '#runner/protocol.ts'
+import type { CopyItem, Place } from '#runner/protocol.ts'
 import type { Output } from './options.ts'
 import type { Session } from './session.ts'
 import type { State } from './state.ts'
@@ -24,15 +26,13 @@ export interface Result {
 export interface Delivery {
   readonly source: Source
   readonly descriptor: Descriptor
+  /** The same without attestations, for what cannot hold them. */
+  readonly plain: Artifact
   readonly results: readonly Result[]
+  /** What is said of each of them. */
+  readonly attested: readonly Attested[]
   /** What refers to the images: goes after them. */
-  readonly referrers: readonly Referrer[]
-}
-
-/** An artifact about an image. */
-export interface Referrer {
-  readonly source: Source
-  readonly descriptor: Descriptor
+  readonly referrers: readonly Artifact[]
 }
 
 export interface Delivered {
@@ -77,7 +77,7 @@ export async function deliver(
         image = true
         break
       case 'docker':
-        await toArchive(cx, session, delivery, 'docker', output.dest, output.names ?? tags)
+        await toArchive(cx, session, withoutAttestations(cx, delivery), 'docker', output.dest, output.names ?? tags)
         image = true
         break
       case 'local':
@@ -214,6 +214,13 @@ function stdoutOf(session: Session): NodeJS.WritableStream {
   return stdout
 }
 
+function withoutAttestations(cx: Context, delivery: Delivery): Delivery {
+  if (delivery.attested.length === 0) return delivery
+  const message = 'the attestations are left out: an archive for docker load cannot hold them'
+  cx.report({ type: 'warning', message, hint: 'Use --output type=oci.' })
+  return { ...delivery, ...delivery.plain, referrers: [] }
+}
+
 async function copyReferrers(cx: Context, { referrers }: Delivery, target: Target, stepPrefix: string, parent?: string): Promise<void> {
   for (const { source, descriptor } of referrers) {
     await copy(cx, source, descriptor, target, { stepPrefix: `${stepPrefix} attestation`, ...(parent === undefined ? {} : { parent }) })
@@ -224,32 +231,46 @@ function platformDirectory({ os, architecture, variant }: Platform): string {
   return [os, architecture, ...(variant === undefined ? [] : [variant])].join('_')
 }
 
-async function toDirectory(cx: Context, session: Session, { results }: Delivery, dest: string, split: boolean): Promise<void> {
-  for (const { state, platform } of results) {
+async function toDirectory(cx: Context, session: Session, delivery: Delivery, dest: string, split: boolean): Promise<void> {
+  for (const [at, { state, platform }] of delivery.results.entries()) {
     const path = split ? join(absolute(session, dest), platformDirectory(platform)) : absolute(session, dest)
     mkdirSync(path, { recursive: true })
     const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
     try {
-      await placePlainly(cx, session, state, { fd })
+      await placePlainly(cx, session, state, { fd }, await documentsOf(delivery, at, split))
     } finally {
       closeSync(fd)
     }
   }
 }
 
-async function placePlainly(cx: Context, session: Session, state: State, plain: Place): Promise<void> {
+/** What is said of an image, as files beside its own. @see BuildKit, local exporter */
+async function documentsOf({ attested, results }: Delivery, at: number, split: boolean): Promise<readonly CopyItem[]> {
+  const found = attested[at]
+  if (found === undefined) return []
+  const { inToto } = await import('#attest/statement.ts')
+  const infix = split || results.length === 1 ? '' : `.${platformDirectory((results[at] as Result).platform)}`
+  return found.statements.map((statement) => ({
+    kind: 'inline',
+    name: statement.predicateType.includes('spdx') ? `sbom${infix}.spdx.json` : `provenance${infix}.json`,
+    content: `${JSON.stringify(inToto(found.subject, statement), undefined, 2)}\n`,
+  }))
+}
+
+async function placePlainly(cx: Context, session: Session, state: State, plain: Place, documents: readonly CopyItem[]): Promise<void> {
   const { epoch } = session.output
   const selection = { from: { kind: 'lowers' as const, lowers: await state.trees() }, sources: ['.'] }
   await session.store.runner.copy(cx, {
     base: [],
-    items: [{ kind: 'select', selection }],
+    items: [{ kind: 'select', selection }, ...documents],
     to: '/',
     plain,
     ...(epoch === undefined ? {} : { epoch }),
   })
 }
 
-async function toTar(cx: Context, session: Session, { results }: Delivery, dest: string, split: boolean): Promise<void> {
+async function toTar(cx: Context, session: Session, delivery: Delivery, dest: string, split: boolean): Promise<void> {
+  const { results } = delivery
   const { store, output } = session
   const epoch = output.epoch === undefined ? {} : { epoch: output.epoch }
   const blob = await store.blobs.temporary()
@@ -260,16 +281,16 @@ async function toTar(cx: Context, session: Session, { results }: Delivery, dest:
     if (scratch === undefined) {
       from = { kind: 'lowers' as const, lowers: (await results[0]?.state.trees()) ?? [] }
     } else {
-      for (const { state, platform } of results) {
+      for (const [at, { state, platform }] of results.entries()) {
         const directory = `${scratch.place.path as string}/fs/${platformDirectory(platform)}`
         mkdirSync(join(store.root, directory), { recursive: true })
-        await placePlainly(cx, session, state, { fd: store.directory, path: directory })
+        await placePlainly(cx, session, state, { fd: store.directory, path: directory }, await documentsOf(delivery, at, split))
       }
       from = { kind: 'directory' as const, root: { fd: store.directory, path: `${scratch.place.path as string}/fs` } }
     }
     await store.runner.copy(cx, {
       base: [],
-      items: [{ kind: 'select', selection: { from, sources: ['.'] } }],
+      items: [{ kind: 'select', selection: { from, sources: ['.'] } }, ...(split ? [] : await documentsOf(delivery, 0, split))],
       to: '/',
       layer: { blob, compression: 'none', ...epoch },
       ...epoch,

@@ -1,3 +1,4 @@
+import type { Dependency } from '#attest/provenance.ts'
 import type { Context } from '#context.ts'
 import type { Source } from '#image/content.ts'
 import type { Layer } from '#image/image.ts'
@@ -51,6 +52,8 @@ export interface Session {
   readonly output: Omit<LayerOutput, 'blob'>
   /** Milliseconds since 1970. */
   readonly startedAt: number
+  /** What ADD has downloaded, by the id of its step: for provenance. */
+  readonly materials: Map<string, Dependency>
   /** What is to be done when all is over. */
   readonly disposals: (() => Promise<void>)[]
   /** What has become of the steps so far. */

@@ -140,6 +140,13 @@ function layoutAt(path: string): Layout {
     await update(cx, (before) => (before.some((entry) => entry.digest === what.digest) ? before : [...before, referrer]))
   }
 
+  /** What an index holds is found through it, and needs no entry of its own: whoever wants one image finds one. */
+  const mentionedBy = async (root: Descriptor): Promise<ReadonlySet<Digest>> => {
+    const raw = isManifestOrIndex(root.mediaType) ? await readSmall(root.digest) : undefined
+    const document = raw === undefined ? undefined : decodeManifestOrIndex(raw, { mediaType: root.mediaType, title: root.digest })
+    return new Set(document?.kind === 'index' ? document.index.manifests.map(({ digest }) => digest) : [])
+  }
+
   const layout: Layout = {
     path,
     title,
@@ -186,10 +193,14 @@ function layoutAt(path: string): Layout {
     async name(cx, root, name) {
       if (!has(root)) throw new StaveError('blob-unknown', `cannot name ${root.digest}: it is not in ${title}`)
       const entry = withName(root, name)
+      const mentioned = await mentionedBy(root)
       await update(cx, (before) => {
         // Without a name, it is there already if it is there at all.
         if (name === '' && before.some((other) => other.digest === root.digest)) return before
-        return [...before.filter((other) => !isReplaced(other, root, name)), entry]
+        const stay = before.filter(
+          (other) => !isReplaced(other, root, name) && !(mentioned.has(other.digest) && namesOf(other).length === 0),
+        )
+        return [...stay, entry]
       })
     },
     async referrers(_cx, subject) {

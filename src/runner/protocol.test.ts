@@ -138,6 +138,7 @@ const requests: { [V in Verb]: LocalRequest<V> } = {
     from: { kind: 'lowers', lowers: [store('snapshots/one/fs')] },
     paths: ['etc/os-release', 'var/lib/dpkg/info/*.list'],
     maxBytes: 65_536,
+    sections: ['.go.buildinfo'],
   },
   run: {
     verb: 'run',
@@ -208,7 +209,7 @@ const results: { [V in Verb]: RunnerEvent<V> } = {
   diff: { event: 'result', ...layerResult },
   digest: { event: 'result', selections: [{ digest: digest('d'), entries: 2, bytes: 77, unmatched: ['*.md'] }] },
   copy: { event: 'result', layer: layerResult, entries: 3, unmatched: [] },
-  read: { event: 'result', files: [{ path: 'etc/os-release', base64: 'SUQ9ZGViaWFuCg==' }] },
+  read: { event: 'result', files: [{ path: 'etc/os-release', section: '.go.buildinfo', base64: 'SUQ9ZGViaWFuCg==' }] },
   run: { event: 'result', exitCode: 137, signal: 9, oomKilled: true, detached: false, pid: 4711, layer: layerResult },
   exec: { event: 'result', exitCode: 3 },
   signal: { event: 'result' } as RunnerEvent<'signal'>,

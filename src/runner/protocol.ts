@@ -259,9 +259,12 @@ export interface ReadRequest extends RequestBase {
   /** Paths or Go patterns (`**` allowed). */
   readonly paths: readonly string[]
   readonly maxBytes: number
+  /** Of ELF programs alone, and of each only the first of these sections that it has. */
+  readonly sections?: readonly string[]
 }
 export interface ReadResult {
-  readonly files: readonly { readonly path: string; readonly base64: string }[]
+  /** `section`: which of the sections that were asked for. */
+  readonly files: readonly { readonly path: string; readonly section?: string; readonly base64: string }[]
 }
 
 // run

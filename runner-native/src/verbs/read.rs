@@ -1,3 +1,4 @@
+use crate::elf;
 use crate::overlay::{Entry, Stack};
 use crate::pattern::{Glob, clean, has_wildcard};
 use crate::wire::error::{Error, Kind, Result};
@@ -13,7 +14,7 @@ const MAX_ANSWER: u64 = 64 << 20;
 /// Reads what exists of the asked paths, and what the patterns match.
 pub fn read(request: &Read) -> Result<ReadResult> {
     let stack = Stack::open(&request.from)?;
-    let mut reading = Reading { stack: &stack, max: request.max_bytes, left: MAX_ANSWER, files: Vec::new() };
+    let mut reading = Reading { stack: &stack, max: request.max_bytes, left: MAX_ANSWER, sections: &request.sections, files: Vec::new() };
     for asked in &request.paths {
         if has_wildcard(asked) {
             reading.pattern(&Glob::new(clean(asked).trim_start_matches('/'))?)?;
@@ -28,6 +29,7 @@ struct Reading<'a> {
     stack: &'a Stack,
     max: u64,
     left: u64,
+    sections: &'a [String],
     files: Vec<ReadFile>,
 }
 
@@ -39,8 +41,11 @@ impl Reading<'_> {
                 let path = entry.path.as_os_str().as_bytes();
                 if glob.matches(path) {
                     let name = entry.path.to_string_lossy().into_owned();
-                    let target =
-                        if entry.kind() == FileType::Symlink { self.stack.lookup(&entry.path, true)? } else { Some(entry.clone()) };
+                    let target = if entry.kind() == FileType::Symlink && self.sections.is_empty() {
+                        self.stack.lookup(&entry.path, true)?
+                    } else {
+                        Some(entry.clone())
+                    };
                     if let Some(target) = target {
                         self.file(name, &target)?;
                     }
@@ -61,13 +66,23 @@ impl Reading<'_> {
         // What was a file a moment ago may be a pipe now.
         let file = std::fs::File::from(entry.open(OFlags::RDONLY | OFlags::NONBLOCK)?);
         let max = self.max.min(self.left);
+        if !self.sections.is_empty() {
+            if let Some(found) = elf::section(&file, self.sections, max)? {
+                self.add(path, Some(found.name), &found.content);
+            }
+            return Ok(());
+        }
         let mut content = Vec::new();
         file.take(max.saturating_add(1)).read_to_end(&mut content).map_err(|error| Error::io(format!("read({path:?})"), &error))?;
         if content.len() as u64 > max {
             return Err(Error::new(Kind::TooLarge, format!("the file has more than {max} bytes")).path(path));
         }
-        self.left -= content.len() as u64;
-        self.files.push(ReadFile { path, base64: base64::engine::general_purpose::STANDARD.encode(content) });
+        self.add(path, None, &content);
         Ok(())
+    }
+
+    fn add(&mut self, path: String, section: Option<String>, content: &[u8]) {
+        self.left -= content.len() as u64;
+        self.files.push(ReadFile { path, section, base64: base64::engine::general_purpose::STANDARD.encode(content) });
     }
 }

@@ -303,11 +303,16 @@ pub struct Read {
     pub from: Tree,
     pub paths: Vec<String>,
     pub max_bytes: u64,
+    /// Of programs alone, and of each only the first of these sections that it has.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sections: Vec<String>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
 pub struct ReadFile {
     pub path: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub section: Option<String>,
     pub base64: String,
 }
 

@@ -40,7 +40,7 @@ afterEach(async () => {
 function fetched(op: Partial<FetchOp>, secrets: Record<string, string> = {}): ReturnType<typeof fetchUrl> {
   const values = Object.entries(secrets).map(([id, value]) => ({ id, value: Buffer.from(value) }))
   const contexts = { trust: { isLocal: true, hosts: new Set() } }
-  const session = { store, secrets: createSecrets(values), options: {}, contexts } as unknown as Session
+  const session = { store, secrets: createSecrets(values), options: {}, contexts, materials: new Map() } as unknown as Session
   const whole: FetchOp = { kind: 'fetch', url: `${base}/file`, ...op }
   const span = { file: 'Dockerfile', line: 2, column: 1, endLine: 2, endColumn: 2 }
   const step: Step = { id: 's', op: whole, inputs: [], span, title: '', stage: '', useCache: true }

@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { placed, StaveError } from '#error.ts'
 import * as limit from '#limit.ts'
-import { digestHex, digestOf, isDigest, parseDigest } from '#oci/digest.ts'
+import { digestAlgorithm, digestHex, digestOf, isDigest, parseDigest } from '#oci/digest.ts'
 import { redactUrl, splitUserinfo } from '#text/url.ts'
 import { httpAuthorization } from '../input/authorization.ts'
 import { get, type HttpAnswer, type HttpRequest } from '../input/http.ts'
@@ -103,6 +103,12 @@ interface Remembered {
 
 /** ADD of a URL. The file is kept as a blob, and asked for again with its ETag. */
 export async function fetchUrl(cx: Context, session: Session, step: Step, op: FetchOp): Promise<Download> {
+  const found = await fetched(cx, session, step, op)
+  session.materials.set(step.id, { uri: redactUrl(op.url), digest: { [digestAlgorithm(found.digest)]: digestHex(found.digest) } })
+  return found
+}
+
+async function fetched(cx: Context, session: Session, step: Step, op: FetchOp): Promise<Download> {
   const { store } = session
   if (op.checksum !== undefined && !isDigest(op.checksum)) {
     throw new StaveError(

@@ -288,6 +288,16 @@ describe('a build', () => {
     const url = `${one.base.replace('//', '//user:pass-word@')}/smart/bare-r.git`
     const result = await build(cx, { ...options(url), file: dockerfile, provenance: 'max', id: 'told' })
     expect(JSON.stringify(result)).not.toContain('pass-word')
+    expect(result.metadata['buildx.build.provenance']).toMatchObject({
+      buildDefinition: {
+        externalParameters: {
+          configSource: { uri: `${one.base}/smart/bare-r.git`, digest: { sha1: commits['r.git'] }, path: 'Dockerfile' },
+          request: { args: { 'vcs:source': `${one.base}/smart/bare-r.git`, 'vcs:revision': commits['r.git'] } },
+        },
+        resolvedDependencies: [{ uri: `${one.base}/smart/bare-r.git`, digest: { sha1: commits['r.git'] } }],
+      },
+      runDetails: { metadata: { buildkit_completeness: { resolvedDependencies: true } } },
+    })
     const logs = readdirSync(result.logs, { recursive: true, encoding: 'utf8' })
     for (const name of logs) expect(readFileSync(join(result.logs, name), 'latin1')).not.toContain('pass-word')
   })

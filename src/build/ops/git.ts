@@ -196,6 +196,11 @@ async function clone(git: Git, repository: string, path: string, { remote, commi
   await git(['-c', 'pack.threads=1', 'repack', '-q', '-a', '-d', '-F'], path)
 }
 
+/** A commit as provenance names it. @see in-toto, "DigestSet" */
+export function commitDigest(commit: string): Readonly<Record<string, string>> {
+  return { [commit.length === 64 ? 'sha256' : 'sha1']: commit }
+}
+
 /** ADD of a repository, or a named context that is one. */
 export async function gitDirectory(cx: Context, session: Session, step: Step, op: GitOp): Promise<Directory> {
   const { options, store, secrets, contexts } = session
@@ -209,6 +214,7 @@ export async function gitDirectory(cx: Context, session: Session, step: Step, op
       authorities: options.authorities,
     })
     session.disposals.push(tree.dispose)
+    session.materials.set(step.id, { uri: redactUrl(op.url), digest: commitDigest(tree.commit) })
     const latest = tree.hasItsTime ? { latest: tree.time } : {}
     return { kind: 'directory', root: tree.root, ignore: tree.ignore, ignoreFile: undefined, title: redactUrl(op.url), ...latest }
   } catch (error) {

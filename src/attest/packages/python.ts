@@ -1,0 +1,17 @@
+import type { Package } from './package.ts'
+import { paragraphs } from './paragraphs.ts'
+
+/** @see PEP 503 for normalised names */
+export function python(from: string, text: string): readonly Package[] {
+  const fields = paragraphs(text)[0]
+  const [name, version, license] = [
+    fields?.get('Name'),
+    fields?.get('Version'),
+    fields?.get('License-Expression') ?? fields?.get('License'),
+  ]
+  if (name === undefined || version === undefined) {
+    return []
+  }
+  const url = `pkg:pypi/${name.toLowerCase().replace(/[-_.]+/g, '-')}@${encodeURIComponent(version)}`
+  return [{ name, version, url, from, ...(license === undefined || license === '' ? {} : { license }) }]
+}
