@@ -91,26 +91,26 @@ impl Layout {
 
     /// A number of the machine's width, at one offset in files of 64 bits and another in those of 32.
     fn word(&self, bytes: &[u8], wide: usize, narrow: usize) -> Option<u64> {
-        if self.is_wide { self.number(bytes.get(wide..wide + 8)?) } else { self.number(bytes.get(narrow..narrow + 4)?) }
+        Some(self.number(if self.is_wide { bytes.get(wide..wide + 8)? } else { bytes.get(narrow..narrow + 4)? }))
     }
 
     fn half(&self, bytes: &[u8], wide: usize, narrow: usize) -> Option<u64> {
         let at = if self.is_wide { wide } else { narrow };
-        self.number(bytes.get(at..at + 2)?)
+        Some(self.number(bytes.get(at..at + 2)?))
     }
 
-    fn number(&self, bytes: &[u8]) -> Option<u64> {
+    fn number(&self, bytes: &[u8]) -> u64 {
         let add = |value: u64, byte: &u8| (value << 8) | u64::from(*byte);
-        Some(if self.is_little { bytes.iter().rev().fold(0, add) } else { bytes.iter().fold(0, add) })
+        if self.is_little { bytes.iter().rev().fold(0, add) } else { bytes.iter().fold(0, add) }
     }
 
     fn header(&self, bytes: &[u8]) -> Option<Header> {
         const NOTHING: u64 = 8;
         Some(Header {
-            name: self.number(bytes.get(0..4)?)? as usize,
+            name: self.number(bytes.get(0..4)?) as usize,
             offset: self.word(bytes, 0x18, 0x10)?,
             size: self.word(bytes, 0x20, 0x14)?,
-            has_bytes: self.number(bytes.get(4..8)?)? != NOTHING,
+            has_bytes: self.number(bytes.get(4..8)?) != NOTHING,
         })
     }
 }
@@ -144,8 +144,7 @@ mod tests {
     /// A header, names, one section with content, and the table.
     fn program(is_wide: bool, is_little: bool, name: &str, content: &[u8]) -> Vec<u8> {
         let number = |value: u64, width: usize| -> Vec<u8> {
-            let bytes = if is_little { value.to_le_bytes()[..width].to_vec() } else { value.to_be_bytes()[8 - width..].to_vec() };
-            bytes
+            if is_little { value.to_le_bytes()[..width].to_vec() } else { value.to_be_bytes()[8 - width..].to_vec() }
         };
         let word = if is_wide { 8 } else { 4 };
         let names = format!("\0{name}\0");
