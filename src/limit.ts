@@ -26,3 +26,13 @@ export const documentsAtOnce = 4
 export const manifestBodiesAtOnce = 16
 /** How long a client may take for a manifest: the largest needs a second on a slow line, and each takes one of few places. */
 export const manifestBodyMs = 60_000
+/** The most pages of a list of tags or repositories: a registry that names one after the other would keep us for ever. */
+export const listPages = 10_000
+/** The most bytes of all pages of such a list: a million tags of the longest form. */
+export const listBytes = 256 * 1024 * 1024
+/** How many pages without a new name may follow each other: a registry that hides names from us sends some. */
+export const fruitlessPages = 100
+/** The most manifests that one name may stand for, and that an archive is searched for. */
+export const manifests = 20_000
+/** The longest media type. RFC 6838 §4.2 allows 127 characters on each side of the slash. */
+export const mediaTypeLength = 255

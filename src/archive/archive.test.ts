@@ -15,7 +15,9 @@ import { openImage, type Image } from '#image/image.ts'
 import { memory } from '#image/memory.ts'
 import { putReferrer, sampleImage, sampleIndex, tarOf } from '#image/testing.ts'
 import { validate } from '#image/validate.ts'
-import { isManifestOrIndex } from '#oci/media-type.ts'
+import { leavesFirst, walk } from '#image/walk.ts'
+import * as limit from '#limit.ts'
+import { isManifestOrIndex, mediaTypes } from '#oci/media-type.ts'
 import { digestHex, digestOf } from '#oci/digest.ts'
 import { createDockerArchive, createOciArchive } from './create.ts'
 import { openArchive, openDockerArchive, openOciArchive } from './open.ts'
@@ -438,6 +440,51 @@ describe('bad archives', () => {
     await expect(openArchive(cx, root)).rejects.toMatchObject({ code: 'invalid-document' })
     await expect(openArchive(cx, fresh())).rejects.toMatchObject({ code: 'not-found' })
     await expect(openDockerArchive(cx, fresh())).rejects.toMatchObject({ code: 'not-found' })
+  })
+
+  test('indexes of thousands of equal children, four levels deep, are each read once', async () => {
+    const document = (children: readonly object[]) =>
+      JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: children })
+    const files: Record<string, string> = { 'manifest.json': '[]' }
+    let below: object[] = []
+    for (let level = 0; level < 5; level++) {
+      const raw = document(below)
+      const digest = digestOf(raw)
+      if (level < 4) files[`blobs/sha256/${digest.slice(7)}`] = raw
+      else files['index.json'] = raw
+      below = Array.from({ length: 3000 }, () => ({ mediaType: mediaTypes.ociIndex, digest, size: raw.length }))
+    }
+    const path = fresh()
+    await writeFile(path, await tarOf(files))
+    const started = performance.now()
+    await using archive = await openArchive(cx, path, { temporary: root })
+    const [listed] = await archive.list(cx)
+    const tree = await walk(cx, archive, listed!.descriptor)
+    expect(leavesFirst(tree)).toHaveLength(4)
+    expect(performance.now() - started).toBeLessThan(10_000)
+  })
+
+  test('more manifests than any image has are too many', async () => {
+    const files: Record<string, string> = { 'manifest.json': '[]' }
+    const leaf = (at: number) => JSON.stringify({ schemaVersion: 2, manifests: [], annotations: { at: String(at) } })
+    const middle = (from: number) => {
+      const children = Array.from({ length: 6700 }, (_, at) => {
+        const raw = leaf(from + at)
+        const digest = digestOf(raw)
+        files[`blobs/sha256/${digest.slice(7)}`] = raw
+        return { mediaType: mediaTypes.ociIndex, digest, size: raw.length }
+      })
+      return JSON.stringify({ schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: children })
+    }
+    const entries = [0, 6700, 13_400].map((from) => {
+      const raw = middle(from)
+      const digest = digestOf(raw)
+      files[`blobs/sha256/${digest.slice(7)}`] = raw
+      return { mediaType: mediaTypes.ociIndex, digest, size: raw.length }
+    })
+    expect(3 * 6700).toBeGreaterThan(limit.manifests)
+    files['index.json'] = JSON.stringify({ schemaVersion: 2, manifests: entries })
+    await rejected(await tarOf(files), 'too-large')
   })
 
   test('a bomb', async () => {

@@ -73,7 +73,14 @@ function hasName(names: readonly string[], name: string): boolean {
 /** The entry of the layout under which the image of a config is. Platforms that are only mentioned are passed over. */
 async function rootsByConfig(cx: Context, tar: TarFile, layout: readonly Listed[]): Promise<ReadonlyMap<Digest, Descriptor>> {
   const roots = new Map<Digest, Descriptor>()
+  // What is mentioned again is what it was: three thousand equal children on each of four levels are four manifests.
+  const seen = new Set<Digest>()
   const visit = async (descriptor: Descriptor, root: Descriptor, depth: number): Promise<void> => {
+    cx.signal.throwIfAborted()
+    if (seen.has(descriptor.digest)) return
+    seen.add(descriptor.digest)
+    if (seen.size > limit.manifests)
+      throw new StaveError('too-large', `cannot read ${tar.title}: it has more than ${limit.manifests} manifests`)
     const entry = isManifestOrIndex(descriptor.mediaType) ? tar.find(blobName(descriptor.digest)) : undefined
     if (entry === undefined || depth > limit.indexDepth) return
     const raw = await tar.readAll(cx, entry, limit.manifestBytes)

@@ -94,7 +94,10 @@ async function choose(cx: Context, source: Source, index: Index, platform: Platf
   const selected = selectPlatform(platform, images)
   if (selected !== undefined) return selected
   // The specification does not ask for `platform` in entries; then the configs have to be looked at.
+  const seen = new Set<Digest>()
   for (const entry of images.filter((entry) => entry.platform === undefined)) {
+    if (seen.has(entry.digest)) continue
+    seen.add(entry.digest)
     if (!isManifest(entry.mediaType)) {
       // A nested index without a platform: its own entries decide, and they do it in openImage.
       if (images.length === 1) return entry

@@ -24,9 +24,6 @@ export interface WalkOptions {
   readonly maxManifests?: number
 }
 
-/** The most manifests that one name may stand for. */
-const maxManifests = 20_000
-
 /**
  * Reads all manifests below a descriptor. Blobs are mentioned, not read. An edge is a digest of the content that it
  * leads to, so there can be no cycle; depth and number are bounded nevertheless. What is mentioned in two places is
@@ -36,7 +33,7 @@ const maxManifests = 20_000
  */
 export async function walk(cx: Context, source: Source, root: Descriptor, options: WalkOptions = {}): Promise<ManifestNode> {
   const nodes = new Map<Digest, Promise<ManifestNode>>()
-  const max = options.maxManifests ?? maxManifests
+  const max = options.maxManifests ?? limit.manifests
 
   const visit = (descriptor: Descriptor, depth: number): Promise<ManifestNode> => {
     const known = nodes.get(descriptor.digest)

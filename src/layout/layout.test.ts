@@ -269,6 +269,27 @@ describe('layouts', () => {
     const layout = await openLayout(two)
     expect(await validate(cx, await openImage(cx, layout, await layout.resolve(cx, 'x')))).toEqual([])
   })
+
+  test('nothing is written through a link', async () => {
+    const image = await sampleImage(cx)
+    for (const link of ['blobs', 'blobs/sha256']) {
+      const [path, outside] = [fresh(), fresh()]
+      await mkdir(outside)
+      await openLayout(path, { create: true })
+      await rm(join(path, link), { recursive: true })
+      await symlink(outside, join(path, link))
+      const layout = await openLayout(path, { create: true })
+      await expect(copy(cx, image.source, image.descriptor, layout, { name: 'x' })).rejects.toMatchObject({ code: 'escape' })
+      expect(await readdir(outside)).toEqual([])
+    }
+    // A directory that is to become a layout may have such a link, too.
+    const [path, outside] = [fresh(), fresh()]
+    await mkdir(outside)
+    await mkdir(path)
+    await symlink(outside, join(path, 'blobs'))
+    await expect(openLayout(path, { create: true })).rejects.toMatchObject({ code: 'escape' })
+    expect(await readdir(outside)).toEqual([])
+  })
 })
 
 describe('the lock', () => {

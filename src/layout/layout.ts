@@ -1,6 +1,6 @@
 import { constants, statSync } from 'node:fs'
-import { copyFile, mkdir, open, readdir, stat } from 'node:fs/promises'
-import { dirname, join, resolve as absolute } from 'node:path'
+import { copyFile, lstat, mkdir, open, readdir, stat } from 'node:fs/promises'
+import { join, resolve as absolute } from 'node:path'
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import type { Listed, Target } from '#image/content.ts'
@@ -12,7 +12,7 @@ import { findReferrers, referrerOf } from '#image/referrer.ts'
 import * as limit from '#limit.ts'
 import { fieldsOf, parseJson } from '#oci/decode.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
-import { digestAlgorithm, digestHex, isDigest, type Digest } from '#oci/digest.ts'
+import { digestAlgorithm, digestHex, digestOf, isDigest, type Digest } from '#oci/digest.ts'
 import { decodeIndex, decodeManifestOrIndex, sniffMediaType } from '#oci/manifest.ts'
 import { isManifestOrIndex, mediaTypes } from '#oci/media-type.ts'
 import { withLock } from './lock.ts'
@@ -32,6 +32,8 @@ export interface LayoutOptions {
 const indexFile = 'index.json'
 const layoutFile = 'oci-layout'
 const lockFile = '.stave.lock'
+/** Any digest of the algorithm that all layouts have a directory for. */
+const emptyDigest = digestOf('')
 
 /**
  * Opens an OCI layout. Several processes may write it at once: a blob appears when it is whole, and index.json is
@@ -72,7 +74,7 @@ async function checkVersion(root: string): Promise<boolean> {
 }
 
 async function create(root: string): Promise<void> {
-  await mkdir(join(root, 'blobs', 'sha256'), { recursive: true })
+  await mkdir(root, { recursive: true })
   const others = (await readdir(root)).filter(
     (name) => name !== 'blobs' && name !== indexFile && !name.startsWith('oci-layout') && !name.startsWith(indexFile),
   )
@@ -81,6 +83,7 @@ async function create(root: string): Promise<void> {
       hint: 'Choose an empty or new directory.',
     })
   }
+  await makeBlobDirectory(root, emptyDigest)
   try {
     await stat(join(root, indexFile))
   } catch {
@@ -90,6 +93,21 @@ async function create(root: string): Promise<void> {
   }
   // Last: with it, it is a layout.
   await replaceFile(join(root, layoutFile), (temporary) => write(temporary, { imageLayoutVersion: '1.0.0' }))
+}
+
+/** Makes the directory of a blob, unless it is a link: what is written must lie in the layout, whoever made that. */
+async function makeBlobDirectory(root: string, digest: Digest): Promise<void> {
+  const blobs = join(root, 'blobs')
+  for (const directory of [blobs, join(blobs, digestAlgorithm(digest))]) {
+    await mkdir(directory).catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    })
+    if ((await lstat(directory)).isSymbolicLink()) {
+      throw new StaveError('escape', `cannot write ${digest} to oci:${root}: ${directory} is a symbolic link`, {
+        hint: 'Nothing is written through a link in a layout. Replace it with a directory, or choose another place.',
+      })
+    }
+  }
 }
 
 async function write(path: string, document: unknown): Promise<void> {
@@ -170,7 +188,7 @@ function layoutAt(path: string): Layout {
     async write(cx, what, bytes) {
       const blob = blobPath(what.digest)
       await withFileErrors(`write ${what.digest} to ${title}`, async () => {
-        await mkdir(dirname(blob), { recursive: true })
+        await makeBlobDirectory(path, what.digest)
         await writeFileVerified(cx, blob, what, bytes, 'its source')
         await listReferrer(cx, what)
       })
@@ -180,7 +198,7 @@ function layoutAt(path: string): Layout {
       if (other === undefined) return false
       const blob = blobPath(what.digest)
       await withFileErrors(`copy ${other} to ${title}`, async () => {
-        await mkdir(dirname(blob), { recursive: true })
+        await makeBlobDirectory(path, what.digest)
         // Never a hard link: whoever edits a file of the layout must not edit it in the other place.
         await replaceFile(blob, async (temporary) => {
           await copyFile(other, temporary, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)

@@ -67,3 +67,11 @@ test('a name that no registry accepts fails before anything is copied', () => {
     expect.objectContaining({ code: 'invalid-reference' }) as Error,
   )
 })
+
+test.each(['../../../tmp/x', 'a/../../x', 'web:..', '..', 'a//b', 'a\0b'])('nothing is written beside the directory: %j', (scope) => {
+  const found = [{ place: { transport: 'dir', path: '/x' }, scope } as const]
+  const name = scope.split('/').at(-1)!
+  const plan = (scoped: boolean) => () => planMirror(found, { transport: 'dir', target: '/media/usb', scoped })
+  if (scope !== 'web:..') expect(plan(true)).toThrow(expect.objectContaining({ code: 'escape' }))
+  if (name === '..') expect(plan(false)).toThrow(expect.objectContaining({ code: 'escape' }))
+})

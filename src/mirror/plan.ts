@@ -55,6 +55,13 @@ export function planMirror(found: readonly Found[], options: PlanOptions): reado
 
 function placeOf({ scope }: Found, { transport, target, scoped = false, suffix = '' }: PlanOptions): ImagePlace {
   const kept = scoped ? scope : scope.slice(scope.lastIndexOf('/') + 1)
+  // A directory is made of names from outside: each is a part of the path, and none leads up.
+  if (
+    transport === 'dir' &&
+    `${kept}${suffix}`.split('/').some((part) => part === '' || part === '.' || part === '..' || part.includes('\0'))
+  ) {
+    throw new StaveError('escape', `cannot sync ${JSON.stringify(scope)} to dir:${target}: its name leads out of that directory`)
+  }
   const name = `${target.replace(/\/+$/, '')}/${kept}${suffix}`
   return transport === 'dir' ? { transport, path: name } : { transport, reference: parseReference(name) }
 }

@@ -1,3 +1,4 @@
+import * as limit from '#limit.ts'
 import { array, below, digest, invalid, object, record, size, string, withDefault, type Decoder } from './decode.ts'
 import type { Digest } from './digest.ts'
 
@@ -37,7 +38,10 @@ export const annotations: Decoder<Readonly<Record<string, string>>> = record(str
 
 export const descriptor: Decoder<Descriptor> = (value, at) => {
   const decoded = descriptorFields(value, { ...at, section })
-  if (decoded.mediaType === '') throw invalid(below({ ...at, section }, 'mediaType'), 'a media type', '')
+  // It becomes a field of a request, and is shown: what no media type has in it is not let in.
+  if (!/^[\x21-\x7e][\x20-\x7e]*$/.test(decoded.mediaType) || decoded.mediaType.length > limit.mediaTypeLength) {
+    throw invalid(below({ ...at, section }, 'mediaType'), 'a media type', decoded.mediaType)
+  }
   return decoded
 }
 

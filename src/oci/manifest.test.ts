@@ -193,3 +193,9 @@ test('nothing but StaveErrors, whatever comes', () => {
     { numRuns: 500 },
   )
 })
+
+test.each(['', ' a/b', 'a/b\r\nx: y', 'a/\u001b[2J', 'ä/b', `a/${'b'.repeat(254)}`])('%j is no media type', (mediaType) => {
+  const what = { mediaType, digest: `sha256:${'0'.repeat(64)}`, size: 1 }
+  const raw = Buffer.from(JSON.stringify({ schemaVersion: 2, config: what, layers: [] }))
+  expect(() => decodeManifest(raw)).toThrow(expect.objectContaining({ code: 'invalid-document' }))
+})

@@ -72,6 +72,11 @@ export function isTag(text: string): boolean {
   return tagPattern.test(text)
 }
 
+/** Is it a repository's name, without registry and tag? */
+export function isRepository(text: string): boolean {
+  return text.length <= maxRepository && repositoryPattern.test(text)
+}
+
 /** The full name: `docker.io/library/debian:12`. Two references are the same if this is the same. */
 export function formatReference(reference: Reference): string {
   return `${reference.registry}/${reference.repository}${suffix(reference)}`

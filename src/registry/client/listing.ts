@@ -2,9 +2,11 @@ import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import * as limit from '#limit.ts'
 import { isDigest } from '#oci/digest.ts'
+import { isRepository, isTag } from '#oci/reference.ts'
 import type { Scope } from './auth.ts'
 import { readAll, type Response } from './exchange.ts'
 import type { Endpoint } from './hosts.ts'
+import { clean } from './problem.ts'
 import { pathOf, pullScope, type Remote } from './remote.ts'
 
 export interface ListOptions {
@@ -14,34 +16,59 @@ export interface ListOptions {
   readonly limit?: number
 }
 
-const maxPages = 10_000
-const maxNames = 1_000_000
-
-/** The tags of a repository, as the registry orders them. @throws StaveError `not-found` @see distribution-spec, "Listing Tags" */
+/**
+ * The tags of a repository, as the registry orders them. What is no tag is left out with a warning: a name from outside
+ * becomes part of addresses, and of paths.
+ *
+ * @throws StaveError `not-found`, `too-large`, `registry-problem`
+ * @see distribution-spec, "Listing Tags"
+ */
 export async function listTags(cx: Context, remote: Remote, endpoint: Endpoint, options: ListOptions = {}): Promise<string[]> {
-  const to = pathOf(endpoint, 'tags/list')
   const names = await list(
     cx,
     remote,
     endpoint,
-    { to, key: 'tags', scopes: pullScope(endpoint), doing: `cannot list tags of ${remote.title}` },
+    { to: pathOf(endpoint, 'tags/list'), key: 'tags', scopes: pullScope(endpoint), doing: `cannot list tags of ${remote.title}` },
     options,
   )
-  // Seen in answers: an empty name, and digests.
-  return names.filter((name) => name !== '' && !isDigest(name))
+  // An empty name and digests were seen in answers of sound registries.
+  const plausible = names.filter((name) => name !== '' && !isDigest(name))
+  return onlyNames(cx, plausible, isTag, (name) => `${name} in the list of tags of ${remote.title} is no tag, and is left out`)
 }
 
-/** The repositories of a registry. @throws StaveError `unsupported`, `denied` @see distribution, "Listing Repositories" */
-export function listRepositories(cx: Context, remote: Remote, options: ListOptions = {}): Promise<string[]> {
+/**
+ * The repositories of a registry. What cannot be a name of one is left out with a warning.
+ *
+ * @throws StaveError `unsupported`, `denied`, `too-large`, `registry-problem`
+ * @see distribution, "Listing Repositories"
+ */
+export async function listRepositories(cx: Context, remote: Remote, options: ListOptions = {}): Promise<string[]> {
   const { endpoint } = remote
   const scopes: Scope[] = [{ type: 'registry', name: 'catalog', actions: ['*'] }]
-  return list(
+  const names = await list(
     cx,
     remote,
     endpoint,
     { to: '/v2/_catalog', key: 'repositories', scopes, doing: `cannot list repositories of ${endpoint.registry}` },
     options,
   )
+  return onlyNames(
+    cx,
+    names,
+    isRepository,
+    (name) => `${name} in the list of repositories of ${endpoint.registry} is no name of one, and is left out`,
+  )
+}
+
+function onlyNames(
+  cx: Context,
+  names: readonly string[],
+  isName: (name: string) => boolean,
+  warning: (quoted: string) => string,
+): string[] {
+  const wrong = names.filter((name) => !isName(name))
+  for (const name of wrong.slice(0, 10)) cx.report({ type: 'warning', message: warning(JSON.stringify(clean(name).slice(0, 200))) })
+  return names.filter(isName)
 }
 
 interface Listed {
@@ -60,12 +87,15 @@ async function list(
   options: ListOptions,
 ): Promise<string[]> {
   const names = new Set<string>()
-  const most = Math.min(options.limit ?? maxNames, maxNames)
+  const most = options.limit ?? Number.POSITIVE_INFINITY
   const seen = new Set<string>()
+  let before: readonly string[] | undefined
+  let fruitless = 0
+  let bytes = 0
   let page: string | undefined = options.last === undefined ? to : `${to}?last=${encodeURIComponent(options.last)}`
   // Registries were seen that name the same page for ever.
   while (page !== undefined && !seen.has(page) && names.size < most) {
-    if (seen.size === maxPages) throw new StaveError('too-large', `${doing}: more than ${maxPages} pages`)
+    if (seen.size === limit.listPages) throw new StaveError('too-large', `${doing}: there are more than ${limit.listPages} pages`)
     seen.add(page)
     const response = await remote.transport.send(cx, endpoint, {
       method: 'GET',
@@ -75,16 +105,31 @@ async function list(
       expect: [200],
       doing,
     })
-    const before = names.size
-    for (const name of decodeNames(await readAll(response.body, limit.jsonBytes), key, doing)) names.add(name)
-    // Nothing new: the next page would be this one again under another address.
-    page = names.size === before ? undefined : nextPage(response)
+    const raw = await readAll(response.body, limit.jsonBytes)
+    bytes += raw?.length ?? 0
+    if (raw === undefined || bytes > limit.listBytes) {
+      throw new StaveError('too-large', `${doing}: ${raw === undefined ? 'a page' : 'the list'} has more bytes than are read`)
+    }
+    const found = decodeNames(raw, key, doing)
+    const known = names.size
+    for (const name of found) names.add(name)
+    // The same page under another address, again and again. An empty one is none: names on it may be hidden from us.
+    if (found.length > 0 && isSame(found, before)) break
+    before = found
+    fruitless = names.size > known ? 0 : fruitless + 1
+    page = nextPage(response)
+    if (page !== undefined && fruitless >= limit.fruitlessPages) {
+      throw new StaveError('registry-problem', `${doing}: the registry announces one page after the other, and nothing is on them`)
+    }
   }
   return [...names].slice(0, most)
 }
 
-function decodeNames(bytes: Uint8Array | undefined, key: string, doing: string): string[] {
-  if (bytes === undefined) throw new StaveError('too-large', `${doing}: a page has more than ${limit.jsonBytes} bytes`)
+function isSame(found: readonly string[], before: readonly string[] | undefined): boolean {
+  return before !== undefined && found.length === before.length && found.every((name, at) => name === before[at])
+}
+
+function decodeNames(bytes: Uint8Array, key: string, doing: string): string[] {
   let names: unknown
   try {
     names = (JSON.parse(new TextDecoder().decode(bytes)) as Record<string, unknown> | null)?.[key]
