@@ -26,7 +26,7 @@ rmSync(fresh, { recursive: true, force: true })
 // is in three, and has nothing else: what all need, what `run` needs besides, and what `build` needs besides.
 const start = reachedFrom('src/cli/main.ts', 'src/cli/version.ts')
 const run = reachedFrom('src/cli/commands/run.ts')
-const build = reachedFrom('src/cli/commands/build.ts', 'src/build/solve.ts', 'src/build/finish.ts')
+const build = reachedFrom('src/cli/commands/build.ts', 'src/builder/solve/solve.ts', 'src/builder/result/finish.ts')
 await bundle.write({
   dir: fresh,
   format: 'esm',

@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
-import { build } from '#build/build.ts'
+import { build } from '#builder/build.ts'
 import { background as cx } from '#context.ts'
 import { StaveError } from '#error.ts'
 import { openImage, type Image } from '#image/image.ts'

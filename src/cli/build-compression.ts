@@ -1,4 +1,4 @@
-import type { BuildOptions } from '#build/options.ts'
+import type { BuildOptions } from '#builder/options.ts'
 import { StaveError } from '#error.ts'
 
 type Compression = NonNullable<BuildOptions['compression']>

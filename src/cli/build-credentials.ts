@@ -1,5 +1,5 @@
-import type { BuildOptions } from '#build/options.ts'
-import { isLocalPlace } from '#build/source-url.ts'
+import type { BuildOptions } from '#builder/options.ts'
+import { isLocalPlace } from '#builder/plan/source-url.ts'
 import { StaveError } from '#error.ts'
 import { parseReference } from '#oci/reference.ts'
 

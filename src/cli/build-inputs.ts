@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import type { CacheBackend, SecretSource } from '#build/options.ts'
+import type { CacheBackend, SecretSource } from '#builder/options.ts'
 import { StaveError } from '#error.ts'
 import { attributes, booleanOf, isSoAnyway, refuseUnknown } from './attributes.ts'
 import { keyValues } from './key-values.ts'

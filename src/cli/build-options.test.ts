@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { BuildOptions } from '#build/options.ts'
+import type { BuildOptions } from '#builder/options.ts'
 import type { Values } from './command.ts'
 import { buildOptions } from './build-options.ts'
 import { parseFlags } from './parse.ts'

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import type { Annotation, BuildOptions } from '#build/options.ts'
+import type { Annotation, BuildOptions } from '#builder/options.ts'
 import { parseBytes, parseUlimit } from '#container/unit.ts'
 import { parseDuration } from '#dockerfile/go-values.ts'
 import { StaveError } from '#error.ts'

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import type { Annotation, BuildOptions, Output } from '#build/options.ts'
+import type { Annotation, BuildOptions, Output } from '#builder/options.ts'
 import { StaveError } from '#error.ts'
 import { attributes, booleanOf, isSoAnyway, refuseUnknown, type Attributes } from './attributes.ts'
 import { buildCompression } from './build-compression.ts'

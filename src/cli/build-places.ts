@@ -1,4 +1,4 @@
-import type { Places as BuildPlaces } from '#build/options.ts'
+import type { Places as BuildPlaces } from '#builder/options.ts'
 import { parseLocation, type Location } from './location.ts'
 import type { Places } from './places.ts'
 

@@ -1,4 +1,4 @@
-import type { BuildOptions, Sandbox } from '#build/options.ts'
+import type { BuildOptions, Sandbox } from '#builder/options.ts'
 import { chooseCapabilities } from '#container/capability.ts'
 import { parseVolume } from '#container/mount.ts'
 import { parseBytes, parseDevice } from '#container/unit.ts'

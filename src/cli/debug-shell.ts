@@ -1,4 +1,4 @@
-import type { BuildStop } from '#build/options.ts'
+import type { BuildStop } from '#builder/options.ts'
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import type { Report } from './report.ts'

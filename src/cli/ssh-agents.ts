@@ -3,7 +3,7 @@ import { lstatSync, mkdtempSync, realpathSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { SshSource } from '#build/options.ts'
+import type { SshSource } from '#builder/options.ts'
 import { StaveError } from '#error.ts'
 import type { Settings } from './settings.ts'
 

@@ -1,4 +1,4 @@
-import { check } from '#build/check.ts'
+import { check } from '#builder/check.ts'
 import { StaveError } from '#error.ts'
 import { listTargets, outline } from '#dockerfile/outline.ts'
 import type { Report } from '../report.ts'

@@ -1,5 +1,5 @@
-import { check } from '#build/check.ts'
-import type { BuildOptions } from '#build/options.ts'
+import { check } from '#builder/check.ts'
+import type { BuildOptions } from '#builder/options.ts'
 import type { Context } from '#context.ts'
 import { formatWarnings, warningsToJson, warningsToSarif } from '#dockerfile/lint-report.ts'
 import type { Invocation, Values } from '../command.ts'

@@ -22,7 +22,7 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   report.print(image.manifest.config.digest)
 
   async function changesOf(instructions: readonly string[]): Promise<ExecutionConfig> {
-    const { changesOfConfig } = await import('#build/import.ts')
+    const { changesOfConfig } = await import('#builder/import.ts')
     return changesOfConfig(instructions, wantedPlatform(undefined, settings))
   }
 }

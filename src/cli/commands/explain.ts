@@ -1,4 +1,4 @@
-import { readBuild } from '#build/record.ts'
+import { readBuild } from '#builder/record/record.ts'
 import type { Invocation } from '../command.ts'
 import { openSession } from '../session.ts'
 import type { buildRecordFlags } from '../table/build-flags.ts'

@@ -1,7 +1,7 @@
 import { open } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { StaveError } from '#error.ts'
-import { importImage } from '#build/import.ts'
+import { importImage } from '#builder/import.ts'
 import { formatReference, parseReference } from '#oci/reference.ts'
 import type { Invocation } from '../command.ts'
 import { wantedPlatform } from '../images.ts'

@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path'
-import { build } from '#build/build.ts'
-import type { BuildOptions, BuildResult, CacheBackend, Output } from '#build/options.ts'
+import { build } from '#builder/build.ts'
+import type { BuildOptions, BuildResult, CacheBackend, Output } from '#builder/options.ts'
 import { StaveError } from '#error.ts'
 import { formatReference, parseReference } from '#oci/reference.ts'
 import type { Invocation, Values } from '../command.ts'

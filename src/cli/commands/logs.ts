@@ -14,7 +14,7 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     container = findContainer(store, args[0]!)
   } catch (error) {
     if (!hasCode(error, 'not-found')) throw error
-    const { readBuildLogs } = await import('#build/record.ts')
+    const { readBuildLogs } = await import('#builder/record/record.ts')
     const logs = await readBuildLogs(store, args[0]!)
     if (logs === undefined) throw error
     for await (const chunk of logs) report.write(chunk)

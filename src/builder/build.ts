@@ -1,0 +1,399 @@
+import type { Context } from '#context.ts'
+import type { Platform } from '#oci/descriptor.ts'
+import type { BuildOptions, BuildResult, Output } from './options.ts'
+import type { BaseImage } from './input/images.ts'
+import type { ImageNeed, PlanOptions } from './plan/planner.ts'
+import type { Plan } from './plan/plan.ts'
+import type { Session } from './session.ts'
+import type { Dockerfile, Instruction } from '#dockerfile/instruction.ts'
+import type { Store } from '#store/store.ts'
+import { randomBytes } from 'node:crypto'
+import { mkdirSync, readFileSync, readlinkSync, renameSync, symlinkSync } from 'node:fs'
+import { availableParallelism } from 'node:os'
+import { dirname, join } from 'node:path'
+import { parseDockerfile } from '#dockerfile/parse.ts'
+import { StaveError } from '#error.ts'
+import { digestHex, digestOf } from '#oci/digest.ts'
+import { formatPlatform, hostPlatform, parsePlatform } from '#oci/platform.ts'
+import { checkAnnotations } from './result/annotations.ts'
+import { openContexts } from './input/context.ts'
+import { createDigests } from './input/digests.ts'
+import { createImages } from './input/images.ts'
+import { createLogs } from './record/log.ts'
+import { plan } from './plan/plan.ts'
+import { createSecrets } from './input/secrets.ts'
+import { createSlots } from './solve/slots.ts'
+
+/**
+ * Builds what a Dockerfile says, and brings the result to the places that were asked for.
+ *
+ * @throws StaveError `dockerfile`, `build-failed`, `not-found`, `secret-missing`, and what places and the runner throw
+ */
+export async function build(cx: Context, options: BuildOptions): Promise<BuildResult> {
+  const secrets = createSecrets(options.secrets)
+  await using contexts = openContexts(options, secrets)
+  const { text, file } = await contexts.dockerfile(cx)
+  try {
+    const dockerfile = basedOn(parseDockerfile(text, { file }), options.from)
+    checkSyntax(options.buildArgs?.['BUILDKIT_SYNTAX'] ?? dockerfile.directives.syntax, file)
+    if (options.print === 'instructions') {
+      return nothing(options.id ?? newId(), dockerfile)
+    }
+    if (options.until === undefined) {
+      return await buildParsed(cx, options, dockerfile, contexts, createImages(options))
+    }
+    const { cutAt } = await import('./until.ts')
+    const cut = cutAt(dockerfile, options.until)
+    return await buildParsed(cx, { ...options, target: cut.target }, cut.dockerfile, contexts, createImages(options))
+  } catch (error) {
+    // Whoever shows the error can show the line.
+    if (error instanceof StaveError && error.span?.file === file) {
+      error.text ??= text
+    }
+    throw error
+  }
+}
+
+function basedOn(dockerfile: Dockerfile, image: string | undefined): Dockerfile {
+  const [first, ...others] = dockerfile.stages
+  if (image === undefined || first === undefined) return dockerfile
+  return { ...dockerfile, stages: [{ ...first, from: { ...first.from, image } }, ...others] }
+}
+
+/** Docker's own frontends are what is built in. Any other one is a program that would read the file in its own way. */
+function checkSyntax(syntax: string | undefined, file: string): void {
+  if (syntax === undefined || /^(?:docker\.io\/)?docker\/dockerfile(?:-upstream)?(?:[:@]|$)/.test(syntax)) {
+    return
+  }
+  throw new StaveError('unsupported', `cannot build ${file}: it asks for the frontend ${syntax}`, {
+    hint: 'If it is a Dockerfile nevertheless, build it with --build-arg BUILDKIT_SYNTAX=docker/dockerfile:1.',
+  })
+}
+
+function newId(): string {
+  return randomBytes(8).toString('hex')
+}
+
+/** A result without images. */
+function nothing(id: string, printed: unknown): BuildResult {
+  return { id, images: [], descriptor: undefined, names: [], pushed: [], metadata: {}, steps: [], printed, logs: '' }
+}
+
+async function buildParsed(
+  cx: Context,
+  options: BuildOptions,
+  dockerfile: Dockerfile,
+  contexts: Session['contexts'],
+  images: Session['images'],
+): Promise<BuildResult> {
+  const { store } = options
+  const host = hostPlatform(process.arch)
+  const targets = platformsOf(options, host)
+  checkAnnotations(options, targets.length)
+  const bases = new Map<string, BaseImage>()
+  const planWith = (time?: number | ''): Promise<readonly Plan[]> =>
+    planAll(cx, options, time, dockerfile, contexts, images, bases, targets, host)
+  let plans = await planWith()
+  let epoch = epochOf(options, plans[0] as Plan)
+  if (epoch === 'context') {
+    epoch = await contexts.time(cx)
+    if (epoch === undefined) {
+      const hint = 'A git repository has one, and what a server sends with a Last-Modified.'
+      cx.report({ type: 'warning', message: 'SOURCE_DATE_EPOCH=context is not used: the context has no time', hint })
+    }
+    plans = await planWith(epoch ?? '')
+  }
+  const id = options.id ?? newId()
+  const remote =
+    options.cacheFrom === undefined || options.cacheFrom.length === 0
+      ? undefined
+      : await (await import('./cache/remote-cache.ts')).openRemoteCache(cx, options)
+  const session: Session = {
+    id,
+    options,
+    store,
+    images,
+    contexts,
+    digests: createDigests(store, remote),
+    secrets: createSecrets(options.secrets),
+    logs: createLogs(store, id),
+    slots: createSlots(options.jobs ?? availableParallelism()),
+    remote,
+    format: {
+      ...(options.compression === undefined || options.compression === 'gzip' ? {} : { compression: options.compression }),
+      ...(options.compressionLevel === undefined ? {} : { level: options.compressionLevel }),
+      ...(epoch === undefined ? {} : { epoch }),
+    },
+    output: {
+      compression: options.compression ?? 'gzip',
+      ...(options.compressionLevel === undefined ? {} : { level: options.compressionLevel }),
+      ...(epoch === undefined ? {} : { epoch }),
+    },
+    startedAt: Date.now(),
+    materials: new Map(),
+    disposals: [],
+    records: [],
+    keys: new Map(),
+    because: new Map(),
+    last: options.explain === true ? lastPreImages(store, projectLink(options, contexts)) : {},
+    architecture: host.architecture,
+  }
+  if (options.print !== undefined) {
+    const { printPlan } = await import('./print.ts')
+    return nothing(id, await printPlan(cx, session, plans, bases, options.print))
+  }
+  warn(cx, options, dockerfile, plans)
+  if (dockerfile.directives.check !== undefined || options.buildArgs?.['BUILDKIT_DOCKERFILE_CHECK'] !== undefined) {
+    const { refuseFindings } = await import('./check.ts')
+    await refuseFindings(cx, session, dockerfile, targets[0] as Platform, host, bases)
+  }
+  return carryOut(cx, session, plans, bases)
+}
+
+async function carryOut(
+  cx: Context,
+  session: Session,
+  plans: readonly Plan[],
+  bases: ReadonlyMap<string, BaseImage>,
+): Promise<BuildResult> {
+  const { options, id, store, remote } = session
+  const outputs: readonly Output[] = options.outputs === undefined || options.outputs.length === 0 ? [{ type: 'image' }] : options.outputs
+  const wantTrees = outputs.some(takesFiles) ? plans.flatMap(({ stage }) => (stage.top === undefined ? [] : [stage.top])) : []
+  const steps = plans.flatMap((planned) => planned.steps)
+  let names: readonly string[] = []
+  try {
+    // Loaded while the first steps run.
+    const finishing = import('./result/finish.ts')
+    const { solve } = await import('./solve/solve.ts')
+    for (;;) {
+      try {
+        const solution = await solve(cx, session, { steps, bases, wantTrees: new Set(wantTrees) })
+        if (options.until !== undefined) {
+          const { stopAt } = await import('./until.ts')
+          await stopAt(session, plans[0] as Plan, solution)
+          return { ...nothing(id, undefined), steps: recordsOf(session), logs: session.logs.directory }
+        }
+        const { finish } = await finishing
+        const finished = await finish(cx, session, plans, bases, solution, outputs)
+        names = finished.names
+        return { ...finished, id, steps: recordsOf(session), logs: session.logs.directory }
+      } catch (error) {
+        if (remote?.isAtFault(error) !== true) {
+          throw error
+        }
+        // A layer that a remote cache had promised did not come, or was another. All else is done already and found again.
+        cx.report({
+          type: 'warning',
+          message: 'a remote cache did not have what it said: building without that',
+          hint: (error as Error).message,
+        })
+        session.records.length = 0
+      }
+    }
+  } finally {
+    for (const dispose of session.disposals) {
+      await dispose()
+    }
+    session.logs.finish(cx, {
+      id,
+      steps: recordsOf(session),
+      names,
+      project: session.contexts.project,
+      preImages: Object.fromEntries([...session.keys].map(([step, { preImage }]) => [step, preImage])),
+    })
+    linkLast(store, projectLink(options, session.contexts), id)
+  }
+}
+
+/** `local` is this machine; one that is named twice is built once. */
+function platformsOf({ platforms = [] }: BuildOptions, host: Platform): readonly Platform[] {
+  if (platforms.length === 0) return [host]
+  const parsed = platforms.map((text) => (text.trim() === 'local' ? host : parsePlatform(text.trim(), host)))
+  return [...new Map(parsed.map((platform) => [formatPlatform(platform), platform])).values()]
+}
+
+/** Where the last build of a project is remembered, so that the next one can say what has changed since. */
+function projectLink(options: BuildOptions, contexts: Session['contexts']): string {
+  const identity = [contexts.project, options.file ?? '', options.target ?? '', ...(options.platforms ?? [])]
+  return `cache/last/${digestHex(digestOf(identity.join('\n')))}`
+}
+
+function lastPreImages(store: Store, link: string): Readonly<Record<string, string>> {
+  try {
+    const id = readlinkSync(join(store.root, link))
+    const record = JSON.parse(readFileSync(join(store.root, 'logs', id, 'build.json'), 'utf8')) as { preImages?: Record<string, string> }
+    return record.preImages ?? {}
+  } catch {
+    // The first build of it, or its log was pruned.
+    return {}
+  }
+}
+
+function linkLast(store: Store, link: string, id: string): void {
+  const path = join(store.root, link)
+  const fresh = `${path}.${id}`
+  try {
+    mkdirSync(dirname(path), { recursive: true })
+    symlinkSync(id, fresh)
+    renameSync(fresh, path)
+  } catch {
+    // A full disk: the next build cannot say what has changed, and this one has its own error to tell.
+  }
+}
+
+/** Does this output take files out of the result's tree? */
+function takesFiles(output: Output): boolean {
+  return output.type === 'local' || output.type === 'tar'
+}
+
+function recordsOf(session: Session): BuildResult['steps'] {
+  return session.records.map((record) => {
+    const because = record.state === 'cached' ? undefined : session.because.get(record.id)
+    const log = session.logs.fileOf(record.id)
+    return {
+      ...record,
+      key: session.keys.get(record.id)?.key,
+      ...(log === undefined ? {} : { log }),
+      ...(because === undefined ? {} : { because }),
+    }
+  })
+}
+
+/** Plans for each platform. What a plan lacks is resolved, all at once, and it is planned again. */
+async function planAll(
+  cx: Context,
+  options: BuildOptions,
+  time: number | '' | undefined,
+  dockerfile: Dockerfile,
+  contexts: Session['contexts'],
+  images: Session['images'],
+  bases: Map<string, BaseImage>,
+  targets: readonly Platform[],
+  host: Platform,
+): Promise<readonly Plan[]> {
+  const configs = new Map()
+  for (;;) {
+    const plans: Plan[] = []
+    const needs = new Map<string, ImageNeed>()
+    for (const platform of targets) {
+      const planned = plan(dockerfile, planOptions(options, time, contexts, platform, host, targets.length > 1), configs)
+      if ('plan' in planned) {
+        plans.push(planned.plan)
+      } else {
+        for (const need of planned.needs) {
+          needs.set(need.key, need)
+        }
+      }
+    }
+    if (needs.size === 0) {
+      return plans
+    }
+    options.places.expect?.(
+      [...needs.values()].map(({ reference }) => reference),
+      contexts.trust.isLocal,
+    )
+    // What comes after is loaded while registries answer.
+    void import('./solve/solve.ts')
+    await Promise.all(
+      [...needs.values()].map(async (need) => {
+        const base = await images.resolve(cx, need)
+        bases.set(need.key, base)
+        configs.set(need.key, await base.image.config(cx))
+      }),
+    )
+  }
+}
+
+function planOptions(
+  options: BuildOptions,
+  time: number | '' | undefined,
+  contexts: Session['contexts'],
+  targetPlatform: Platform,
+  buildPlatform: Platform,
+  several: boolean,
+): PlanOptions {
+  const epoch = time ?? options.buildArgs?.['SOURCE_DATE_EPOCH'] ?? options.epoch
+  return {
+    ...(options.target === undefined ? {} : { target: options.target }),
+    buildArgs: new Map(
+      Object.entries({ ...options.proxy, ...options.buildArgs, ...(epoch === undefined ? {} : { SOURCE_DATE_EPOCH: `${epoch}` }) }),
+    ),
+    targetPlatform,
+    buildPlatform,
+    contexts: contexts.named,
+    isLocal: contexts.trust.isLocal,
+    noCache: options.noCache === true ? true : (options.noCacheFilter ?? false),
+    network: options.network ?? 'host',
+    hosts: (options.addHosts ?? []).map(({ host }) => host),
+    allow: options.allow ?? [],
+    ...sandboxKey(options),
+    ...(options.env === undefined ? {} : { env: options.env }),
+    ...(several ? { prefix: formatPlatform(targetPlatform) } : {}),
+  }
+}
+
+/** How much memory there is, or who answers for names, decides no result; where binds come from is this machine's own. */
+function sandboxKey({ sandbox }: BuildOptions): Pick<PlanOptions, 'sandbox'> {
+  const { capabilities, noNewPrivileges, seccomp, devices, binds, ownHosts } = sandbox ?? {}
+  const part = {
+    ...(capabilities === undefined ? {} : { capabilities }),
+    ...(noNewPrivileges === true ? { noNewPrivileges } : {}),
+    ...(seccomp === undefined || seccomp === 'default' ? {} : { seccomp }),
+    ...(devices === undefined || devices.length === 0 ? {} : { devices }),
+    ...(binds === undefined || binds.length === 0 ? {} : { binds: binds.map(({ target, readonly }) => ({ target, readonly })) }),
+    ...(ownHosts === true ? { ownHosts } : {}),
+  }
+  return Object.keys(part).length === 0 ? {} : { sandbox: part }
+}
+
+/** SOURCE_DATE_EPOCH as an option, a build argument, or as the default of a global ARG. Empty: none. */
+function epochOf({ buildArgs, epoch }: BuildOptions, { globals }: Plan): number | 'context' | undefined {
+  const text = buildArgs?.['SOURCE_DATE_EPOCH'] ?? epoch?.toString() ?? globals.values.get('SOURCE_DATE_EPOCH')
+  if (text === undefined || text === '') {
+    return undefined
+  }
+  if (text === 'context') {
+    return text
+  }
+  if (!/^\d{1,12}$/.test(text)) {
+    throw new StaveError('usage', `cannot use SOURCE_DATE_EPOCH=${text}: it is neither a number of seconds since 1970 nor "context"`)
+  }
+  return Number(text)
+}
+
+function warn(cx: Context, options: BuildOptions, dockerfile: Dockerfile, plans: readonly Plan[]): void {
+  for (const { message, span, hint } of plans.flatMap(({ warnings }) => warnings)) {
+    cx.report({
+      type: 'warning',
+      message,
+      ...(span === undefined ? {} : { file: span.file, line: span.line }),
+      ...(hint === undefined ? {} : { hint }),
+    })
+  }
+  const stages = new Set(dockerfile.stages.flatMap(({ name, index }) => [`${index}`, ...(name === undefined ? [] : [name])]))
+  const unknown = (options.noCacheFilter ?? []).filter((name) => !stages.has(name.toLowerCase()))
+  if (unknown.length > 0) {
+    cx.report({ type: 'warning', message: `--no-cache-filter names what is no stage: ${unknown.join(', ')}` })
+  }
+  const known = new Set([...dockerfile.globals, ...dockerfile.stages.flatMap(({ instructions }) => instructions)].flatMap(declaredBy))
+  const unused = Object.keys(options.buildArgs ?? {}).filter((name) => !known.has(name) && !isPredefined(name))
+  if (unused.length > 0) {
+    cx.report({
+      type: 'warning',
+      message: `build arguments that no ARG declares: ${unused.join(', ')}`,
+      hint: 'Declare them with ARG in the stage that uses them.',
+    })
+  }
+}
+
+function declaredBy(instruction: Instruction): readonly string[] {
+  if (instruction.kind === 'ONBUILD') {
+    return declaredBy(instruction.trigger)
+  }
+  return instruction.kind === 'ARG' ? instruction.args.map(({ key }) => key) : []
+}
+
+/** Proxies, and what steers the build itself. @see builder reference 1.3 */
+function isPredefined(name: string): boolean {
+  return /^(?:https?|ftp|no|all)_proxy$/i.test(name) || name.startsWith('BUILDKIT_') || name === 'SOURCE_DATE_EPOCH'
+}

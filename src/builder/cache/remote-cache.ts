@@ -1,0 +1,388 @@
+import type { Context } from '#context.ts'
+import type { Bytes, Source } from '#image/content.ts'
+import type { Layer } from '#image/image.ts'
+import type { Descriptor } from '#oci/descriptor.ts'
+import type { BuildOptions, CacheBackend } from '../options.ts'
+import type { Plan } from '../plan/plan.ts'
+import type { RemoteCache, Session } from '../session.ts'
+import type { Solution } from '../solve/solve.ts'
+import type { BuiltLayer } from '../solve/state.ts'
+import { withSignal } from '#context.ts'
+import { StaveError } from '#error.ts'
+import { copy } from '#image/copy.ts'
+import { edit } from '#image/edit.ts'
+import { readManifest, view } from '#image/image.ts'
+import { forEachBounded } from '#image/pool.ts'
+import { parseDigest, type Digest } from '#oci/digest.ts'
+import { isForeignLayer, isLayer } from '#oci/media-type.ts'
+import { checked } from './checked-layer.ts'
+import { fetchMount, mountsOf, packMounts } from './remote-mounts.ts'
+import { withoutStall } from './stall.ts'
+import { resolve } from 'node:path'
+import { keyVersion } from '../plan/key.ts'
+import { makesLayer } from '../plan/step.ts'
+
+/**
+ * A remote cache is a plain image: its layers are what steps made, and a field of its config says which key each has.
+ * Every registry takes it, and it can be a part of the built image itself (`inline`).
+ */
+export const cacheField = 'stave.cache'
+
+interface CacheDocument {
+  readonly version: typeof keyVersion
+  readonly records: readonly {
+    readonly key: Digest
+    readonly created: string
+    /** Absent: the step changed nothing. */
+    readonly layer?: {
+      readonly digest: Digest
+      readonly diffID: Digest
+      readonly treeDigest: string
+      readonly uncompressedSize: number
+      readonly entries: number
+    }
+  }[]
+  /** Digests of what steps copy from each other, so that the trees need not be looked at. */
+  readonly selections: Readonly<Record<string, Digest>>
+}
+
+interface OpenCache {
+  readonly title: string
+  readonly source: Source
+  readonly document: CacheDocument
+  readonly layers: ReadonlyMap<Digest, Descriptor>
+  /** What is in cache mounts, by name. */
+  readonly mounts: ReadonlyMap<string, Layer>
+}
+
+const defaultTimeoutMs = 10_000
+const transfers = 4
+/** Writing a cache may stand still for longer than looking into one may take: registries are slow at the end of a blob. */
+const stallFactor = 3
+
+/** Opens the caches, all at once. One that does not answer in time, or that nobody understands, is left out with a warning. */
+export async function openRemoteCache(cx: Context, options: BuildOptions): Promise<RemoteCache> {
+  const timed = withSignal(cx, AbortSignal.timeout(options.cacheTimeoutMs ?? defaultTimeoutMs))
+  const opened = await Promise.all(
+    (options.cacheFrom ?? []).map(async (backend): Promise<readonly OpenCache[]> => {
+      try {
+        return await openOne(timed, options, backend)
+      } catch (error) {
+        cx.signal.throwIfAborted()
+        const hint = timed.signal.aborted ? 'It did not answer in time.' : (error as Error).message
+        cx.report({ type: 'warning', message: `cannot use the cache ${titleOf(backend)}`, hint })
+        return []
+      }
+    }),
+  )
+  return combine(options, opened.flat())
+}
+
+function titleOf(backend: CacheBackend): string {
+  return backend.type === 'registry' ? backend.ref : backend.type === 'local' ? backend.path : 'in the image'
+}
+
+function locationOf(options: BuildOptions, backend: Exclude<CacheBackend, { type: 'inline' }>): string {
+  return backend.type === 'registry' ? `docker://${backend.ref}` : `oci:${resolve(options.cwd, backend.path)}:${backend.tag ?? 'latest'}`
+}
+
+async function openOne(cx: Context, options: BuildOptions, backend: CacheBackend): Promise<readonly OpenCache[]> {
+  if (backend.type === 'inline') {
+    throw new StaveError('usage', 'cannot read an inline cache without the name of an image', {
+      hint: 'Write --cache-from type=registry,ref=NAME.',
+    })
+  }
+  const { source, name } = await options.places.source(cx, locationOf(options, backend))
+  const root = await readManifest(cx, source, await source.resolve(cx, name))
+  const manifests =
+    root.kind === 'manifest' ? [root] : await Promise.all(root.index.manifests.map((entry) => readManifest(cx, source, entry)))
+  const caches: OpenCache[] = []
+  for (const document of manifests) {
+    if (document.kind !== 'manifest') {
+      continue
+    }
+    const image = view(source, document.descriptor, document.manifest, document.raw)
+    const config = JSON.parse(new TextDecoder().decode(await image.rawConfig(cx))) as Record<string, unknown>
+    const records = decodeCache(config[cacheField])
+    if (records !== undefined) {
+      caches.push({
+        title: titleOf(backend),
+        source,
+        document: records,
+        layers: new Map(document.manifest.layers.filter(isUsable).map((layer) => [layer.digest, layer] as const)),
+        mounts: mountsOf((await image.layers(cx)).filter(({ descriptor }) => isUsable(descriptor))),
+      })
+    }
+  }
+  return caches
+}
+
+/** Layers that a registry does not have itself would be asked of whomever they name. */
+function isUsable({ mediaType, urls }: Descriptor): boolean {
+  return isLayer(mediaType) && !isForeignLayer(mediaType) && urls === undefined
+}
+
+/** Believes nothing: of what has not the form, nothing is used. */
+function decodeCache(value: unknown): CacheDocument | undefined {
+  const document = value as Partial<CacheDocument> | undefined
+  if (document === null || typeof document !== 'object' || document.version !== keyVersion || !Array.isArray(document.records)) {
+    return undefined
+  }
+  const records = (document.records as CacheDocument['records']).filter((record) => {
+    try {
+      parseDigest(record.key)
+      if (record.layer !== undefined) {
+        parseDigest(record.layer.digest)
+        parseDigest(record.layer.diffID)
+        parseDigest(record.layer.treeDigest)
+      }
+      return !Number.isNaN(Date.parse(record.created))
+    } catch {
+      return false
+    }
+  })
+  return {
+    version: keyVersion,
+    records,
+    selections: Object.fromEntries(Object.entries(document.selections ?? {}).filter((pair) => pair.every(isDigest))),
+  }
+}
+
+function isDigest(text: unknown): text is Digest {
+  try {
+    parseDigest(text as string)
+    return true
+  } catch {
+    return false
+  }
+}
+
+function combine(options: BuildOptions, caches: readonly OpenCache[]): RemoteCache {
+  const { store } = options
+  const byKey = new Map<Digest, { cache: OpenCache; record: CacheDocument['records'][number] }>()
+  const bySelection = new Map<string, Digest>()
+  for (const cache of [...caches].reverse()) {
+    for (const record of cache.document.records) {
+      byKey.set(record.key, { cache, record })
+    }
+    for (const [key, digest] of Object.entries(cache.document.selections)) {
+      bySelection.set(key, digest)
+    }
+  }
+  const offered = new Map<Digest, { cache: OpenCache; descriptor: Descriptor; diffID: Digest }>()
+  const refused = new Set<Digest>()
+  const faults = new WeakSet<object>()
+  const findMount = (name: string): { cache: OpenCache; layer: Layer } | undefined => {
+    for (const cache of caches) {
+      const layer = cache.mounts.get(name)
+      if (layer !== undefined) {
+        return { cache, layer }
+      }
+    }
+    return undefined
+  }
+
+  /** Whatever goes wrong on the way is the fault of the cache, and the layer is not asked for again. */
+  async function* guarded(descriptor: Descriptor, diffID: Digest, bytes: Bytes): AsyncGenerator<Uint8Array> {
+    try {
+      yield* checked(descriptor, diffID, bytes)
+    } catch (error) {
+      throw blame(descriptor.digest, error)
+    }
+  }
+
+  function blame(digest: Digest, error: unknown): unknown {
+    refused.add(digest)
+    if (typeof error === 'object' && error !== null) {
+      faults.add(error)
+    }
+    return error
+  }
+
+  function sourceOf(digest: Digest): Source | undefined {
+    const offer = offered.get(digest)
+    if (offer === undefined) {
+      return undefined
+    }
+    const { source } = offer.cache
+    const { diffID } = offer
+    const guard: Source = {
+      title: source.title,
+      // The same function: by it a registry knows its own repositories, and takes layers over between them.
+      // eslint-disable-next-line typescript/unbound-method
+      resolve: source.resolve,
+      async open(cx, what, from) {
+        try {
+          return guarded(what, diffID, await source.open(cx, what, from))
+        } catch (error) {
+          throw blame(what.digest, error)
+        }
+      },
+      async [Symbol.asyncDispose]() {
+        // It belongs to who opened it.
+      },
+    }
+    return guard
+  }
+
+  return {
+    find(key) {
+      const found = byKey.get(key.key)
+      if (found === undefined || Date.parse(found.record.created) < (options.cacheSince ?? 0)) {
+        return undefined
+      }
+      const { cache, record } = found
+      if (record.layer === undefined) {
+        return { layer: undefined }
+      }
+      const descriptor = cache.layers.get(record.layer.digest)
+      if (descriptor === undefined || refused.has(record.layer.digest)) {
+        return undefined
+      }
+      const { digest, diffID, treeDigest } = record.layer
+      offered.set(digest, { cache, descriptor, diffID })
+      const { size, mediaType } = descriptor
+      // Not kept as a record of this store: what a cache says counts for the builds that name it.
+      const createdAt = new Date(record.created)
+      return { layer: { descriptor: { mediaType, digest, size }, diffId: diffID, treeDigest, createdAt, foreign: true } }
+    },
+    selection: (key) => bySelection.get(key),
+    async fetch(cx, layers) {
+      const missing: Descriptor[] = []
+      for (const { descriptor } of layers) {
+        if (offered.has(descriptor.digest) && !(await store.blobs.has(descriptor.digest, descriptor.size))) {
+          missing.push(descriptor)
+        }
+      }
+      await forEachBounded(missing, transfers, async (descriptor) => {
+        const source = sourceOf(descriptor.digest) as Source
+        await store.write(cx, descriptor, await source.open(cx, descriptor))
+      })
+    },
+    source: (digest) => sourceOf(digest),
+    mount(cx, name) {
+      const found = findMount(name)
+      return found === undefined ? undefined : async () => fetchMount(cx, store, found.cache.source, found.layer)
+    },
+    mountLayer(name) {
+      const found = findMount(name)
+      return found === undefined ? undefined : { ...found.layer, source: found.cache.source }
+    },
+    blame(layers, error) {
+      const said = layers.filter(({ descriptor }) => offered.has(descriptor.digest))
+      if (said.length > 0 && error instanceof StaveError && (error.code === 'invalid-layer' || error.code === 'digest-mismatch')) {
+        said.forEach(({ descriptor }) => blame(descriptor.digest, error))
+      }
+      return error
+    },
+    isAtFault(error) {
+      for (let cause: unknown = error; typeof cause === 'object' && cause !== null; cause = (cause as Error).cause) {
+        if (faults.has(cause)) {
+          return true
+        }
+      }
+      return false
+    },
+  }
+}
+
+/** What is known of the steps, for a cache: of all (`max`), or of those whose layers are in the image (`min`). */
+export async function cacheDocument(
+  session: Session,
+  plan: Plan,
+  solution: Solution,
+  mode: 'min' | 'max',
+): Promise<{ document: CacheDocument; layers: readonly BuiltLayer[] }> {
+  const layers = new Map<Digest, BuiltLayer>()
+  const records: CacheDocument['records'][number][] = []
+  const own = new Set(plan.stage.history.flatMap(({ step }) => (step === undefined ? [] : [step])))
+  for (const step of plan.steps) {
+    const key = session.keys.get(step.id)
+    if (!makesLayer(step) || key === undefined || (mode === 'min' && !own.has(step))) {
+      continue
+    }
+    const layer = await (await solution.state(step)).layer
+    if (layer === undefined) {
+      records.push({ key: key.key, created: new Date().toISOString() })
+      continue
+    }
+    layers.set(layer.descriptor.digest, layer)
+    const { diffId, treeDigest, descriptor, createdAt } = layer
+    records.push({
+      key: key.key,
+      created: createdAt.toISOString(),
+      layer: { digest: descriptor.digest, diffID: diffId, treeDigest, uncompressedSize: 0, entries: 0 },
+    })
+  }
+  return {
+    document: { version: keyVersion, records, selections: Object.fromEntries(session.digests.selections) },
+    layers: [...layers.values()],
+  }
+}
+
+/** Writes `--cache-to`. A cache that cannot be written is a warning: the build has its result. */
+export async function exportCaches(cx: Context, session: Session, plans: readonly Plan[], solution: Solution): Promise<void> {
+  const { options } = session
+  for (const backend of options.cacheTo ?? []) {
+    if (backend.type === 'inline') {
+      continue
+    }
+    const id = `cache ${titleOf(backend)}`
+    const started = performance.now()
+    const step = { type: 'step', id, title: `writing the cache ${titleOf(backend)}` } as const
+    cx.report({ ...step, state: 'started' })
+    try {
+      await exportOne(cx, session, plans, solution, backend, id)
+      cx.report({ ...step, state: 'done', durationMs: performance.now() - started })
+    } catch (error) {
+      cx.signal.throwIfAborted()
+      cx.report({ ...step, state: 'failed', durationMs: performance.now() - started })
+      if (backend.required === true) {
+        throw error
+      }
+      cx.report({ type: 'warning', message: `cannot write the cache ${titleOf(backend)}`, hint: (error as Error).message })
+    }
+  }
+}
+
+async function exportOne(
+  cx: Context,
+  session: Session,
+  plans: readonly Plan[],
+  solution: Solution,
+  backend: Exclude<CacheBackend, { type: 'inline' }>,
+  id: string,
+): Promise<void> {
+  const { options, store, remote } = session
+  const records = new Map<Digest, CacheDocument['records'][number]>()
+  const layers = new Map<Digest, BuiltLayer>()
+  for (const plan of plans) {
+    const part = await cacheDocument(session, plan, solution, backend.mode ?? 'min')
+    part.document.records.forEach((record) => records.set(record.key, record))
+    part.layers.forEach((layer) => layers.set(layer.descriptor.digest, layer))
+  }
+  const document: CacheDocument = {
+    version: keyVersion,
+    records: [...records.values()],
+    selections: Object.fromEntries(session.digests.selections),
+  }
+  const first = plans[0] as Plan
+  const image = await edit(cx, undefined, {
+    platform: first.stage.platform,
+    extra: { [cacheField]: document },
+    add: [
+      ...[...layers.values()].map(({ descriptor, diffId }: Layer) => ({
+        layer: {
+          descriptor,
+          diffId,
+          source: store.file?.(descriptor) === undefined ? (remote?.source(descriptor.digest) ?? store) : store,
+        },
+      })),
+      ...(backend.mounts === true ? await packMounts(cx, session, plans, solution) : []),
+    ],
+  })
+  const { target, name } = await options.places.target(cx, locationOf(options, backend))
+  await withoutStall(cx, stallFactor * (options.cacheTimeoutMs ?? defaultTimeoutMs), (watched) =>
+    copy(watched, image.source, image.descriptor, target, { parent: id, stepPrefix: id, ...(name === undefined ? {} : { name }) }),
+  )
+}

@@ -1,0 +1,242 @@
+import type { ExecutionConfig, Healthcheck } from '#oci/config.ts'
+import type { Instruction, InstructionOf, Pair } from '#dockerfile/instruction.ts'
+import type { Scope } from '#dockerfile/scope.ts'
+import type { ResolvedStage } from '#dockerfile/stage.ts'
+import type { Step } from './step.ts'
+import { shellCommand } from '#dockerfile/run.ts'
+import { createScope } from '#dockerfile/scope.ts'
+import { atSpan } from '#dockerfile/fault.ts'
+import { normalizeWorkdir, parsePorts, parseSignal } from '#dockerfile/values.ts'
+import { StaveError, type Span } from '#error.ts'
+import { addStep, newId, push, shellOf, sourceStep, stageTitle, type Draft } from './draft.ts'
+import { planCopy } from './copy.ts'
+import { planRun } from './run.ts'
+import { baseOf, imageKey, need, platformOf, replacement, stageName, type PlannedStage, type Planner } from './planner.ts'
+
+export function planStage(planner: Planner, stage: ResolvedStage): PlannedStage {
+  const instructions =
+    replacement(planner, stage) === undefined ? [...(planner.triggers.get(stage.index) ?? []), ...stage.stage.instructions] : []
+  const total = 1 + instructions.filter((instruction) => layerKinds.has(instruction.kind)).length
+  const start = startOf(planner, stage, total)
+  const draft: Draft = { ...start.draft, position: 1, total, hasCommand: false }
+  for (const instruction of instructions) {
+    atSpan(instruction.span, () => evaluate(draft, instruction))
+  }
+  return {
+    name: stageName(stage),
+    index: stage.index,
+    platform: draft.platform,
+    base: start.base,
+    top: draft.top,
+    config: { ...draft.config, Env: draft.scope.env() },
+    author: draft.author,
+    history: draft.history,
+    scope: draft.scope,
+  }
+}
+
+const layerKinds: ReadonlySet<Instruction['kind']> = new Set(['RUN', 'COPY', 'ADD', 'WORKDIR'])
+
+interface Start {
+  readonly draft: Omit<Draft, 'position' | 'total' | 'hasCommand'>
+  readonly base: PlannedStage['base']
+}
+
+function startOf(planner: Planner, stage: ResolvedStage, total: number): Start {
+  const origin = baseOf(planner, stage)
+  const platform = platformOf(planner, stage)
+  const { noCache } = planner.options
+  const useCache = !(
+    noCache === true ||
+    (Array.isArray(noCache) && noCache.some((name: string) => name.toLowerCase() === stageName(stage)))
+  )
+  const shared = { planner, stage, platform, useCache }
+  const scopeOf = (env: readonly string[]): Scope => {
+    const scope = createScope({
+      globals: planner.globals,
+      buildArgs: planner.options.buildArgs,
+      env,
+      escape: planner.dockerfile.directives.escape,
+      addPath: platform.os !== 'windows',
+    })
+    for (const [name, value] of planner.options.env ?? []) scope.set(name, value)
+    return scope
+  }
+
+  if (origin.kind === 'stage') {
+    const parent = planner.planned.get(origin.index) as PlannedStage
+    const { OnBuild: _consumed, ...config } = parent.config
+    return {
+      draft: { ...shared, scope: parent.scope.child(), history: [...parent.history], config, author: parent.author, top: parent.top },
+      base: parent.base,
+    }
+  }
+  if (origin.kind === 'image') {
+    const image = need(planner, origin.reference, platform, stage.platform !== undefined, stage.stage.from.span)
+    const { OnBuild: _consumed, ...config } = image?.config ?? {}
+    const title = `[${stageTitle(planner, stage)}1/${total}] FROM ${origin.reference}`
+    const top = addStep(
+      planner,
+      { kind: 'image', reference: origin.reference, platform },
+      { title, span: stage.stage.from.span, stage: stageName(stage), useCache },
+    )
+    return {
+      draft: { ...shared, scope: scopeOf(config.Env ?? []), history: [], config, author: image?.author, top },
+      base: image === undefined ? undefined : { key: imageKey(origin.reference, platform), config: image },
+    }
+  }
+  const scope = scopeOf([])
+  const config: ExecutionConfig = { WorkingDir: '/' }
+  const draft = { ...shared, scope, history: [], config, author: undefined, top: undefined }
+  if (origin.kind === 'scratch') {
+    return { draft, base: undefined }
+  }
+  // A directory in place of a base image: its files are the first layer.
+  const source = sourceStep(planner, origin, stage, stage.stage.from.span)
+  const title = `[${stageTitle(planner, stage)}1/${total}] FROM ${origin.name}`
+  const top: Step = {
+    id: newId(planner),
+    op: { kind: 'copy', to: '/', items: [{ kind: 'select', input: 0, sources: ['.'], resetOwner: true }] },
+    inputs: [source],
+    span: stage.stage.from.span,
+    title,
+    stage: stageName(stage),
+    useCache,
+  }
+  return { draft: { ...draft, top, history: [{ createdBy: `COPY ${origin.name} / # stave`, step: top }] }, base: undefined }
+}
+
+function evaluate(draft: Draft, instruction: Instruction): void {
+  const { scope } = draft
+  const { span } = instruction
+  switch (instruction.kind) {
+    case 'FROM':
+      throw new StaveError('dockerfile', 'cannot evaluate FROM inside a stage', { span })
+    case 'RUN':
+      return planRun(draft, instruction)
+    case 'COPY':
+    case 'ADD':
+      return planCopy(draft, instruction)
+    case 'WORKDIR':
+      return workdir(draft, instruction)
+    case 'ARG': {
+      const declared = scope.declare(instruction)
+      return note(draft, `ARG ${declared.map(({ key, value }) => (value === undefined ? key : `${key}=${value}`)).join(' ')}`)
+    }
+    case 'ENV': {
+      const pairs = expandPairs(scope, instruction.pairs, span)
+      for (const [key, value] of pairs) {
+        scope.set(key, value)
+      }
+      return note(draft, `ENV ${pairs.map(([key, value]) => `${key}=${value}`).join(' ')}`)
+    }
+    case 'LABEL': {
+      const pairs = expandPairs(scope, instruction.pairs, span)
+      draft.config.Labels = { ...draft.config.Labels, ...Object.fromEntries(pairs) }
+      return note(draft, `LABEL ${pairs.map(([key, value]) => `${key}=${value}`).join(' ')}`)
+    }
+    case 'USER': {
+      const user = scope.expand(instruction.user, span)
+      if (user === '') {
+        throw new StaveError('dockerfile', `cannot use USER ${instruction.user}: it is empty after expansion`, { span })
+      }
+      draft.config.User = user
+      return note(draft, `USER ${user}`)
+    }
+    case 'EXPOSE': {
+      const ports = parsePorts(instruction.ports.flatMap((word) => scope.expandWords(word, span)))
+      draft.config.ExposedPorts = { ...draft.config.ExposedPorts, ...Object.fromEntries(ports.map((port) => [port, {}])) }
+      return note(draft, `EXPOSE [${ports.join(' ')}]`)
+    }
+    case 'VOLUME': {
+      const paths = instruction.paths.map((path) => scope.expand(path, span).trim())
+      if (paths.some((path) => path === '')) {
+        throw new StaveError('dockerfile', 'cannot use VOLUME: a path is empty after expansion', { span })
+      }
+      draft.config.Volumes = { ...draft.config.Volumes, ...Object.fromEntries(paths.map((path) => [path, {}])) }
+      return note(draft, `VOLUME [${paths.join(' ')}]`)
+    }
+    case 'CMD':
+      draft.config.Cmd = shellCommand(instruction.command, shellOf(draft))
+      draft.hasCommand = true
+      return note(draft, `CMD ${quoted(draft.config.Cmd ?? [])}`)
+    case 'ENTRYPOINT':
+      draft.config.Entrypoint =
+        instruction.command.form === 'exec' && instruction.command.args.length === 0
+          ? null
+          : shellCommand(instruction.command, shellOf(draft))
+      if (!draft.hasCommand) {
+        draft.config.Cmd = null
+      }
+      return note(draft, `ENTRYPOINT ${quoted(draft.config.Entrypoint ?? [])}`)
+    case 'SHELL':
+      draft.config.Shell = instruction.command
+      return note(draft, `SHELL [${instruction.command.join(' ')}]`)
+    case 'STOPSIGNAL': {
+      const signal = scope.expand(instruction.signal, span)
+      parseSignal(signal)
+      draft.config.StopSignal = signal
+      return note(draft, `STOPSIGNAL ${signal}`)
+    }
+    case 'HEALTHCHECK':
+      draft.config.Healthcheck = healthcheck(instruction)
+      return note(draft, `HEALTHCHECK ${instruction.text.replace(/^\s*\S+\s*/, '')}`)
+    case 'ONBUILD':
+      // Not in the history: it has not happened yet.
+      draft.config.OnBuild = [...(draft.config.OnBuild ?? []), instruction.triggerText]
+      return
+    case 'MAINTAINER':
+      draft.author = instruction.name
+      return note(draft, `MAINTAINER ${instruction.name}`)
+    default:
+      throw new StaveError('dockerfile', `cannot evaluate ${(instruction satisfies never as Instruction).keyword}`, { span })
+  }
+}
+
+function workdir(draft: Draft, instruction: InstructionOf<'WORKDIR'>): void {
+  const path = normalizeWorkdir(draft.config.WorkingDir ?? '/', draft.scope.expand(instruction.path, instruction.span))
+  draft.config.WorkingDir = path
+  if (path === '/') {
+    note(draft, 'WORKDIR /')
+    return
+  }
+  const user = draft.config.User
+  push(
+    draft,
+    instruction,
+    `WORKDIR ${path}`,
+    { kind: 'copy', to: path, items: [{ kind: 'directory' }], ...(user === undefined ? {} : { user }) },
+    [],
+  )
+}
+
+function healthcheck(instruction: InstructionOf<'HEALTHCHECK'>): Healthcheck {
+  const { interval, timeout, startPeriod, startInterval, retries } = instruction
+  return {
+    Test: instruction.test,
+    ...(interval ? { Interval: interval } : {}),
+    ...(timeout ? { Timeout: timeout } : {}),
+    ...(startPeriod ? { StartPeriod: startPeriod } : {}),
+    ...(startInterval ? { StartInterval: startInterval } : {}),
+    ...(retries ? { Retries: retries } : {}),
+  }
+}
+
+function expandPairs(scope: Scope, pairs: readonly Pair[], span: Span): [string, string][] {
+  return pairs.map(({ key, value }) => {
+    const name = scope.expand(key, span)
+    if (name === '') {
+      throw new StaveError('dockerfile', `cannot use ${key}=${value}: the name is empty after expansion`, { span })
+    }
+    return [name, scope.expand(value, span)]
+  })
+}
+
+/** As Go prints a list of quoted strings. */
+function quoted(words: readonly string[]): string {
+  return `[${words.map((word) => JSON.stringify(word)).join(' ')}]`
+}
+
+function note(draft: Draft, createdBy: string): void {
+  draft.history.push({ createdBy, ...(draft.author === undefined ? {} : { author: draft.author }) })
+}

@@ -1,0 +1,116 @@
+import type { Context } from '#context.ts'
+import type { Place, Tree } from '#runner/protocol.ts'
+import type { Store } from '#store/store.ts'
+import type { RemoteCache } from '../session.ts'
+import type { ExecMount } from '../plan/step.ts'
+import { chmodSync, existsSync, mkdirSync, renameSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { digestHex, digestOf } from '#oci/digest.ts'
+import { cacheMounts, touchCacheMount } from '#store/cache-files.ts'
+import { canonical } from '../plan/key.ts'
+import { lock, tryLock } from './lock.ts'
+
+export type CacheMount = ExecMount & { type: 'cache' }
+
+export interface OpenCacheMount extends Disposable {
+  readonly place: Place
+}
+
+/** Which directory a mount is: the same on every machine. `fromId` is the state that it is filled from, if there is one. */
+export function cacheMountName({ id, mode, uid, gid, source }: CacheMount, namespace: string, fromId: string | undefined): string {
+  return digestHex(digestOf(canonical({ namespace, id, mode, uid, gid, from: fromId === undefined ? undefined : [fromId, source] })))
+}
+
+/**
+ * The directory of a cache mount, made when it is used first. `locked` waits until nobody else has it; `private` takes
+ * another one if somebody has it.
+ *
+ * @param from what it is filled with when it is made, if no remote cache has something better
+ */
+export async function openCacheMount(
+  cx: Context,
+  store: Store,
+  mount: CacheMount,
+  namespace: string,
+  from: Tree | undefined,
+  fromId: string,
+  remote: RemoteCache | undefined,
+): Promise<OpenCacheMount> {
+  const identity = cacheMountName(mount, namespace, from === undefined ? undefined : fromId)
+  if (mount.sharing === 'shared') {
+    await make(cx, store, mount, identity, from, remote?.mount(cx, identity))
+    return { place: cacheMountPlace(store, identity), [Symbol.dispose]() {} }
+  }
+  if (mount.sharing === 'locked') {
+    const held = await lock(cx, store, `${cacheMounts}/${identity}.lock`)
+    return withLock(held, identity)
+  }
+  for (let other = 0; ; other++) {
+    const name = other === 0 ? identity : `${identity}-${other}`
+    const held = tryLock(store, `${cacheMounts}/${name}.lock`)
+    if (held !== undefined) {
+      return withLock(held, name)
+    }
+  }
+
+  async function withLock(held: Disposable, name: string): Promise<OpenCacheMount> {
+    try {
+      await make(cx, store, mount, name, from, remote?.mount(cx, identity))
+      return { place: cacheMountPlace(store, name), [Symbol.dispose]: () => held[Symbol.dispose]() }
+    } catch (error) {
+      held[Symbol.dispose]()
+      throw error
+    }
+  }
+}
+
+export function cacheMountPlace(store: Store, name: string): Place {
+  return { fd: store.directory, path: `${cacheMounts}/${name}` }
+}
+
+/** Owner, mode and content are those of the first use. Whoever sees it sees all of it. */
+async function make(
+  cx: Context,
+  store: Store,
+  mount: CacheMount,
+  name: string,
+  from: Tree | undefined,
+  archive: (() => Promise<Place | undefined>) | undefined,
+): Promise<void> {
+  const path = join(store.root, cacheMounts, name)
+  mkdirSync(dirname(path), { recursive: true })
+  // Before it is looked for: what is used from now on is not pruned.
+  touchCacheMount(store, name)
+  if (existsSync(path)) {
+    return
+  }
+  using _making = await lock(cx, store, `${cacheMounts}/${name}.making`)
+  if (existsSync(path)) {
+    return
+  }
+  const fresh = `${name}.new`
+  const place = cacheMountPlace(store, fresh)
+  // What somebody who was killed has left.
+  if (existsSync(`${path}.new`)) {
+    await store.runner.remove(cx, { trees: [place] })
+  }
+  const { uid = 0, gid = 0, mode = 0o755, source } = mount
+  mkdirSync(`${path}.new`, { recursive: true, mode: 0o755 })
+  const file = await archive?.()
+  if (file !== undefined) {
+    const item = { kind: 'file' as const, name: 'mount.tar', file, mode: 0o644, unpack: true }
+    await store.runner.copy(cx, { base: [], items: [item], to: '/', plain: place })
+  } else if (from !== undefined) {
+    const selection = { from, sources: [source === '/' ? '.' : source], literal: true }
+    await store.runner.copy(cx, { base: [], items: [{ kind: 'select', selection }], to: '/', plain: place })
+  }
+  if (uid === 0 && gid === 0) {
+    // Whatever the umask was.
+    chmodSync(`${path}.new`, mode)
+  } else {
+    // In a user namespace only the runner can give things to others.
+    const owner = { base: [], items: [{ kind: 'directory' as const }], to: `/${fresh}`, chown: `${uid}:${gid}`, chmod: mode.toString(8) }
+    await store.runner.copy(cx, { ...owner, plain: { fd: store.directory, path: cacheMounts } })
+  }
+  renameSync(`${path}.new`, path)
+}

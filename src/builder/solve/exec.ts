@@ -1,0 +1,223 @@
+import type { Context } from '#context.ts'
+import type { Place, RunRequest } from '#runner/protocol.ts'
+import type { Job, Stdio } from '#runner/runner.ts'
+import type { Session } from '../session.ts'
+import type { Solved, State } from './state.ts'
+import type { ExecOp, Step } from '../plan/step.ts'
+import { mkdirSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { StaveError } from '#error.ts'
+import { formatPlatform } from '#oci/platform.ts'
+import { keepLayer, type MadeLayer } from './layer.ts'
+import { sandboxOf } from './sandbox.ts'
+
+/** What a RUN has left: usable at once, packed later. */
+export interface Executed {
+  /** The upper directory, as a lower of what comes next. */
+  readonly fs: Place
+  readonly snapshot: string
+  readonly layer: Promise<MadeLayer>
+}
+
+/**
+ * Executes RUN. Resolves as soon as the command has ended; its layer is made meanwhile by the same native process.
+ *
+ * @throws StaveError `build-failed`, with the last lines of output as cause
+ */
+export async function exec(
+  cx: Context,
+  session: Session,
+  step: Step,
+  op: ExecOp,
+  parent: State,
+  inputs: readonly Solved[],
+): Promise<Executed> {
+  const { store } = session
+  checkArchitecture(session, step, op)
+  const lowers = await parent.trees()
+  await using held = new AsyncDisposableStack()
+  const spec = await sandboxOf(cx, session, step, op, inputs, held)
+  const snapshot = await store.snapshots.create()
+  const directory = snapshot.place.path as string
+  mkdirSync(join(store.root, directory, 'fs'))
+  mkdirSync(join(store.root, directory, 'work'))
+  const fs: Place = { fd: store.directory, path: `${directory}/fs` }
+  const log = session.logs.open(cx, step, session.secrets.of(op))
+  const blob = await store.blobs.temporary()
+
+  const { promise: exited, resolve: onExit } = Promise.withResolvers<number>()
+  const stdio: Stdio = { stdin: 'ignore', stdout: (chunk) => log.write('stdout', chunk), stderr: (chunk) => log.write('stderr', chunk) }
+  const job: Job<RunRequest> = {
+    id: jobId('build', session, step),
+    root: { lowers, upper: fs, work: { fd: store.directory, path: `${directory}/work` }, volatile: true },
+    spec,
+    layer: { ...session.output, blob },
+  }
+  const run = store.runner.run(cx, job, stdio, { onExit })
+  const layer = run.then(
+    (result) => {
+      if (result.layer === undefined) {
+        throw new StaveError('runner', `cannot use the result of ${commandText(op)}: the runner made no layer`)
+      }
+      return keepLayer(store, blob, result.layer, session.output)
+    },
+    (error: unknown) => {
+      throw located(error, step, op)
+    },
+  )
+  // Who waits for the layer gets its error; if the command has failed, nobody does.
+  layer.catch(() => {})
+  let exitCode: number
+  let oomKilled = false
+  try {
+    exitCode = await Promise.race([
+      exited,
+      run.then((result) => {
+        oomKilled = result.oomKilled === true
+        return result.exitCode ?? 0
+      }),
+    ])
+    if (exitCode !== 0) {
+      // What the process wrote last may still be in a pipe.
+      oomKilled = await run.then(
+        (result) => result.oomKilled === true,
+        () => false,
+      )
+    }
+  } catch (error) {
+    await store.blobs.discard(blob)
+    await store.snapshots.discard(snapshot.id)
+    log.close()
+    throw located(error, step, op)
+  }
+  if (exitCode === 0) {
+    return { fs, snapshot: snapshot.id, layer: layer.finally(() => log.close()) }
+  }
+  log.close()
+  try {
+    await session.options.onStop?.({
+      reason: 'failed',
+      title: step.title,
+      span: step.span,
+      exitCode,
+      shell: (inner, stdio, { args, terminal }) =>
+        shell(inner, session, step, op, [fs, ...lowers], inputs, stdio, args ?? [op.shell[0] ?? '/bin/sh'], terminal),
+    })
+  } finally {
+    await store.blobs.discard(blob)
+    await store.snapshots.discard(snapshot.id)
+  }
+  throw failed(session.id, step, op, exitCode, oomKilled, log.tail())
+}
+
+/** It names a control group, too: the id of a step of one of several platforms has a slash. */
+function jobId(what: 'build' | 'debug', session: Session, step: Step): string {
+  return `${what}-${session.id}-${step.id.replaceAll('/', '-')}`
+}
+
+/** Runs a command in the state that a step would see, and throws its changes away. */
+export async function shell(
+  cx: Context,
+  session: Session,
+  step: Step,
+  op: ExecOp,
+  lowers: readonly Place[],
+  inputs: readonly Solved[],
+  stdio: Stdio,
+  args: readonly string[],
+  terminal: boolean,
+): Promise<{ exitCode: number }> {
+  const { store } = session
+  await using held = new AsyncDisposableStack()
+  const spec = await sandboxOf(cx, session, step, op, inputs, held)
+  const snapshot = await store.snapshots.create()
+  held.defer(() => store.snapshots.discard(snapshot.id))
+  const directory = snapshot.place.path as string
+  mkdirSync(join(store.root, directory, 'fs'))
+  mkdirSync(join(store.root, directory, 'work'))
+  const result = await store.runner.run(
+    cx,
+    {
+      id: jobId('debug', session, step),
+      root: {
+        lowers,
+        upper: { fd: store.directory, path: `${directory}/fs` },
+        work: { fd: store.directory, path: `${directory}/work` },
+        volatile: true,
+      },
+      spec: { ...spec, args, terminal, interactive: true, env: [...spec.env, 'TERM=xterm'] },
+    },
+    stdio,
+  )
+  return { exitCode: result.exitCode ?? 0 }
+}
+
+/** Which programs of other architectures the processor runs by itself. */
+const compatible: Readonly<Record<string, readonly string[]>> = { amd64: ['386'], arm64: ['arm'] }
+const qemuNames: Readonly<Record<string, string>> = {
+  amd64: 'x86_64',
+  arm64: 'aarch64',
+  '386': 'i386',
+  ppc64le: 'ppc64le',
+  s390x: 's390x',
+  riscv64: 'riscv64',
+  arm: 'arm',
+  mips64le: 'mips64el',
+  loong64: 'loongarch64',
+}
+
+function checkArchitecture(session: Session, step: Step, op: ExecOp): void {
+  const { architecture } = op.platform
+  if (architecture === session.architecture || compatible[session.architecture]?.includes(architecture) === true) {
+    return
+  }
+  const name = qemuNames[architecture] ?? architecture
+  let registered: readonly string[] = []
+  try {
+    registered = readdirSync('/proc/sys/fs/binfmt_misc')
+  } catch {
+    // Not mounted: nothing is registered.
+  }
+  if (!registered.some((entry) => entry.endsWith(`-${name}`))) {
+    throw new StaveError(
+      'isolation',
+      `cannot RUN for ${formatPlatform(op.platform)} in stage ${step.stage}: this machine is ${session.architecture}, and has no emulator for it`,
+      {
+        hint: `Install qemu-user-static (binfmt), or use FROM --platform=$BUILDPLATFORM and cross-compile.`,
+        ...(step.span === undefined ? {} : { span: step.span }),
+      },
+    )
+  }
+}
+
+function failed(buildId: string, step: Step, op: ExecOp, exitCode: number, oomKilled: boolean, tail: string): StaveError {
+  const why = oomKilled ? `it was killed, since memory was short (exit code ${exitCode})` : `exit code ${exitCode}`
+  return new StaveError('build-failed', `cannot run ${commandText(op)}: ${why}`, {
+    ...(tail === '' ? {} : { cause: new Error(`the last lines of its output were\n${tail}`) }),
+    ...(step.span === undefined ? {} : { span: step.span }),
+    hint: oomKilled ? 'Give it more with --memory.' : `stave logs ${buildId} shows all of its output.`,
+  })
+}
+
+function commandText(op: ExecOp): string {
+  const isShell = op.args.length > op.shell.length && op.shell.every((word, at) => op.args[at] === word)
+  if (!isShell) return shortened(JSON.stringify(op.args))
+  const text = op.args.slice(op.shell.length).join(' ')
+  const line = text.split('\n')[0] as string
+  return JSON.stringify(line === text ? shortened(line) : `${line.slice(0, longestShown)}…`)
+}
+
+const longestShown = 200
+
+function shortened(text: string): string {
+  return text.length > longestShown ? `${text.slice(0, longestShown)}…` : text
+}
+
+/** A command that could not be started is a failure of its line in the Dockerfile. */
+function located(error: unknown, step: Step, op: ExecOp): unknown {
+  if (!(error instanceof StaveError) || error.span !== undefined || error.code === 'cancelled') {
+    return error
+  }
+  const message = `cannot run ${commandText(op)}: ${error.message}`
+  return error.with({ message, exitCode: 1, ...(step.span === undefined ? {} : { span: step.span }) })
+}

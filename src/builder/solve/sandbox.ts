@@ -1,0 +1,217 @@
+import type { Context } from '#context.ts'
+import type { Place, RunMount, RunSpec } from '#runner/protocol.ts'
+import type { Sandbox } from '../options.ts'
+import type { Session } from '../session.ts'
+import type { Solved } from './state.ts'
+import type { ExecOp, Step } from '../plan/step.ts'
+import { closeSync, constants, existsSync, openSync, readFileSync, realpathSync, statSync } from 'node:fs'
+import { basename, dirname } from 'node:path'
+import { StaveError } from '#error.ts'
+import { treeOf } from './state.ts'
+
+const cdiDirectories = ['/etc/cdi', '/var/run/cdi']
+
+/** What root in a container may do; the same set as Docker's. */
+const capabilities: readonly string[] = [
+  'CAP_AUDIT_WRITE',
+  'CAP_CHOWN',
+  'CAP_DAC_OVERRIDE',
+  'CAP_FOWNER',
+  'CAP_FSETID',
+  'CAP_KILL',
+  'CAP_MKNOD',
+  'CAP_NET_BIND_SERVICE',
+  'CAP_NET_RAW',
+  'CAP_SETFCAP',
+  'CAP_SETGID',
+  'CAP_SETPCAP',
+  'CAP_SETUID',
+  'CAP_SYS_CHROOT',
+]
+
+/** Processes of Debian and Alpine look their host name up: it must be in /etc/hosts. */
+const defaultHostname = 'buildkitsandbox'
+
+/**
+ * What a command of a step gets to see and may do.
+ *
+ * @param held what is to be closed after it has ended
+ */
+export async function sandboxOf(
+  cx: Context,
+  session: Session,
+  step: Step,
+  op: ExecOp,
+  inputs: readonly Solved[],
+  held: AsyncDisposableStack,
+): Promise<RunSpec> {
+  const { options } = session
+  const { sandbox = {} } = options
+  const mounts: RunMount[] = [...hostFiles(session, op), ...hostBinds(sandbox, held)]
+  const env = [...op.env, ...op.proxyEnv.filter((entry) => !op.env.some((own) => own.startsWith(`${entry.split('=')[0]}=`)))]
+  for (const mount of op.mounts) {
+    switch (mount.type) {
+      case 'bind': {
+        const input = mount.input === undefined ? undefined : (inputs[mount.input] as Exclude<Solved, { kind: 'file' }>)
+        const from = input === undefined ? ({ kind: 'lowers', lowers: [] } as const) : await treeOf(input)
+        const ignore = input?.kind === 'directory' && input.ignore.length > 0 ? { ignore: input.ignore } : {}
+        mounts.push({ type: 'tree', from, path: mount.source, target: mount.target, readonly: mount.readonly, ...ignore })
+        break
+      }
+      case 'cache': {
+        const { openCacheMount } = await import('./cache-mount.ts')
+        const input = mount.input === undefined ? undefined : (inputs[mount.input] as Exclude<Solved, { kind: 'file' }>)
+        const from = input === undefined ? undefined : await treeOf(input)
+        const fromId = input?.kind === 'state' ? await input.id : ''
+        const namespace = options.buildArgs?.['BUILDKIT_CACHE_MOUNT_NS'] ?? ''
+        const open = await openCacheMount(cx, session.store, mount, namespace, from, fromId, session.remote)
+        held.use(open)
+        mounts.push({ type: 'bind', source: open.place, target: mount.target, readonly: mount.readonly })
+        break
+      }
+      case 'tmpfs':
+        mounts.push({ type: 'tmpfs', target: mount.target, ...(mount.sizeBytes === undefined ? {} : { sizeBytes: mount.sizeBytes }) })
+        break
+      case 'secret': {
+        const value = session.secrets.get(mount.id, mount.required, step.span)
+        if (value === undefined) {
+          break
+        }
+        if (mount.target !== undefined) {
+          const { target, mode, uid, gid } = mount
+          mounts.push({ type: 'content', target, base64: Buffer.from(value).toString('base64'), mode, uid, gid })
+        }
+        if (mount.env !== undefined) {
+          env.push(`${mount.env}=${Buffer.from(value).toString()}`)
+        }
+        break
+      }
+      case 'ssh': {
+        const agent = options.ssh?.find(({ id }) => id === mount.id)
+        if (agent === undefined) {
+          if (mount.required) {
+            throw new StaveError('secret-missing', `cannot mount the SSH agent ${JSON.stringify(mount.id)}: it was not given`, {
+              hint: `Give it with --ssh ${mount.id}.`,
+              ...(step.span === undefined ? {} : { span: step.span }),
+            })
+          }
+          break
+        }
+        mounts.push({ type: 'bind', source: hostFile(realpathSync(agent.socket), held), target: mount.target, file: true })
+        env.push(`SSH_AUTH_SOCK=${mount.target}`)
+        break
+      }
+      default:
+        mount satisfies never
+    }
+  }
+  if (op.script !== undefined) {
+    mounts.push({
+      type: 'content',
+      target: `/dev/pipes/${op.script.name}`,
+      base64: Buffer.from(op.script.content).toString('base64'),
+      mode: 0o755,
+    })
+  }
+  const devices = [
+    ...(sandbox.devices ?? []),
+    ...(op.devices ?? []).filter((device) => isThere(device, step)).map(({ name }) => ({ path: name, target: name, access: 'rwm' })),
+  ]
+  return {
+    args: op.args,
+    env,
+    cwd: op.cwd,
+    makeCwd: true,
+    ...(op.user === undefined ? {} : { user: op.user }),
+    hostname: op.hostname ?? defaultHostname,
+    namespaces: { network: op.network },
+    capabilities: sandbox.capabilities ?? capabilities,
+    ...(sandbox.noNewPrivileges === true ? { noNewPrivileges: true } : {}),
+    seccomp: op.insecure === true ? 'unconfined' : (sandbox.seccomp ?? 'default'),
+    ...(op.insecure === true ? { privileged: true } : {}),
+    mounts,
+    ...(devices.length === 0 ? {} : { devices }),
+    ...(sandbox.resources === undefined ? {} : { resources: sandbox.resources }),
+    ...(options.ulimits === undefined ? {} : { ulimits: options.ulimits }),
+    ...(options.shmBytes === undefined ? {} : { shmBytes: options.shmBytes }),
+  }
+}
+
+/** A device that is not there is an error where it is required, and else left out. */
+function isThere({ name, required }: NonNullable<ExecOp['devices']>[number], { span }: Step): boolean {
+  const path = name.startsWith('/')
+  if (path && existsSync(name)) return true
+  // Names of the Container Device Interface are not known here: where the machine has some, none may be missing silently.
+  if (!required && (path || !cdiDirectories.some((directory) => existsSync(directory)))) return false
+  throw new StaveError('not-found', `there is no device ${name}`, {
+    hint: 'A device is named by its path, as /dev/fuse.',
+    ...(span === undefined ? {} : { span }),
+  })
+}
+
+function hostBinds({ binds = [] }: Sandbox, held: AsyncDisposableStack): readonly RunMount[] {
+  return binds.map(({ source, target, readonly }): RunMount => {
+    const found = statSync(source, { throwIfNoEntry: false })
+    if (found === undefined) {
+      throw new StaveError('not-found', `cannot give RUN ${source}: there is no such file`, { hint: 'It was named with --volume.' })
+    }
+    if (!found.isDirectory()) return { type: 'bind', source: hostFile(source, held), target, readonly, file: true }
+    const fd = openSync(source, constants.O_RDONLY | constants.O_DIRECTORY)
+    held.defer(() => closeSync(fd))
+    return { type: 'bind', source: { fd }, target, readonly, recursive: true }
+  })
+}
+
+/** By its directory: a socket cannot be opened. */
+function hostFile(path: string, held: AsyncDisposableStack): Place {
+  const fd = openSync(dirname(path), 'r')
+  held.defer(() => closeSync(fd))
+  return { fd, path: basename(path) }
+}
+
+let hostTexts: { hosts: string; resolv: string } | undefined
+
+/** Names and resolvers of the machine: files of the sandbox that leave no trace in the layer. */
+function hostFiles(session: Session, op: ExecOp): readonly RunMount[] {
+  hostTexts ??= { hosts: readText('/etc/hosts'), resolv: readText('/etc/resolv.conf') }
+  const { addHosts = [], sandbox = {} } = session.options
+  // On the network of the host, that is where its services are.
+  const added = addHosts.map(({ host, address }) => `${address === 'host-gateway' ? '127.0.0.1' : address}\t${host}\n`).join('')
+  const hostname = op.hostname ?? defaultHostname
+  const own = `127.0.0.1\t${hostname}\n`
+  const hosts =
+    op.network === 'host'
+      ? `${hostTexts.hosts.replace(/\n?$/, '\n')}${own}${added}`
+      : `127.0.0.1\tlocalhost ${hostname}\n::1\tlocalhost ip6-localhost\n${added}`
+  const content = (target: string, text: string): RunMount => ({
+    type: 'content',
+    target,
+    base64: Buffer.from(text).toString('base64'),
+    mode: 0o644,
+  })
+  return [
+    ...(sandbox.ownHosts === true ? [] : [content('/etc/hosts', hosts), content('/etc/hostname', `${hostname}\n`)]),
+    content('/etc/resolv.conf', op.network === 'host' ? resolvConf(hostTexts.resolv, sandbox.resolver) : ''),
+  ]
+}
+
+function resolvConf(text: string, resolver: Sandbox['resolver'] = {}): string {
+  const kept = text.split('\n').filter((line) => line !== '' && !Object.hasOwn(resolver, line.split(/\s/, 1)[0] as string))
+  const { nameserver = [], search, options } = resolver
+  return [
+    ...kept,
+    ...nameserver.map((address) => `nameserver ${address}`),
+    ...(search === undefined ? [] : [`search ${search.join(' ')}`]),
+    ...(options === undefined ? [] : [`options ${options.join(' ')}`]),
+    '',
+  ].join('\n')
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8')
+  } catch {
+    // A machine without it has no names to give.
+    return ''
+  }
+}
