@@ -25,8 +25,8 @@ rmSync(fresh, { recursive: true, force: true })
 // Every chunk costs most of a millisecond to load, and so does code that is not used. So what the everyday commands need
 // is in three, and has nothing else: what all need, what `run` needs besides, and what `build` needs besides.
 const start = reachedFrom('src/cli/main.ts', 'src/cli/version.ts')
-const run = reachedFrom('src/cli/commands/run.ts')
-const build = reachedFrom('src/cli/commands/build.ts', 'src/builder/solve/solve.ts', 'src/builder/result/finish.ts')
+const run = reachedFrom('src/cli/containers/run.ts')
+const build = reachedFrom('src/cli/build/build.ts', 'src/builder/solve/solve.ts', 'src/builder/result/finish.ts')
 await bundle.write({
   dir: fresh,
   format: 'esm',

@@ -1,5 +1,5 @@
 /**
- * What a running operation reports: four records, folded by the renderers of `cli/progress`.
+ * What a running operation reports: four records, folded by the renderers of `cli/output/progress`.
  * A step is announced by its first event and is over after `done`, `cached`, `failed` or `cancelled`.
  */
 export interface StepEvent {

@@ -1,6 +1,6 @@
 import type { Context } from '#context.ts'
 import type { Settings } from './settings.ts'
-import type { Report } from './report.ts'
+import type { Report } from './output/report.ts'
 
 /** A flag as data: help, completion, manual and parser are readers of one table. */
 export interface Flag {

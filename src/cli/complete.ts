@@ -1,4 +1,5 @@
 import type { Command } from './command.ts'
+import { lastWord } from './commands.ts'
 
 /** A completion script: commands, their flags, and the choices of flags. */
 export function completionScript(shell: 'bash' | 'zsh' | 'fish', commands: readonly Command[]): string {
@@ -15,7 +16,7 @@ function flagsOf(command: Command): string[] {
 
 function bash(commands: readonly Command[]): string {
   const cases = commands.map((command) => {
-    const words = command.commands ? command.commands.map(({ name }) => name.split(' ')[1]!) : flagsOf(command)
+    const words = command.commands ? command.commands.map(({ name }) => lastWord(name)) : flagsOf(command)
     return `    ${[command.name, ...(command.aliases ?? [])].join('|')}) words="${words.join(' ')} --help" ;;`
   })
   const choices = commands.flatMap((command) =>
@@ -62,7 +63,7 @@ function fish(commands: readonly Command[]): string {
       lines.push(parts.join(' '))
     }
     for (const sub of command.commands ?? []) {
-      lines.push(`complete -c stave -n '__fish_seen_subcommand_from ${command.name}' -a ${sub.name.split(' ')[1]} -d ${quote(sub.summary)}`)
+      lines.push(`complete -c stave -n '__fish_seen_subcommand_from ${command.name}' -a ${lastWord(sub.name)} -d ${quote(sub.summary)}`)
     }
   }
   return `${lines.join('\n')}\n`

@@ -1,10 +1,10 @@
 import { suggest } from '#dockerfile/suggest.ts'
 import { StaveError } from '#error.ts'
 import type { Command, Flags, Invocation } from './command.ts'
-import { commands } from './commands.ts'
+import { commands, findCommand, lastWord } from './commands.ts'
 import { insteadOf, withoutGroup, wordsOfGroup } from './docker-groups.ts'
 import { checkOperands, parseFlags } from './parse.ts'
-import { createReport, exitCodeOf, type Report } from './report.ts'
+import { createReport, exitCodeOf, type Report } from './output/report.ts'
 import { readSettings } from './settings.ts'
 
 /** Understood before and after the command. */
@@ -44,7 +44,7 @@ async function runProgram(words: readonly string[], env: NodeJS.ProcessEnv): Pro
     process.exit(1)
   })
   try {
-    const { command, before, rest } = findCommand(words)
+    const { command, before, rest } = splitAtCommand(words)
     if (command === undefined) return await withoutCommand(before, rest, report)
     const parsed = parseFlags({ ...command, absent: { ...absentFlags, ...command.absent } }, globalFlags, [...before, ...rest])
     if (parsed.help) {
@@ -74,7 +74,7 @@ async function runProgram(words: readonly string[], env: NodeJS.ProcessEnv): Pro
 }
 
 /** Splits the words at the command: flags before it are the program's own. */
-function findCommand(typed: readonly string[]): { command: Command | undefined; before: readonly string[]; rest: readonly string[] } {
+function splitAtCommand(typed: readonly string[]): { command: Command | undefined; before: readonly string[]; rest: readonly string[] } {
   let words = typed
   let index = 0
   while (index < words.length && words[index]!.startsWith('-')) {
@@ -87,13 +87,13 @@ function findCommand(typed: readonly string[]): { command: Command | undefined; 
   let path = ''
   while (index < words.length) {
     const word = words[index]!
-    const found = list.find(({ name, aliases }) => name === word || aliases?.includes(word))
+    const found = findCommand(list, word)
     if (found === undefined) {
       if (command !== undefined && !command.commands) break
       if (command !== undefined && word.startsWith('-')) break
       const near = suggest(
         word,
-        list.filter(({ hidden }) => !hidden).map(({ name }) => name.slice(path.length)),
+        list.filter(({ hidden }) => !hidden).map(({ name }) => lastWord(name)),
       )
       const instead = command === undefined ? insteadOf(words.slice(index)) : undefined
       if (instead !== undefined) {
@@ -106,7 +106,6 @@ function findCommand(typed: readonly string[]): { command: Command | undefined; 
       })
     }
     index++
-    // The name of a sub-command is its whole path.
     path = `${found.name} `
     command = found
     if (!found.commands) break
@@ -140,7 +139,7 @@ async function withoutCommand(before: readonly string[], rest: readonly string[]
     return 0
   }
   const { overview, groupHelp } = await import('./help.ts')
-  const group = before[0] === '--help' ? commands.find(({ name }) => name === before[1]) : undefined
+  const group = before[0] === '--help' ? findCommand(commands, before[1]!) : undefined
   if (group) {
     report.write(groupHelp(group))
     return rest.includes('--help') || rest.includes('-h') ? 0 : 2

@@ -1,5 +1,5 @@
 import type { Command, Flags } from './command.ts'
-import { errorCatalogue } from './error-catalogue.ts'
+import { errorCatalogue } from './output/error-catalogue.ts'
 import { flagLines } from './help.ts'
 
 /** The reference of the command line as Markdown files, by name: one a command, one of error codes, one overview. */
@@ -46,7 +46,7 @@ const exitCodes =
   "Exit status: 0 done; 1 failed; 2 used wrongly; 130 interrupted. `run`, `exec` and `start -a` pass the command's own status on; 125 means that stave itself failed, 126 that the command cannot be executed, 127 that it is not there."
 
 function file(name: string): string {
-  return `${name.replace(' ', '-')}.md`
+  return `${name.replaceAll(' ', '-')}.md`
 }
 
 function page(command: Command): string {

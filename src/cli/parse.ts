@@ -1,6 +1,6 @@
 import { suggest } from '#dockerfile/suggest.ts'
 import { StaveError } from '#error.ts'
-import type { Command, Flag, Flags } from './command.ts'
+import type { Command, Flag, Flags, Values } from './command.ts'
 
 export interface Parsed {
   readonly values: Readonly<Record<string, boolean | string | number | readonly string[] | undefined>>
@@ -16,8 +16,7 @@ export interface Parsed {
  */
 export function parseFlags(command: Command, globals: Flags, words: readonly string[]): Parsed {
   const names = flagNames({ ...globals, ...command.flags })
-  const values: Record<string, boolean | string | number | string[] | undefined> = {}
-  for (const [name, flag] of Object.entries({ ...globals, ...command.flags })) values[name] = flag.kind === 'list' ? [] : undefined
+  const values: Record<string, boolean | string | number | readonly string[] | undefined> = { ...untyped({ ...globals, ...command.flags }) }
   const operands: string[] = []
   let help = false
   let index = 0
@@ -36,7 +35,7 @@ export function parseFlags(command: Command, globals: Flags, words: readonly str
       throw usage(command, `${typed} takes ${listed(flag.choices)}, not ${JSON.stringify(text)}`)
     }
     if (flag.kind === 'number') values[name] = numberValue(command, typed, text)
-    else if (flag.kind === 'list') (values[name] as string[]).push(text)
+    else if (flag.kind === 'list') values[name] = [...(values[name] as readonly string[]), text]
     else values[name] = text
   }
   while (index < words.length) {
@@ -82,6 +81,11 @@ export function parseFlags(command: Command, globals: Flags, words: readonly str
     }
   }
   return { values, operands, help }
+}
+
+/** The values of flags of which none was typed. */
+export function untyped<F extends Flags>(flags: F): Values<F> {
+  return Object.fromEntries(Object.entries(flags).map(([name, { kind }]) => [name, kind === 'list' ? [] : undefined])) as Values<F>
 }
 
 /** Fails unless a command has as many operands as it takes. */

@@ -1,0 +1,59 @@
+import { check } from '#builder/check.ts'
+import type { BuildOptions } from '#builder/options.ts'
+import type { Context } from '#context.ts'
+import { formatWarnings, warningsToJson, warningsToSarif } from '#dockerfile/lint-report.ts'
+import type { Invocation, Values } from '../command.ts'
+import { buildOptions } from './options.ts'
+import { buildPlaces } from './places.ts'
+import { untyped } from '../parse.ts'
+import { createPlaces } from '../places.ts'
+import type { Report } from '../output/report.ts'
+import { openSession } from '../session.ts'
+import type { Settings } from '../settings.ts'
+import { buildFlags, type checkFlags } from './flags.ts'
+import { version } from '../version.ts'
+
+/** `stave check`: BuildKit's rules. @returns 1 if the file says that findings are errors */
+export async function run({ cx, flags, args, settings, report }: Invocation<typeof checkFlags>): Promise<number> {
+  const build = untyped(buildFlags)
+  const { format, ...shared } = flags
+  return checkBuild({ cx, flags: { ...build, ...shared }, context: args[0] ?? '.', settings, report, format })
+}
+
+export interface CheckJob {
+  readonly cx: Context
+  readonly flags: Values<typeof buildFlags>
+  readonly context: string
+  readonly settings: Settings
+  readonly report: Report
+  readonly format?: string | undefined
+}
+
+/** Also `stave build --check`. */
+export async function checkBuild(job: CheckJob): Promise<number> {
+  const { text, warnings, isError } = await withBuildOptions(job, (options) => check(job.cx, options))
+  const { report } = job
+  if (job.format === 'json') report.write(warningsToJson(warnings))
+  else if (job.format === 'sarif') report.write(warningsToSarif(warnings, { version, isError }))
+  else {
+    report.write(formatWarnings(warnings, text))
+    report.print(
+      warnings.length === 0
+        ? 'Check complete, no warnings found.'
+        : `Check complete, ${warnings.length} warning${warnings.length === 1 ? '' : 's'} found.`,
+    )
+  }
+  return isError && warnings.length > 0 ? 1 : 0
+}
+
+/** Opens what a build needs, for what looks at a build without doing it. */
+export async function withBuildOptions<T>(job: CheckJob, look: (options: BuildOptions) => Promise<T>): Promise<T> {
+  await using session = await openSession(job.settings)
+  await using places = createPlaces(job.settings, job.flags, async () => session)
+  return await look({
+    ...buildOptions(job.flags, job.context, job.settings),
+    store: session.store,
+    places: buildPlaces(places),
+    ...(job.context === '-' || job.flags.file === '-' ? { stdin: process.stdin } : {}),
+  })
+}

@@ -1,0 +1,53 @@
+import { rmSync, writeFileSync } from 'node:fs'
+import { resolve } from 'node:path'
+import { createContainer, findContainer, removeContainer, type Container } from '#container/container.ts'
+import { hasCode, StaveError } from '#error.ts'
+import type { LocalStore } from '#store/open.ts'
+import type { Invocation } from '../command.ts'
+import { containerOptions } from './options.ts'
+import { ensureImage } from '../images/fetch.ts'
+import type { Session } from '../session.ts'
+import type { createFlags } from './commands.ts'
+
+/** Makes the container that the words of `run` or `create` describe, of an image that is fetched if it has to be. */
+export async function newContainer(
+  { cx, flags, args, settings, report }: Invocation<typeof createFlags>,
+  session: Session,
+): Promise<Container> {
+  if (flags.quiet) report.mode('quiet')
+  const [imageName = '', ...command] = args
+  const options = containerOptions(flags, command, settings)
+  const idFile = flags.cidfile === undefined ? undefined : resolve(settings.cwd, flags.cidfile)
+  // Taken before anything is made: a file that is there belongs to another container.
+  if (idFile !== undefined) writeIdFile(idFile, '', 'wx')
+  try {
+    const { image, name } = await ensureImage(cx, session, settings, imageName, flags)
+    if (flags.replace && flags.name !== undefined) await removeNamed(cx, session.store, flags.name)
+    const container = await createContainer(cx, session.store, image, name, options)
+    if (idFile !== undefined) writeIdFile(idFile, container.id, 'w')
+    return container
+  } catch (error) {
+    if (idFile !== undefined) rmSync(idFile, { force: true })
+    throw error
+  }
+}
+
+async function removeNamed(cx: Invocation['cx'], store: LocalStore, name: string): Promise<void> {
+  try {
+    const other = findContainer(store, name)
+    if (other.name === name) await removeContainer(cx, store, other, { force: true })
+  } catch (error) {
+    if (!hasCode(error, 'not-found')) throw error
+  }
+}
+
+function writeIdFile(file: string, text: string, flag: 'w' | 'wx'): void {
+  try {
+    writeFileSync(file, text, { flag })
+  } catch (cause) {
+    throw new StaveError('io', `cannot write the container's ID to ${file}`, {
+      cause,
+      ...((cause as NodeJS.ErrnoException).code === 'EEXIST' && { hint: 'The file must not exist yet.' }),
+    })
+  }
+}

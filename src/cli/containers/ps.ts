@@ -1,0 +1,80 @@
+import { listContainers, reapContainers, type Container } from '#container/container.ts'
+import type { Invocation } from '../command.ts'
+import { containerFilter } from './filter.ts'
+import { isActive } from './each.ts'
+import { openSession } from '../session.ts'
+import { formatAge, printList } from '../output/table.ts'
+import type { psFlags } from './commands.ts'
+
+export async function run({ cx, flags, settings, report }: Invocation<typeof psFlags>): Promise<void> {
+  await using session = await openSession(settings)
+  await reapContainers(cx, session.store)
+  const newest = [...listContainers(session.store)].sort((a, b) => (b.createdAt < a.createdAt ? -1 : 1))
+  const accepts = containerFilter(flags.filter, newest)
+  const everything = flags.all || flags.latest || flags.last !== undefined || flags.filter.some((text) => /^(status|exited)=/.test(text))
+  const shown = newest
+    .filter((container) => everything || isActive(container))
+    .filter(accepts)
+    .slice(0, flags.latest ? 1 : flags.last)
+  if (flags.quiet) return shown.forEach(({ id }) => report.print(flags['no-trunc'] ? id : id.slice(0, 12)))
+  const id = (container: Container) => (flags['no-trunc'] ? container.id : container.id.slice(0, 12))
+  const command = (container: Container) => {
+    const text = JSON.stringify(container.spec.args.join(' '))
+    return flags['no-trunc'] || text.length <= 24 ? text : `${text.slice(0, 22)}…"`
+  }
+  printList(
+    report,
+    shown,
+    [
+      { heading: 'CONTAINER ID', value: id },
+      { heading: 'IMAGE', value: ({ image }) => image },
+      { heading: 'COMMAND', value: command },
+      { heading: 'CREATED', value: ({ createdAt }) => formatAge(new Date(createdAt)) },
+      { heading: 'STATUS', value: statusText },
+      { heading: 'NAMES', value: ({ name }) => name },
+    ],
+    (container) => ({
+      ID: id(container),
+      Names: container.name,
+      Image: container.image,
+      ImageID: container.imageId,
+      Command: command(container),
+      Created: formatAge(new Date(container.createdAt)),
+      CreatedAt: container.createdAt,
+      RunningFor: formatAge(new Date(container.createdAt)),
+      State: container.status.state,
+      Status: statusText(container),
+      ExitCode: container.status.exitCode,
+      Pid: container.status.pid,
+      // As docker's templates have them: one text, and one label by its name.
+      Labels: Object.entries(container.labels)
+        .map(([key, value]) => `${key}=${value}`)
+        .join(','),
+      Label: (name: unknown) => container.labels[String(name)] ?? '',
+      Mounts: mountSources(container).join(','),
+      Networks: container.spec.namespaces.network,
+      Ports: '',
+    }),
+    flags,
+  )
+}
+
+function statusText({ status }: Container): string {
+  const ago = (when: Date | string | undefined) => (when === undefined ? '' : formatAge(new Date(when)))
+  const since = (when: Date | string | undefined) => ago(when).replace(/ ago$/, '').replace('just now', 'less than a second')
+  switch (status.state) {
+    case 'running':
+      return `Up ${since(status.startedAt)}`
+    case 'paused':
+      return `Up ${since(status.startedAt)} (Paused)`
+    case 'exited':
+      return `Exited (${status.exitCode ?? 0}) ${ago(status.finishedAt)}`
+    default:
+      return 'Created'
+  }
+}
+
+/** What stands for its mounts: the volume's name, or the path on this machine. */
+function mountSources({ spec }: Container): string[] {
+  return spec.mounts.flatMap((mount) => (mount.type === 'volume' ? [mount.name ?? ''] : mount.type === 'bind' ? [mount.source] : []))
+}

@@ -1,0 +1,38 @@
+import { StaveError } from '#error.ts'
+import type { RecompressOptions } from '#image/recompress.ts'
+import { spoolDirectory } from '../places.ts'
+import type { Settings } from '../settings.ts'
+
+/** What flags say about how layers are to be compressed, by whatever names. */
+export interface CompressionFlags {
+  /** What is not compressed. */
+  readonly compress?: boolean | undefined
+  readonly decompress?: boolean | undefined
+  /** Everything, so. */
+  readonly format?: string | undefined
+  readonly level?: number | undefined
+}
+
+/** @returns undefined: they stay as they are. @throws StaveError `usage` */
+export function chosenCompression(settings: Settings, flags: CompressionFlags): RecompressOptions | undefined {
+  const { compress, decompress, format, level } = flags
+  if (decompress) {
+    if (compress || format !== undefined) throw new StaveError('usage', 'layers cannot be both compressed and decompressed')
+    return { compression: 'none', temporary: spoolDirectory(settings) }
+  }
+  if (format === undefined && !compress) {
+    if (level !== undefined) throw new StaveError('usage', 'a level of compression needs a format too', { hint: 'Name gzip or zstd.' })
+    return undefined
+  }
+  const compression = format === 'zstd' ? 'zstd' : 'gzip'
+  const highest = compression === 'gzip' ? 9 : 22
+  if (level !== undefined && (!Number.isInteger(level) || level < 1 || level > highest)) {
+    throw new StaveError('usage', `the level of ${compression} is 1 to ${highest}, not ${level}`)
+  }
+  return {
+    compression,
+    onlyPlain: format === undefined,
+    temporary: spoolDirectory(settings),
+    ...(level !== undefined && { level }),
+  }
+}

@@ -1,0 +1,66 @@
+import { openArchive } from '#archive/open.ts'
+import type { Archive } from '#archive/source.ts'
+import { isIndex } from '#oci/media-type.ts'
+import { formatReference, parseReference } from '#oci/reference.ts'
+import { StaveError } from '#error.ts'
+import { readManifest } from '#image/image.ts'
+import { statSync } from 'node:fs'
+import { resolve } from 'node:path'
+import type { Invocation } from '../command.ts'
+import { spoolDirectory } from '../places.ts'
+import { openSession } from '../session.ts'
+import type { loadFlags } from './commands.ts'
+import { transfer } from '../transfer.ts'
+
+/** Reads the images of an archive into the store. */
+export async function run({ cx, flags, settings, report }: Invocation<typeof loadFlags>): Promise<void> {
+  if (flags.quiet) report.mode('quiet')
+  if (flags.input === undefined && process.stdin.isTTY) {
+    throw new StaveError('usage', 'stave load: an archive is not read from a terminal', { hint: 'Use -i FILE, or redirect the input.' })
+  }
+  await using session = await openSession(settings)
+  const input = flags.input === undefined || flags.input === '-' ? process.stdin : resolve(settings.cwd, flags.input)
+  await using archive = await open(input)
+  const loaded: string[] = []
+  for (const { descriptor, names } of await archive.list(cx)) {
+    const title = `loading ${names[0] ?? descriptor.digest}`
+    const references = names.flatMap(referenceOf)
+    const root = await transfer(cx, {
+      title,
+      from: archive,
+      root: descriptor,
+      to: session.store,
+      name: references[0] ?? descriptor.digest,
+      ...(flags.platform !== undefined && { platforms: [flags.platform] }),
+    })
+    for (const name of references.slice(1)) await session.store.name(cx, root, name)
+    const id = isIndex(root.mediaType) ? root.digest : await idOf(root)
+    loaded.push(...(references.length > 0 ? references.map((name) => `Loaded image: ${name}`) : [`Loaded image ID: ${id}`]))
+  }
+  await report.settle()
+  for (const line of loaded) report.print(line)
+
+  async function open(from: typeof input): Promise<Archive> {
+    if (typeof from === 'string' && statSync(from, { throwIfNoEntry: false })?.isDirectory()) {
+      throw new StaveError('invalid-document', `cannot load ${from}: it is a directory, not an archive`, {
+        hint: `If it is an OCI layout: stave copy oci:${flags.input} NAME.`,
+      })
+    }
+    return openArchive(cx, from, { temporary: spoolDirectory(settings) })
+  }
+
+  async function idOf(root: Parameters<typeof readManifest>[2]): Promise<string> {
+    const document = await readManifest(cx, session.store, root)
+    return document.kind === 'manifest' ? document.manifest.config.digest : root.digest
+  }
+}
+
+/** A name in an archive may be a bare tag (`oci:DIR:latest`), which names nothing in the store. */
+function referenceOf(name: string): string[] {
+  if (!/[/:]/.test(name)) return []
+  try {
+    return [formatReference(parseReference(name))]
+  } catch {
+    return []
+  }
+}

@@ -1,0 +1,49 @@
+import { StaveError } from '#error.ts'
+import { createDockerArchive, createOciArchive } from '#archive/create.ts'
+import type { Target } from '#image/content.ts'
+import type { Descriptor } from '#oci/descriptor.ts'
+import { formatReference, parseReference } from '#oci/reference.ts'
+import { resolve } from 'node:path'
+import type { Invocation } from '../command.ts'
+import { openSession } from '../session.ts'
+import type { saveFlags } from './commands.ts'
+import { transfer } from '../transfer.ts'
+
+/** Writes images to one archive. */
+export async function run({ cx, flags, args, settings, report }: Invocation<typeof saveFlags>): Promise<void> {
+  if (flags.quiet) report.mode('quiet')
+  if (flags.output === undefined && process.stdout.isTTY) {
+    throw new StaveError('usage', 'stave save: an archive is not written to a terminal', { hint: 'Use -o FILE, or redirect the output.' })
+  }
+  await using session = await openSession(settings)
+  // Before anything is written: an archive that lacks an image must not look like a whole one.
+  const roots = new Map<string, Descriptor>()
+  for (const name of args) roots.set(name, await session.store.resolve(cx, name))
+  const output = flags.output === undefined || flags.output === '-' ? process.stdout : resolve(settings.cwd, flags.output)
+  await using archive = await open(output, flags.format)
+  for (const [name, root] of roots) {
+    await transfer(cx, {
+      title: `saving ${name}`,
+      from: session.store,
+      root,
+      to: { ...archive, finish: async () => {} },
+      name: nameFor(name),
+      platforms: flags.platform === undefined ? 'present' : [flags.platform],
+    })
+  }
+  await archive.finish?.(cx)
+}
+
+async function open(output: string | NodeJS.WritableStream, format: string | undefined): Promise<Target> {
+  if (format === 'oci-archive') return createOciArchive(output)
+  if (format !== 'oci-dir') return createDockerArchive(output)
+  if (typeof output !== 'string') throw new StaveError('usage', 'stave save: --format oci-dir needs -o DIR')
+  const { openLayout } = await import('#layout/layout.ts')
+  return openLayout(output, { create: true })
+}
+
+/** An image named by its ID is saved without a name. */
+function nameFor(text: string): string | undefined {
+  if (/^(sha256:)?[0-9a-f]{12,64}$/.test(text)) return undefined
+  return formatReference(parseReference(text))
+}

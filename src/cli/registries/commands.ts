@@ -1,0 +1,135 @@
+import { command, type Command, type Flags } from '../command.ts'
+import { quietFlag, registryFlags, sideFlags } from '../shared-flags.ts'
+
+export const loginFlags = {
+  username: { kind: 'string', short: 'u', value: 'NAME', doc: 'User name' },
+  password: { kind: 'string', short: 'p', value: 'PASSWORD', doc: 'Password (seen by others on this machine: prefer --password-stdin)' },
+  'password-stdin': { kind: 'boolean', doc: 'Read the password from stdin' },
+  verbose: { kind: 'boolean', short: 'v', hidden: true, doc: 'Accepted for podman: the file is named anyway' },
+  'get-login': { kind: 'boolean', doc: 'Print the user that is logged in' },
+  'tls-verify': registryFlags['tls-verify'],
+  authfile: registryFlags.authfile,
+  'cert-dir': registryFlags['cert-dir'],
+} as const satisfies Flags
+
+export const logoutFlags = {
+  all: { kind: 'boolean', short: 'a', doc: 'Log out of every registry' },
+  authfile: registryFlags.authfile,
+} as const satisfies Flags
+
+export const remoteFlags = { ...registryFlags, json: { kind: 'boolean', doc: 'Print JSON' } } as const satisfies Flags
+
+export const syncFlags = {
+  src: { kind: 'string', short: 's', value: 'TRANSPORT', choices: ['docker', 'dir', 'yaml'], doc: 'What SOURCE is' },
+  dest: { kind: 'string', short: 'd', value: 'TRANSPORT', choices: ['docker', 'dir'], doc: 'What TARGET is' },
+  scoped: { kind: 'boolean', doc: 'Keep the whole path of the source in the target, not only its last part' },
+  all: { kind: 'boolean', short: 'a', doc: 'Copy every platform of an index (default; --all=false: the one of this machine)' },
+  'dry-run': { kind: 'boolean', doc: 'Print what would be copied' },
+  'keep-going': { kind: 'boolean', doc: 'Go on with the others when an image fails' },
+  'append-suffix': { kind: 'string', value: 'TEXT', doc: 'Add to each name in the target' },
+  format: { kind: 'string', short: 'f', value: 'oci|v2s2', choices: ['oci', 'docker', 'v2s2'], doc: 'Convert the manifests' },
+  'preserve-digests': { kind: 'boolean', doc: 'Fail where the bytes of a manifest would change' },
+  'remove-signatures': { kind: 'boolean', hidden: true, doc: 'Accepted for skopeo; signatures are copied with --referrers only' },
+  referrers: { kind: 'boolean', doc: 'Copy signatures and attestations that refer to the images' },
+  digestfile: { kind: 'string', value: 'FILE', doc: 'Write a line for each image, its digest and its place in the target' },
+  json: { kind: 'boolean', doc: 'Print what became of each image as JSON' },
+  ...sideFlags,
+  ...quietFlag,
+} as const satisfies Flags
+
+export const serveFlags = {
+  host: { kind: 'string', value: 'ADDRESS', doc: 'Address to listen on (default 127.0.0.1)' },
+  port: { kind: 'number', short: 'p', value: 'PORT', doc: 'Port to listen on (default 5000; 0 takes a free one)' },
+  directory: { kind: 'string', short: 'd', value: 'DIR', doc: 'Where content is kept (default registry/ in the store)' },
+  'read-only': { kind: 'boolean', doc: 'Refuse all writes' },
+  htpasswd: { kind: 'string', value: 'FILE', doc: 'Ask for user and password: a file that htpasswd -B wrote' },
+  'tls-cert': { kind: 'string', value: 'FILE', doc: 'Certificate: serve HTTPS' },
+  'tls-key': { kind: 'string', value: 'FILE', doc: 'Its key' },
+  ...quietFlag,
+} as const satisfies Flags
+
+export const registryCommands: readonly Command[] = [
+  command({
+    name: 'login',
+    group: 'Registries',
+    summary: 'Store credentials for a registry',
+    operands: '[REGISTRY]',
+    most: 1,
+    flags: loginFlags,
+    examples: [{ command: 'stave login -u ci --password-stdin ghcr.io < token', doc: 'In a pipeline' }],
+    load: () => import('./login.ts'),
+  }),
+  command({
+    name: 'logout',
+    group: 'Registries',
+    summary: 'Remove credentials',
+    operands: '[REGISTRY]',
+    most: 1,
+    flags: logoutFlags,
+    examples: [{ command: 'stave logout ghcr.io', doc: 'Of one registry' }],
+    load: () => import('./logout.ts'),
+  }),
+  command({
+    name: 'list-tags',
+    group: 'Registries',
+    summary: 'List the tags of a repository',
+    operands: 'docker://NAME',
+    least: 1,
+    most: 1,
+    flags: remoteFlags,
+    examples: [{ command: 'stave list-tags docker://docker.io/library/debian', doc: 'As skopeo prints them' }],
+    load: () => import('./list-tags.ts'),
+  }),
+  command({
+    name: 'sync',
+    group: 'Registries',
+    summary: 'Mirror repositories and directories of images',
+    description:
+      'Copies all images of SOURCE to TARGET, several at a time, and leaves alone what is there already. SOURCE is a repository (all its tags) or an image of a registry, a directory with images as dir: writes them, or a list of registries in YAML. TARGET is a registry, with or without a path below it, or a directory. Neither has a transport before it.',
+    operands: 'SOURCE TARGET',
+    least: 2,
+    most: 2,
+    flags: syncFlags,
+    examples: [
+      { command: 'stave sync --src docker --dest docker quay.io/acme/web registry.example/acme', doc: 'All tags of a repository' },
+      { command: 'stave sync --src yaml --dest dir --scoped images.yml /media/usb', doc: 'What a list names, onto a disk' },
+      {
+        command: 'stave sync --src dir --dest docker --scoped --keep-going /media/usb registry.example',
+        doc: 'And from there into a registry',
+      },
+    ],
+    load: () => import('./sync.ts'),
+  }),
+  command({
+    name: 'delete',
+    group: 'Registries',
+    summary: 'Delete an image from a registry',
+    operands: 'docker://NAME',
+    least: 1,
+    most: 1,
+    flags: remoteFlags,
+    examples: [{ command: 'stave delete docker://localhost:5000/web:old', doc: 'The manifest that the tag names' }],
+    load: () => import('./delete.ts'),
+  }),
+  command({
+    name: 'manifest-digest',
+    group: 'Registries',
+    summary: 'Print the digest of a manifest in a file',
+    operands: 'FILE',
+    least: 1,
+    most: 1,
+    flags: {},
+    examples: [{ command: 'stave manifest-digest web/manifest.json', doc: 'Of what stave copy … dir:web wrote' }],
+    load: () => import('./manifest-digest.ts'),
+  }),
+  command({
+    name: 'serve',
+    group: 'Registries',
+    summary: 'Run a registry over a directory',
+    operands: '',
+    most: 0,
+    flags: serveFlags,
+    examples: [{ command: 'stave serve --port 5000', doc: 'On loopback, until Ctrl-C' }],
+    load: () => import('./serve.ts'),
+  }),
+]

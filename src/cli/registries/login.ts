@@ -1,0 +1,62 @@
+import { StaveError } from '#error.ts'
+import { openCredentials } from '#registry/login/credentials.ts'
+import * as credentialsModule from '#registry/login/credentials.ts'
+import { storeCredential } from '#registry/login/login.ts'
+import type { Invocation } from '../command.ts'
+import { createPlaces, credentialPaths } from '../places.ts'
+import { openSession } from '../session.ts'
+import type { loginFlags } from './commands.ts'
+
+/** Tries credentials out and stores them. */
+export async function run({ cx, flags, args, settings, report }: Invocation<typeof loginFlags>): Promise<void> {
+  const key = (args[0] ?? 'docker.io')
+    .replace(/^https?:\/\//, '')
+    .replace(/\/v[12]\/?$/, '')
+    .replace(/\/$/, '')
+  const registry = key.split('/')[0]!
+  const paths = credentialPaths(settings, flags, credentialsModule)
+  if (flags['get-login']) {
+    const found = await openCredentials(paths).find(cx, registry, key.split('/').slice(1).join('/'))
+    if (found === undefined) throw new StaveError('credentials', `not logged in to ${key}`, { hint: `Run stave login ${key}.` })
+    return report.print('username' in found ? found.username : '<token>')
+  }
+  const username = flags.username ?? (await ask('Username: ', false))
+  const password = flags['password-stdin'] ? (await readAll()).replace(/\r?\n$/, '') : (flags.password ?? (await ask('Password: ', true)))
+  if (username === '' || password === '') throw new StaveError('usage', 'stave login: user name and password must not be empty')
+  await using places = createPlaces(settings, { ...flags, creds: `${username}:${password}` }, () => openSession(settings))
+  await (await places.client()).ping(cx, registry)
+  const where = await storeCredential(cx, paths, key, { username, password })
+  report.note(`Stored in ${where}.`)
+  report.print('Login Succeeded')
+}
+
+async function readAll(): Promise<string> {
+  let text = ''
+  for await (const chunk of process.stdin.setEncoding('utf8')) {
+    text += String(chunk)
+    if (text.length > 64 * 1024) throw new StaveError('too-large', 'cannot read the password: it is longer than 64 KiB')
+  }
+  return text
+}
+
+/** Asks on the terminal, a secret without echo. */
+async function ask(question: string, secret: boolean): Promise<string> {
+  if (!process.stdin.isTTY) {
+    throw new StaveError('usage', 'stave login: there is no terminal to ask on', { hint: 'Use --username and --password-stdin.' })
+  }
+  const { createInterface } = await import('node:readline')
+  const { Writable } = await import('node:stream')
+  const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
+  process.stderr.write(question)
+  const lines = createInterface({ input: process.stdin, output: secret ? silent : process.stderr, terminal: true })
+  try {
+    return await new Promise<string>((resolve, reject) => {
+      lines.once('line', resolve)
+      lines.once('close', () => reject(new StaveError('cancelled', 'cancelled')))
+    })
+  } finally {
+    lines.removeAllListeners('close')
+    lines.close()
+    if (secret) process.stderr.write('\n')
+  }
+}
