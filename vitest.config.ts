@@ -4,7 +4,14 @@ export default defineConfig({
   test: {
     projects: [
       // None takes seconds by itself; on a machine that is busy with other things some do.
-      { test: { name: 'unit', include: ['src/**/*.test.ts'], exclude: ['src/**/*.integration.test.ts'], testTimeout: 30_000 } },
+      {
+        test: {
+          name: 'unit',
+          include: ['src/**/*.test.ts', 'fuzz/**/*.test.ts'],
+          exclude: ['src/**/*.integration.test.ts'],
+          testTimeout: 30_000,
+        },
+      },
       // These share one machine's kernel, disk and store formats: a few at a time, and patient.
       {
         test: {

@@ -1,4 +1,4 @@
-//! A short, repeatable fuzz of the reader and the extraction; `fuzz/` has the endless one.
+//! A fuzz of the reader and the extraction: short and the same each time, or as long as FUZZ_SECONDS says.
 #![allow(clippy::octal_escapes, clippy::unwrap_used)]
 
 mod layers;
@@ -20,6 +20,20 @@ impl Random {
     fn below(&mut self, bound: usize) -> usize {
         (self.next() % bound as u64) as usize
     }
+}
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok())
+}
+
+fn seed(usual: u64) -> u64 {
+    usual ^ number("FUZZ_SEED").unwrap_or(0)
+}
+
+/// So many rounds; with FUZZ_SECONDS, as many as that time has room for.
+fn rounds(usual: usize) -> impl Iterator<Item = usize> {
+    let end = number("FUZZ_SECONDS").map(|seconds| std::time::Instant::now() + std::time::Duration::from_secs(seconds));
+    (0..).take_while(move |round| end.map_or(*round < usual, |end| std::time::Instant::now() < end))
 }
 
 fn seeds() -> Vec<Vec<Tar>> {
@@ -161,9 +175,9 @@ fn read_all(bytes: &[u8]) {
 
 #[test]
 fn the_reader_survives() {
-    let mut random = Random(0x5eed_0001);
+    let mut random = Random(seed(0x5eed_0001));
     let seeds = seeds();
-    for round in 0..30_000 {
+    for round in rounds(30_000) {
         let tars = &seeds[round % seeds.len()];
         let mut bytes = tars[random.below(tars.len())].clone().end();
         mutate(&mut random, &mut bytes);
@@ -173,13 +187,13 @@ fn the_reader_survives() {
 
 #[test]
 fn extraction_stays_inside() {
-    let mut random = Random(0x5eed_0002);
+    let mut random = Random(seed(0x5eed_0002));
     let seeds = seeds();
     let canary = tempfile::tempdir().unwrap();
     std::fs::write(canary.path().join("secret"), "untouched").unwrap();
     let before = listing(canary.path());
     let (mut good, mut bad) = (0, 0);
-    for round in 0..400 {
+    for round in rounds(400) {
         let place = Place::new();
         // A name that climbs out of the tree would land here.
         let outside = || {

@@ -28,5 +28,5 @@ export function systemUrl(
     query.set('distro', release.version === '' ? release.id : `${release.id}-${release.version}`)
   }
   const tail = query.size === 0 ? '' : `?${query.toString()}`
-  return `pkg:${type}/${release.id || fallback}/${encodeURIComponent(name)}@${encodeURIComponent(version)}${tail}`
+  return `pkg:${type}/${encodeURIComponent(release.id || fallback)}/${encodeURIComponent(name)}@${encodeURIComponent(version)}${tail}`
 }

@@ -30,6 +30,10 @@ test.each([
   ],
   ['/app/node_modules/@a/b/package.json', '{"name":"@a/b","version":"1.0.0","license":"MIT"}', [['@a/b', '1.0.0', 'pkg:npm/%40a/b@1.0.0']]],
   ['/app/node_modules/c/package.json', 'not json', []],
+  ['/app/node_modules/c/package.json', '{"name":"","version":"1"}', []],
+  ['/app/node_modules/c/package.json', '{"name":"a b","version":"1"}', [['a b', '1', 'pkg:npm/a%20b@1']]],
+  ['/var/lib/dpkg/status', 'Package: \nVersion: 1\n', []],
+  ['/lib/apk/db/installed', 'P:\nV:1\n', []],
   ['/app/node_modules/c/package.json', '[]', []],
   [
     '/usr/lib/python3/Foo.Bar-1.dist-info/METADATA',

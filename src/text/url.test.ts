@@ -28,6 +28,7 @@ test.each([
   ['https://h/x?design=abc', 'https://h/x?design=abc'],
   ['fatal: unable to access https://u:p@h/x.git/: no', 'fatal: unable to access https://h/x.git/: no'],
   ['mail a@b.c', 'mail a@b.c'],
+  ['https://u:p w\n@h/x', 'https://h/x'],
 ])('redactUrl(%s)', (text, shown) => {
   expect(redactUrl(text)).toBe(shown)
 })

@@ -23,8 +23,12 @@ const secretParameter = /([?&](?:[^=&#]*(?:signature|token|secret|password|crede
  * user name without a password stays (`ssh://git@host`): over http it is a token as often as a name, and goes too.
  */
 export function redactUrl(text: string): string {
-  return text
-    .replace(/\b(https?:\/\/)[^/?#\s]*@/gi, '$1')
-    .replace(/\b([a-z][a-z0-9+.-]*:\/\/[^/?#\s:@]*):[^/?#\s]*@/gi, '$1@')
-    .replace(secretParameter, '$1xxxxx')
+  return (
+    text
+      // Of a whole URL, whatever stands there: what is refused for its blanks is shown too.
+      .replace(/^(https?:\/\/)[^/?#]*@/i, '$1')
+      .replace(/\b(https?:\/\/)[^/?#\s]*@/gi, '$1')
+      .replace(/\b([a-z][a-z0-9+.-]*:\/\/[^/?#\s:@]*):[^/?#\s]*@/gi, '$1@')
+      .replace(secretParameter, '$1xxxxx')
+  )
 }

@@ -6,7 +6,7 @@ import { paragraphs } from './paragraphs.ts'
 export function apk(from: string, text: string, release: Release): readonly Package[] {
   return paragraphs(text).flatMap((fields) => {
     const [name, version] = [fields.get('P'), fields.get('V')]
-    if (name === undefined || version === undefined) {
+    if (!name || !version) {
       return []
     }
     const license = fields.get('L')

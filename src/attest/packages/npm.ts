@@ -10,9 +10,10 @@ export function npm(from: string, text: string): readonly Package[] {
     return []
   }
   const { name, version, license } = document ?? {}
-  if (typeof name !== 'string' || typeof version !== 'string') {
+  if (typeof name !== 'string' || typeof version !== 'string' || name === '' || version === '') {
     return []
   }
-  const url = `pkg:npm/${name.replace(/^@/, '%40')}@${encodeURIComponent(version)}`
+  // A slash parts the scope from the name; anything else of a URL is escaped.
+  const url = `pkg:npm/${name.split('/').map(encodeURIComponent).join('/')}@${encodeURIComponent(version)}`
   return [{ name, version, url, from, ...(typeof license === 'string' ? { license } : {}) }]
 }

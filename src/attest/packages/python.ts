@@ -9,9 +9,9 @@ export function python(from: string, text: string): readonly Package[] {
     fields?.get('Version'),
     fields?.get('License-Expression') ?? fields?.get('License'),
   ]
-  if (name === undefined || version === undefined) {
+  if (!name || !version) {
     return []
   }
-  const url = `pkg:pypi/${name.toLowerCase().replace(/[-_.]+/g, '-')}@${encodeURIComponent(version)}`
+  const url = `pkg:pypi/${encodeURIComponent(name.toLowerCase().replace(/[-_.]+/g, '-'))}@${encodeURIComponent(version)}`
   return [{ name, version, url, from, ...(license === undefined || license === '' ? {} : { license }) }]
 }

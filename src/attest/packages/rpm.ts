@@ -26,7 +26,7 @@ export async function rpm(from: string, bytes: Buffer, release: Release): Promis
     return rows.flatMap(({ blob }) => {
       const header = parseHeader(Buffer.from(blob))
       const { name, version } = header
-      if (name === undefined || version === undefined || name === 'gpg-pubkey') {
+      if (!name || !version || name === 'gpg-pubkey') {
         return []
       }
       const full = header.release === undefined ? version : `${version}-${header.release}`

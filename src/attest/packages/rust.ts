@@ -18,7 +18,7 @@ export function rust(from: string, section: Buffer): readonly Package[] {
   const crates = Array.isArray(document?.packages) ? (document.packages as { name?: unknown; version?: unknown; kind?: unknown }[]) : []
   return crates.flatMap((crate) => {
     const { name, version, kind = 'runtime' } = crate ?? {}
-    if (typeof name !== 'string' || typeof version !== 'string' || kind !== 'runtime') return []
+    if (typeof name !== 'string' || typeof version !== 'string' || name === '' || version === '' || kind !== 'runtime') return []
     return [{ name, version, url: `pkg:cargo/${encodeURIComponent(name)}@${encodeURIComponent(version)}`, from }]
   })
 }
