@@ -1,4 +1,4 @@
-import { fileNameOf, isGitUrl, isHttpUrl, parseContext, parseGitUrl } from '#build/source-url.ts'
+import { fileNameOf, isGitUrl, isHttpUrl, parseContext, parseGitUrl } from '#builder/plan/source-url.ts'
 import { isPrivateHost, parseAddress, formatAddress } from '#text/address.ts'
 import { redactUrl, splitUserinfo } from '#text/url.ts'
 import { joined } from '../random.ts'

@@ -32,6 +32,7 @@ test.each([
   ['/app/node_modules/c/package.json', 'not json', []],
   ['/app/node_modules/c/package.json', '{"name":"","version":"1"}', []],
   ['/app/node_modules/c/package.json', '{"name":"a b","version":"1"}', [['a b', '1', 'pkg:npm/a%20b@1']]],
+  ['/app/node_modules/c/package.json', '{"name":"\\ud800","version":"1"}', [['\ud800', '1', 'pkg:npm/%EF%BF%BD@1']]],
   ['/var/lib/dpkg/status', 'Package: \nVersion: 1\n', []],
   ['/lib/apk/db/installed', 'P:\nV:1\n', []],
   ['/app/node_modules/c/package.json', '[]', []],

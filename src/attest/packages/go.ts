@@ -1,4 +1,5 @@
 import type { Package } from './package.ts'
+import { escaped } from '../purl.ts'
 
 /** The section in which Go writes down what a program was made of. */
 export const goSection = '.go.buildinfo'
@@ -41,8 +42,8 @@ function moduleOf([kind, name, version]: readonly string[], next: readonly strin
 
 /** @see purl-spec, type golang */
 function named(name: string, version: string): Omit<Package, 'from'> {
-  const path = name.toLowerCase().split('/').map(encodeURIComponent).join('/')
-  return { name, version, url: `pkg:golang/${path}@${encodeURIComponent(version)}` }
+  const path = name.toLowerCase().split('/').map(escaped).join('/')
+  return { name, version, url: `pkg:golang/${path}@${escaped(version)}` }
 }
 
 /** A text with its length before it, as a variable number of seven bits a byte. */

@@ -1,4 +1,5 @@
 import type { Package } from './package.ts'
+import { escaped } from '../purl.ts'
 
 /** The package that a package.json describes. */
 export function npm(from: string, text: string): readonly Package[] {
@@ -14,6 +15,6 @@ export function npm(from: string, text: string): readonly Package[] {
     return []
   }
   // A slash parts the scope from the name; anything else of a URL is escaped.
-  const url = `pkg:npm/${name.split('/').map(encodeURIComponent).join('/')}@${encodeURIComponent(version)}`
+  const url = `pkg:npm/${name.split('/').map(escaped).join('/')}@${escaped(version)}`
   return [{ name, version, url, from, ...(typeof license === 'string' ? { license } : {}) }]
 }

@@ -1,5 +1,6 @@
 import type { Package } from './package.ts'
 import { paragraphs } from './paragraphs.ts'
+import { escaped } from '../purl.ts'
 
 /** @see PEP 503 for normalised names */
 export function python(from: string, text: string): readonly Package[] {
@@ -12,6 +13,6 @@ export function python(from: string, text: string): readonly Package[] {
   if (!name || !version) {
     return []
   }
-  const url = `pkg:pypi/${encodeURIComponent(name.toLowerCase().replace(/[-_.]+/g, '-'))}@${encodeURIComponent(version)}`
+  const url = `pkg:pypi/${escaped(name.toLowerCase().replace(/[-_.]+/g, '-'))}@${escaped(version)}`
   return [{ name, version, url, from, ...(license === undefined || license === '' ? {} : { license }) }]
 }

@@ -1,5 +1,6 @@
 import type { Package } from './package.ts'
 import { inflateSync } from 'node:zlib'
+import { escaped } from '../purl.ts'
 
 /** The section that cargo-auditable adds. */
 export const rustSection = '.dep-v0'
@@ -19,6 +20,6 @@ export function rust(from: string, section: Buffer): readonly Package[] {
   return crates.flatMap((crate) => {
     const { name, version, kind = 'runtime' } = crate ?? {}
     if (typeof name !== 'string' || typeof version !== 'string' || name === '' || version === '' || kind !== 'runtime') return []
-    return [{ name, version, url: `pkg:cargo/${encodeURIComponent(name)}@${encodeURIComponent(version)}`, from }]
+    return [{ name, version, url: `pkg:cargo/${escaped(name)}@${escaped(version)}`, from }]
   })
 }
