@@ -13,7 +13,9 @@ test.each([
   ['sequences that are nested without end', '['.repeat(20_000), /./],
   [
     'aliases of aliases',
-    `a: &a [x]\n${[...'bcdefghijk'].map((key, at) => `${key}: &${key} [${Array(9).fill(`*${'abcdefghij'[at]}`).join(',')}]`).join('\n')}\n`,
+    `a: &a [x]\n${Array.from('bcdefghijk')
+      .map((key, at) => `${key}: &${key} [${Array(9).fill(`*${'abcdefghij'[at]}`).join(',')}]`)
+      .join('\n')}\n`,
     /./,
   ],
 ])('%s is refused', (_name, text, message) => {
