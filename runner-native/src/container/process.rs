@@ -14,21 +14,19 @@ use std::ffi::CString;
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// What becomes of the standard streams.
+/// The container's ends of pipes of its own, never the caller's streams.
 #[derive(Default)]
 pub struct Stdio {
-    /// `None`: inherited, as the others.
+    /// The null device where nothing is passed in.
     pub stdin: Option<OwnedFd>,
-    /// It is a pipe of ours, not the caller's.
-    pub stdin_is_ours: bool,
-    /// `None`: inherited.
+    /// Always there, but where the process has a terminal.
     pub stdout: Option<OwnedFd>,
     pub stderr: Option<OwnedFd>,
 }
 
 /// Where the process gets its standard streams and terminal from.
 pub enum Streams {
-    /// As they are, apart from those given.
+    /// Pipes.
     Own(Stdio),
     /// The container's side of a terminal, which becomes the controlling one.
     Terminal(OwnedFd),
@@ -92,17 +90,14 @@ fn connect(streams: Streams, identity: &Identity) -> Result<()> {
             }
         }
         Streams::Own(stdio) => {
-            if stdio.stdin_is_ours {
-                stdio.stdin.iter().for_each(|stdin| sys::change_owner_of_user(stdin, identity.uid));
-            }
-            for stream in [&stdio.stdout, &stdio.stderr].into_iter().flatten() {
-                // A pipe of ours: /dev/stdout must open for the user as well.
-                sys::change_owner_of_user(stream, identity.uid);
-            }
-            for (stream, target) in [(&stdio.stdin, 0), (&stdio.stdout, 1), (&stdio.stderr, 2)] {
-                if let Some(stream) = stream {
-                    sys::put_at(stream, target)?;
+            for (stream, target, access) in [(&stdio.stdin, 0, 0o644), (&stdio.stdout, 1, 0o622), (&stdio.stderr, 2, 0o622)] {
+                let Some(stream) = stream else { continue };
+                if is_pipe(stream) {
+                    // /dev/stdout is opened by its name as well, by this user, and by those whom it becomes (su, gosu).
+                    let _ = rustix::fs::fchmod(stream, Mode::from_raw_mode(access));
+                    sys::change_owner_of_user(stream, identity.uid);
                 }
+                sys::put_at(stream, target)?;
             }
         }
     }
@@ -122,6 +117,10 @@ pub fn null_device() -> Result<OwnedFd> {
         return Err(Error::new(Kind::Isolation, "/dev/null of this machine is not the null device").path("/dev/null"));
     }
     Ok(null)
+}
+
+fn is_pipe(stream: &OwnedFd) -> bool {
+    fstat(stream).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
 }
 
 fn apply(limit: &Limit) -> Result<()> {
@@ -252,9 +251,4 @@ fn explain(program: &str, path: &str, errno: Errno) -> Error {
             .context(format!("cannot execute {program:?}"))
             .path(path),
     }
-}
-
-/// A socket cannot be opened again by its name under /proc, as a program does that writes to /dev/stdout.
-pub fn is_socket(stream: BorrowedFd<'_>) -> bool {
-    fstat(stream).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Socket)
 }

@@ -9,7 +9,7 @@ use crate::sys::task;
 use crate::wire::error::{Error, Kind, Result};
 use crate::wire::lifeline::{self, Said};
 use crate::wire::protocol::RunResult;
-use crate::wire::stream::{Got, Queue, Written, read};
+use crate::wire::stream::{Got, How, Queue, Written, read};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -85,12 +85,12 @@ impl Front {
             }
             if ours && self.read_input() {
                 frame::push(self.outgoing.buffer(), frame::LEAVE, &[]);
-                while self.outgoing.write_to(&self.socket, true) == Written::Fine && !self.outgoing.is_empty() {
+                while self.outgoing.write_to(&self.socket, How::Socket) == Written::Fine && !self.outgoing.is_empty() {
                     self.wait(&signals);
                 }
                 return Ok(End::Left);
             }
-            if self.outgoing.write_to(&self.socket, true) == Written::Broken {
+            if self.outgoing.write_to(&self.socket, How::Socket) != Written::Fine {
                 // What it said before is still to be read.
                 self.interactive = false;
             }

@@ -4,4 +4,6 @@ pub(crate) mod attach;
 pub(crate) mod frame;
 pub(crate) mod front;
 pub(crate) mod log;
+pub(crate) mod own;
+pub(crate) mod relay;
 pub(crate) mod watch;

@@ -8,15 +8,19 @@ use crate::container::process::{self, Stdio};
 use crate::container::signals;
 use crate::monitor::frame::{self, Notice};
 use crate::monitor::log::Log;
+use crate::monitor::own::{Came, Input, Output, State};
+use crate::monitor::relay;
 use crate::sys;
 use crate::sys::task::{self, Ended};
 use crate::wire::error::{Error, Result};
 use crate::wire::lifeline::{self, Said};
 use crate::wire::protocol::RunResult;
-use crate::wire::stream::{Got, Queue, Written, pipe, read};
+use crate::wire::stream::{Got, How, Queue, Written, never_wait, pipe, read};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
 use rustix::net::{SocketFlags, accept_with};
+use rustix::pipe::fcntl_setpipe_size;
 use std::fs::File;
 use std::time::{Duration, Instant};
 
@@ -48,10 +52,10 @@ pub struct Stop {
 /// Where the container's streams go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outlet {
-    /// To ours, inherited where that can be.
+    /// To ours.
     Own,
-    /// To ours, past us: they are logged or shown to others as well.
-    OwnThroughUs,
+    /// To ours, and they are logged or shown to others as well.
+    OwnAndOthers,
     /// Not to ours: only to the log and to those who are connected.
     Others,
 }
@@ -78,13 +82,16 @@ pub struct Monitor {
     stop: Stop,
     sources: Vec<Source>,
     /// What goes to our own stdout and stderr. `None`: nothing does.
-    own: [Option<Queue>; 2],
+    own: [Option<Output>; 2],
     /// The container's stdin or terminal, and what waits to go there.
     input: Option<OwnedFd>,
     waiting: Queue,
     input_ended: bool,
     /// Our own stdin is to be passed on.
-    reads_own: bool,
+    own_input: Option<Input>,
+    stopping: bool,
+    /// Why something could not be written to our own streams.
+    problems: Vec<(i32, Errno)>,
     terminal: bool,
     /// The other side of the terminal: as long as someone has it open, reading does not fail.
     peer: Option<OwnedFd>,
@@ -113,7 +120,9 @@ impl Monitor {
             input: None,
             waiting: Queue::default(),
             input_ended: false,
-            reads_own: false,
+            own_input: None,
+            stopping: false,
+            problems: Vec::new(),
             terminal: false,
             peer: None,
             log: None,
@@ -128,8 +137,7 @@ impl Monitor {
         self.clients.push(Client { socket, front: true, incoming: Vec::new(), outgoing: Queue::default() });
     }
 
-    /// What the container gets as its standard streams. Our own are inherited where that can be; sockets (which Node.js
-    /// makes) cannot be opened again as /dev/stdout, so they are put behind a pipe.
+    /// What the container gets as its standard streams: pipes.
     pub fn streams(&mut self, process: &Process, outlet: Outlet) -> Result<Stdio> {
         let mut stdio = Stdio::default();
         if process.terminal {
@@ -137,32 +145,27 @@ impl Monitor {
         }
         let is_one_stream = outlet == Outlet::Own && sys::is_same(sys::standard(1), sys::standard(2));
         for number in [1, 2] {
-            if outlet == Outlet::Own && !process::is_socket(sys::standard(number)) {
-                continue;
-            }
             // Two names for one stream keep its order.
             if let Some(first) = stdio.stdout.as_ref().filter(|_| number == 2 && is_one_stream) {
                 stdio.stderr = Some(first.try_clone().map_err(|error| Error::io("dup(…)", &error))?);
                 continue;
             }
             let (from, to) = pipe()?;
+            // More in one go. A user who has very many pipes is refused that, and keeps the usual size.
+            let _ = fcntl_setpipe_size(&from, relay::MOST_BYTES);
             if outlet != Outlet::Others {
-                self.own[number as usize - 1] = Some(Queue::default());
+                self.own[number as usize - 1] = Some(Output::new(number));
             }
             self.sources.push(Source { from, number });
             *(if number == 1 { &mut stdio.stdout } else { &mut stdio.stderr }) = Some(to);
         }
         if process.interactive {
-            let own = sys::standard(0);
-            if outlet == Outlet::Others || process::is_socket(own) {
-                let (from, to) = pipe()?;
-                stdio.stdin = Some(from);
-                stdio.stdin_is_ours = true;
-                self.input = Some(to);
-                self.reads_own = outlet != Outlet::Others;
-            } else {
-                stdio.stdin = Some(own.try_clone_to_owned().map_err(|error| Error::io("dup(0)", &error))?);
-            }
+            let (from, to) = pipe()?;
+            never_wait(&to)?;
+            let _ = fcntl_setpipe_size(&to, relay::MOST_BYTES);
+            stdio.stdin = Some(from);
+            self.input = Some(to);
+            self.own_input = (outlet != Outlet::Others).then(Input::new);
         } else {
             stdio.stdin = Some(process::null_device()?);
         }
@@ -239,7 +242,7 @@ impl Monitor {
         let mut kill_at: Option<Instant> = None;
         loop {
             if let Some((how, when)) = ended {
-                if self.is_drained() || when.elapsed() > LINGER && !self.is_busy() {
+                if self.is_drained() || when.elapsed() > LINGER && (self.stopping || !self.is_busy()) {
                     return how;
                 }
             }
@@ -290,9 +293,8 @@ impl Monitor {
     }
 
     fn begin_stop(&mut self, pidfd: &OwnedFd) -> Instant {
-        // Nobody reads any more.
-        self.own = [None, None];
         self.lifeline = None;
+        self.stopping = true;
         if !self.stop.patience.is_zero() {
             let _ = task::signal_process(pidfd, self.stop.signal);
         }
@@ -301,7 +303,7 @@ impl Monitor {
 
     /// Bytes that came and are not passed on yet.
     fn is_busy(&self) -> bool {
-        self.own.iter().flatten().any(|queue| !queue.is_empty())
+        self.own.iter().flatten().any(|output| !output.is_empty())
             || self.clients.iter().any(|client| client.front && !client.outgoing.is_empty())
     }
 
@@ -311,7 +313,7 @@ impl Monitor {
 
     /// Whether there is room for more of a stream.
     fn has_room(&self, number: i32) -> bool {
-        self.own[number as usize - 1].as_ref().is_none_or(Queue::is_empty)
+        self.own[number as usize - 1].as_ref().is_none_or(Output::has_room)
             && self.clients.iter().all(|client| !client.front || client.outgoing.len() < MOST_LAG / 4)
     }
 
@@ -323,7 +325,7 @@ impl Monitor {
             Ended,
             Other,
         }
-        let (stdin, outs) = (sys::standard(0), [sys::standard(1), sys::standard(2)]);
+        let stdin = sys::standard(0);
         let mut list: Vec<(Of, PollFd<'_>)> = Vec::with_capacity(8);
         list.push((Of::Other, PollFd::new(&self.signals, PollFlags::IN)));
         if let Some(lifeline) = &self.lifeline {
@@ -340,14 +342,10 @@ impl Monitor {
                 list.push((Of::Other, PollFd::new(&source.from, PollFlags::IN)));
             }
         }
-        for (queue, out) in self.own.iter().zip(&outs) {
-            if queue.as_ref().is_some_and(|queue| !queue.is_empty()) {
-                list.push((Of::Other, PollFd::new(out, PollFlags::OUT)));
-            }
-        }
-        match &self.input {
-            Some(input) if !self.waiting.is_empty() => list.push((Of::Other, PollFd::new(input, PollFlags::OUT))),
-            Some(_) if self.reads_own && !self.input_ended => list.push((Of::Other, PollFd::new(&stdin, PollFlags::IN))),
+        list.extend(self.own.iter().flatten().filter_map(Output::poll).map(|poll| (Of::Other, poll)));
+        match (&self.input, &self.own_input) {
+            (Some(input), _) if !self.waiting.is_empty() => list.push((Of::Other, PollFd::new(input, PollFlags::OUT))),
+            (Some(input), Some(own)) if !self.input_ended => list.push((Of::Other, own.poll(input, &stdin))),
             _ => {}
         }
         for client in &self.clients {
@@ -461,14 +459,15 @@ impl Monitor {
 
     fn pass_input(&mut self) {
         let Some(input) = &self.input else { return };
-        if self.reads_own && !self.input_ended && self.waiting.is_empty() {
-            match read(sys::standard(0)) {
-                Got::Bytes(bytes) => self.waiting.push(&bytes),
-                Got::Nothing => {}
-                Got::End => self.input_ended = true,
+        if let Some(own) = self.own_input.as_mut().filter(|_| !self.input_ended && self.waiting.is_empty()) {
+            match own.take(input) {
+                Came::Bytes(bytes) => self.waiting.push(&bytes),
+                Came::Nothing => {}
+                Came::End => self.input_ended = true,
             }
         }
-        let broken = self.waiting.write_to(input, false) == Written::Broken;
+        let how = if self.terminal { How::Pieces } else { How::Whole };
+        let broken = self.waiting.write_to(input, how) != Written::Fine;
         if broken || self.input_ended && self.waiting.is_empty() {
             self.input_ended = true;
             self.input = None;
@@ -476,46 +475,70 @@ impl Monitor {
     }
 
     fn pass_output(&mut self) {
-        for (queue, number) in self.own.iter_mut().zip([1, 2]) {
-            let Some(waiting) = queue else { continue };
-            let out = sys::standard(number);
-            if waiting.write_to(out, process::is_socket(out)) == Written::Broken {
-                *queue = None;
-                // As if the container wrote there itself: its next write fails, unless someone else listens.
-                if self.log.is_none() && self.clients.is_empty() {
-                    self.sources.retain(|source| source.number != number);
-                }
+        for number in [1, 2] {
+            if let Some(State::Failed(errno)) = self.own[number as usize - 1].as_mut().map(Output::flush) {
+                self.give_up(number, errno);
             }
         }
         self.flush_clients();
-        let mut index = 0;
-        while index < self.sources.len() {
-            let source = &self.sources[index];
-            let number = source.number;
-            if !self.has_room(number) {
-                index += 1;
-                continue;
-            }
-            match read(&source.from) {
-                Got::Bytes(bytes) => {
-                    self.distribute(number, &bytes);
-                    index += 1;
-                }
-                Got::Nothing => index += 1,
-                Got::End => drop(self.sources.remove(index)),
+        for mut source in std::mem::take(&mut self.sources) {
+            if self.pass_on(&mut source) {
+                self.sources.push(source);
             }
         }
+    }
+
+    /// Passes on what one stream of the container has to say. `false`: it has ended, or nobody is left to hear it.
+    fn pass_on(&mut self, source: &mut Source) -> bool {
+        let number = source.number;
+        if !self.has_room(number) {
+            return true;
+        }
+        let alone = self.is_unheard();
+        if let Some(own) = self.own[number as usize - 1].as_mut().filter(|_| alone) {
+            match own.relay(&source.from) {
+                Some(State::Fine) => return true,
+                Some(State::End) => return false,
+                Some(State::Failed(errno)) => {
+                    self.give_up(number, errno);
+                    return false;
+                }
+                None => {}
+            }
+        }
+        match read(&source.from) {
+            Got::Bytes(bytes) => self.distribute(number, &bytes),
+            Got::Nothing => {}
+            Got::End => return false,
+        }
+        // As if the container wrote there itself: its next write fails, unless somebody is connected and listens.
+        !(self.clients.is_empty() && self.problems.iter().any(|(failed, _)| *failed == number))
+    }
+
+    /// Nobody but us, if anyone, is told what the container writes.
+    fn is_unheard(&self) -> bool {
+        self.log.is_none() && self.clients.is_empty() && self.listener.is_none()
+    }
+
+    fn give_up(&mut self, number: i32, errno: Errno) {
+        self.own[number as usize - 1] = None;
+        self.problems.push((number, errno));
+    }
+
+    /// What could not be written to our own streams. That a reader has gone is no problem of ours.
+    pub fn problems(&self) -> impl Iterator<Item = String> {
+        self.problems.iter().filter(|(_, errno)| *errno != Errno::PIPE).map(|(number, errno)| {
+            let name = if *number == 1 { "stdout" } else { "stderr" };
+            format!("what the container wrote to {name} is not complete: write({number}): {errno}")
+        })
     }
 
     fn distribute(&mut self, number: i32, bytes: &[u8]) {
         if let Some(log) = &mut self.log {
             log.write(number, bytes);
         }
-        if let Some(queue) = &mut self.own[number as usize - 1] {
-            let out = sys::standard(number);
-            queue.push(bytes);
-            // Mostly there is room at once; if nobody reads, the next turn finds out.
-            let _ = queue.write_to(out, process::is_socket(out));
+        if let Some(State::Failed(errno)) = self.own[number as usize - 1].as_mut().map(|own| own.push(bytes)) {
+            self.give_up(number, errno);
         }
         let kind = if number == 2 { frame::ERRORS } else { frame::OUTPUT };
         for client in &mut self.clients {
@@ -526,7 +549,7 @@ impl Monitor {
 
     fn flush_clients(&mut self) {
         self.clients.retain_mut(|client| {
-            let broken = client.outgoing.write_to(&client.socket, true) == Written::Broken;
+            let broken = client.outgoing.write_to(&client.socket, How::Socket) != Written::Fine;
             // The one in front is missed in `hear`, where it counts.
             client.front || !broken && client.outgoing.len() < MOST_LAG
         });

@@ -61,14 +61,16 @@ pub fn exec(request: &Exec, control: File, events: &Events) -> Result<()> {
     if request.detach {
         return in_background(&target, control, events);
     }
-    let exit_code = if target.process.terminal { with_terminal(&target, control, events)? } else { in_this_process(&target, control)? };
+    let exit_code =
+        if target.process.terminal { with_terminal(&target, control, events)? } else { in_this_process(&target, control, events)? };
     events.result(&ExecResult { exit_code });
     Ok(())
 }
 
-fn in_this_process(target: &Target, control: File) -> Result<Option<i32>> {
+fn in_this_process(target: &Target, control: File, events: &Events) -> Result<Option<i32>> {
     let mut monitor = Monitor::new(Some(control), STOP)?;
     let ended = live(target, &mut monitor, Outlet::Own, |_| {})?;
+    monitor.problems().for_each(|text| events.warning(text));
     Ok(Some(status(ended)))
 }
 

@@ -86,7 +86,7 @@ fn in_this_process(job: &Job, control: File, events: &Events) -> Result<RunResul
     if logs {
         job.open_to_others(&mut monitor)?;
     }
-    let outlet = if logs { Outlet::OwnThroughUs } else { Outlet::Own };
+    let outlet = if logs { Outlet::OwnAndOthers } else { Outlet::Own };
     let outcome = job.live(&mut monitor, outlet, |_, notice| tell(events, notice))?;
     Ok(outcome.result())
 }
@@ -278,6 +278,9 @@ impl Job {
         self.write_state(&running);
         notify(monitor, &Notice::Started { pid: started.pid, terminal: self.plan.process.terminal });
         let ended = monitor.watch(started.pid, &started.pidfd);
+        for text in monitor.problems().collect::<Vec<_>>() {
+            notify(monitor, &Notice::Warning { text });
+        }
         if let Some(log) = &mut monitor.log {
             log.finish();
         }

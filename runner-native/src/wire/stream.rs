@@ -3,6 +3,7 @@
 use crate::wire::error::{Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use rustix::net::SendFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -24,8 +25,28 @@ pub struct Queue {
 pub enum Written {
     /// All, or as much as there was room for.
     Fine,
-    /// There is nobody to read it any more.
-    Broken,
+    /// There is nobody to read it any more, or it cannot be written. What waited is gone.
+    Failed(Errno),
+}
+
+/// How one writes to a place without waiting for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    Socket,
+    /// A file never makes anyone wait, nor does a pipe of ours that is set so.
+    Whole,
+    /// A terminal, or a pipe of someone else's, whose flags are not ours to set: only what it surely takes.
+    Pieces,
+}
+
+impl How {
+    pub fn of(place: impl AsFd) -> Self {
+        match fstat(&place).map(|stat| FileType::from_raw_mode(stat.st_mode)) {
+            Ok(FileType::Socket) => Self::Socket,
+            Ok(FileType::RegularFile) => Self::Whole,
+            _ => Self::Pieces,
+        }
+    }
 }
 
 impl Queue {
@@ -56,23 +77,22 @@ impl Queue {
     }
 
     /// Writes what there is room for.
-    pub fn write_to(&mut self, to: impl AsFd, socket: bool) -> Written {
+    pub fn write_to(&mut self, to: impl AsFd, how: How) -> Written {
         while !self.is_empty() {
             let rest = &self.bytes[self.written..];
-            let outcome = if socket {
-                rustix::net::send(&to, rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL)
-            } else if writable(&to) {
-                rustix::io::write(&to, &rest[..rest.len().min(SAFE_WRITE)])
-            } else {
-                return Written::Fine;
+            let outcome = match how {
+                How::Socket => rustix::net::send(&to, rest, SendFlags::DONTWAIT | SendFlags::NOSIGNAL),
+                How::Whole => rustix::io::write(&to, rest),
+                How::Pieces if writable(&to) => rustix::io::write(&to, &rest[..rest.len().min(SAFE_WRITE)]),
+                How::Pieces => return Written::Fine,
             };
             match outcome {
                 Ok(count) => self.written += count,
                 Err(Errno::AGAIN) => return Written::Fine,
                 Err(Errno::INTR) => {}
-                Err(_) => {
+                Err(errno) => {
                     self.clear();
-                    return Written::Broken;
+                    return Written::Failed(errno);
                 }
             }
         }
@@ -116,8 +136,13 @@ pub fn readable(fd: impl AsFd) -> bool {
     is(fd, PollFlags::IN)
 }
 
-fn writable(fd: impl AsFd) -> bool {
+pub fn writable(fd: impl AsFd) -> bool {
     is(fd, PollFlags::OUT)
+}
+
+/// Lets reading and writing at this end of a pipe of ours return at once. The other end is as it was.
+pub fn never_wait(end: &OwnedFd) -> Result<()> {
+    rustix::io::ioctl_fionbio(end, true).map_err(|errno| Error::call("ioctl(FIONBIO)", errno))
 }
 
 pub fn pipe() -> Result<(OwnedFd, OwnedFd)> {
