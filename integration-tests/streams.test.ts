@@ -1,6 +1,6 @@
 /** The standard streams of a container are its own: pipes, never the caller's terminal or open files. */
 import { spawnSync } from 'node:child_process'
-import { readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { binary, busyboxTar, workshop } from './stave.ts'
 
@@ -97,6 +97,17 @@ describe.each(ways)('%s', (way, words) => {
   test('a full disk is said', () => {
     expect(shell(`${words} ${of} sh -c 'echo lost' > /dev/full`).stderr).toMatch(/warning: .*stdout is not complete/)
   })
+})
+
+test.skipIf(process.getuid?.() !== 0)('the null device that it reads is not the machine’s', () => {
+  const before = statSync('/dev/null').mode
+  try {
+    for (const words of ['stave run --rm --network none base', 'stave exec server'])
+      expect(shell(`${words} sh -c 'chmod 600 /proc/self/fd/0 && stat -Lc %a /proc/self/fd/0'`).stdout).toBe('600\n')
+    expect(statSync('/dev/null').mode).toBe(before)
+  } finally {
+    chmodSync('/dev/null', before & 0o777)
+  }
 })
 
 test('one stream that is both keeps its order', () => {

@@ -7,6 +7,7 @@ use crate::container::user::{self, Identity};
 use crate::root;
 use crate::sys::{self, task};
 use crate::wire::error::{Error, Kind, Result};
+use crate::wire::stream::pipe;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, major, minor, openat};
 use rustix::io::Errno;
@@ -17,7 +18,7 @@ const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/s
 /// The container's ends of pipes of its own, never the caller's streams.
 #[derive(Default)]
 pub struct Stdio {
-    /// The null device where nothing is passed in.
+    /// `None`: nothing is passed in.
     pub stdin: Option<OwnedFd>,
     /// Always there, but where the process has a terminal.
     pub stdout: Option<OwnedFd>,
@@ -45,7 +46,7 @@ pub fn prepare(process: &Process, streams: Streams) -> Result<Ready> {
         .map_err(|errno| Error::call("openat(\"/\")", errno))?;
     let identity = user::lookup(root.as_fd(), process.user.as_deref(), &process.additional_groups)?;
     enter_directory(root.as_fd(), process)?;
-    connect(streams, &identity)?;
+    connect(root.as_fd(), streams, &identity)?;
     for limit in &process.limits {
         apply(limit)?;
     }
@@ -80,7 +81,7 @@ fn enter_directory(root: BorrowedFd<'_>, process: &Process) -> Result<()> {
     Ok(())
 }
 
-fn connect(streams: Streams, identity: &Identity) -> Result<()> {
+fn connect(root: BorrowedFd<'_>, streams: Streams, identity: &Identity) -> Result<()> {
     match streams {
         Streams::Terminal(terminal) => {
             sys::change_owner_of_user(&terminal, identity.uid);
@@ -89,7 +90,10 @@ fn connect(streams: Streams, identity: &Identity) -> Result<()> {
                 sys::put_at(&terminal, target)?;
             }
         }
-        Streams::Own(stdio) => {
+        Streams::Own(mut stdio) => {
+            if stdio.stdin.is_none() {
+                stdio.stdin = Some(no_input(root)?);
+            }
             for (stream, target, access) in [(&stdio.stdin, 0, 0o644), (&stdio.stdout, 1, 0o622), (&stdio.stderr, 2, 0o622)] {
                 let Some(stream) = stream else { continue };
                 if is_pipe(stream) {
@@ -104,19 +108,20 @@ fn connect(streams: Streams, identity: &Identity) -> Result<()> {
     Ok(())
 }
 
-/// The machine's null device, for a process without input. It is opened outside: what lies at /dev/null of an image may be
-/// anything, such as a FIFO that never opens.
-///
-/// # Errors
-/// `Kind::Isolation` if something else is there.
-pub fn null_device() -> Result<OwnedFd> {
-    let null = openat(CWD, "/dev/null", OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK, Mode::empty())
-        .map_err(|errno| Error::call("openat(\"/dev/null\", O_RDONLY)", errno).path("/dev/null"))?;
-    let stat = fstat(&null).map_err(|errno| Error::call("fstat(\"/dev/null\")", errno))?;
-    if FileType::from_raw_mode(stat.st_mode) != FileType::CharacterDevice || (major(stat.st_rdev), minor(stat.st_rdev)) != (1, 3) {
-        return Err(Error::new(Kind::Isolation, "/dev/null of this machine is not the null device").path("/dev/null"));
-    }
-    Ok(null)
+/// What a process reads that gets no input: the null device inside, or nothing, where something else lies there (a FIFO
+/// of an image, which would never open). The machine's own it must not be: through /proc/self/fd/0 root inside could
+/// take it from everybody (chmod).
+fn no_input(root: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let open = |flags| root::open_in_root(root, "dev/null", flags | OFlags::NOFOLLOW, Mode::empty()).ok().filter(is_null_device);
+    // Looked at before it is opened, and again, since it may have been replaced in between.
+    let null = open(OFlags::PATH).and_then(|_| open(OFlags::RDONLY | OFlags::NOCTTY | OFlags::NONBLOCK));
+    null.map_or_else(|| pipe().map(|(end, _)| end), Ok)
+}
+
+fn is_null_device(file: &OwnedFd) -> bool {
+    fstat(file).is_ok_and(|stat| {
+        FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && (major(stat.st_rdev), minor(stat.st_rdev)) == (1, 3)
+    })
 }
 
 fn is_pipe(stream: &OwnedFd) -> bool {

@@ -4,7 +4,7 @@
 //! terminal that can be left, in a process of its own.
 
 use crate::container::plan::Process;
-use crate::container::process::{self, Stdio};
+use crate::container::process::Stdio;
 use crate::container::signals;
 use crate::monitor::frame::{self, Notice};
 use crate::monitor::log::Log;
@@ -166,8 +166,6 @@ impl Monitor {
             stdio.stdin = Some(from);
             self.input = Some(to);
             self.own_input = (outlet != Outlet::Others).then(Input::new);
-        } else {
-            stdio.stdin = Some(process::null_device()?);
         }
         Ok(stdio)
     }
