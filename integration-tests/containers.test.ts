@@ -112,7 +112,7 @@ describe('making one', () => {
     expect(read('/etc/resolv.conf', '--dns', '192.0.2.53', '--dns-search', 'a.example', '--dns-opt', 'ndots:2')).toBe(
       'nameserver 192.0.2.53\nsearch a.example\noptions ndots:2',
     )
-    expect(shop.stave(['run', '--dns', 'nosuch', 'base', 'true']).status).toBe(2)
+    expect(shop.stave(['run', '--dns', 'nosuch', 'base', 'true']).status).toBe(125)
   })
 
   test('--label-file', () => {
@@ -130,10 +130,71 @@ describe('making one', () => {
     ] as const) {
       const { status, stderr } = shop.stave(['run', ...flags, 'base', 'true'])
       expect(stderr).toMatch(why)
-      expect(status).toBe(2)
+      expect(status).toBe(125)
     }
     expect(shop.must(['ps', '-aq'])).toBe('')
   })
+})
+
+test('exit statuses: 125 for all that stave itself could not do, whatever the words', () => {
+  for (const words of [
+    ['run'],
+    ['run', '--nope', 'base'],
+    ['run', '-m', '3x', 'base', 'true'],
+    ['run', '--cpus', 'x', 'base', 'true'],
+    ['run', '-v', 'a:b', 'base', 'true'],
+    ['run', '--pull', 'never', 'missing', 'true'],
+    ['run', '--restart', 'always', 'base', 'true'],
+    ['run', '--userns', 'auto', 'base', 'true'],
+    ['run', '--cap-add', 'nope,mknod', 'base', 'true'],
+    ['create'],
+    ['create', '--nope', 'base'],
+    ['exec', 'missing'],
+    ['exec', '-u'],
+    ['exec', 'missing', 'true'],
+  ])
+    expect(shop.stave(words).status, words.join(' ')).toBe(125)
+  expect(shop.must(['ps', '-aq'])).toBe('')
+})
+
+test('what says the default is accepted, and several capabilities in one word', () => {
+  const neutral = ['--restart', 'no', '--restart=', '--userns', 'host', '--isolation', 'default']
+  const script = 'grep CapBnd /proc/self/status'
+  const flags = ['--cap-drop', 'all', '--cap-add', 'chown,CAP_KILL']
+  expect(shop.must(['run', '--rm', ...neutral, ...flags, 'base', 'sh', '-c', script])).toMatch(/0{14}21$/)
+})
+
+test('an image of a name is listed once, and is not dangling', () => {
+  const id = shop.must(['images', '-q', '--no-trunc', 'base'])
+  const container = shop.must(['create', 'base', 'true'])
+  shop.must(['commit', container])
+  const bare = shop.must(['images', '-q', '-f', 'dangling=true'])
+  expect(bare).not.toBe('')
+  shop.must(['tag', bare, 'named'])
+  expect(shop.must(['images', '-q', '-f', 'dangling=true'])).toBe('')
+  expect(shop.must(['images', '--format', '{{.Repository}} {{.ID}}']).match(new RegExp(bare, 'g'))).toHaveLength(1)
+  shop.must(['rm', container])
+  shop.must(['rmi', 'named'])
+  expect(shop.must(['images', '-q', '--no-trunc', 'base'])).toBe(id)
+})
+
+test('prune --all asks on a terminal', () => {
+  const line = `'${binary}' system prune -a; echo "status $?"; '${binary}' images -q | wc -l`
+  const { stdout } = spawnSync('script', ['-qec', line, '/dev/null'], {
+    env: { PATH: process.env['PATH'], HOME: shop.directory, STAVE_ROOT: shop.store, TERM: 'xterm' },
+    input: 'n\n',
+    encoding: 'utf8',
+  })
+  expect(stdout).toMatch(/Remove all images .*\[y\/N\]/)
+  expect(stdout).toMatch(/nothing was removed/)
+  expect(stdout).not.toMatch(/status 0/)
+  expect(shop.must(['images', '-q'])).not.toBe('')
+})
+
+test('a template with a field that there is not is an error', () => {
+  for (const words of [['images'], ['inspect', 'base']])
+    expect(shop.stave([...words, '--format', '{{.Nope}}'])).toMatchObject({ stderr: expect.stringContaining('no field .Nope') })
+  expect(shop.must(['inspect', '--format', '{{json .Config.Healthcheck}} {{index .Config.Labels "none"}}|', 'base'])).toBe('null |')
 })
 
 describe('what a container wrote', () => {

@@ -11,6 +11,8 @@ export interface Flag {
   /** What stands for the value in help: `NAME`, `K=V`. */
   readonly value?: string
   readonly choices?: readonly string[]
+  /** What to do in place of a value that is none of the choices. */
+  readonly instead?: string
   /** The value that the bare flag means, where `--flag` and `--flag=value` are both written. */
   readonly bare?: string
   /** Understood, but not shown: a peer's word for something that is so anyway. */
@@ -59,6 +61,8 @@ export interface Command<F extends Flags = Flags> {
   /** The least and most operands; `most` absent: any number. */
   readonly least?: number
   readonly most?: number
+  /** The exit status where stave itself failed, also for wrong words: 1 to 124 are those of the container's command. */
+  readonly ownFailure?: number
   /** Flags end at the first operand: what follows belongs to the container's command. */
   readonly passthrough?: boolean
   readonly flags: F

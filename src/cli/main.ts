@@ -38,6 +38,7 @@ export async function main(words: readonly string[], env: NodeJS.ProcessEnv): Pr
 async function runProgram(words: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
   const stop = new AbortController()
   let report = createReport({ env, isCi: false, debug: false })
+  let ownFailure: number | undefined
   watchPipes()
   process.on('uncaughtException', (error) => {
     report.error(error)
@@ -46,6 +47,7 @@ async function runProgram(words: readonly string[], env: NodeJS.ProcessEnv): Pro
   try {
     const { command, before, rest } = splitAtCommand(words)
     if (command === undefined) return await withoutCommand(before, rest, report)
+    ownFailure = command.ownFailure
     const parsed = parseFlags({ ...command, absent: { ...absentFlags, ...command.absent } }, globalFlags, [...before, ...rest])
     if (parsed.help) {
       const { helpText } = await import('./help.ts')
@@ -69,7 +71,7 @@ async function runProgram(words: readonly string[], env: NodeJS.ProcessEnv): Pro
     // What fails after a signal, fails because of it.
     const shown = stop.signal.aborted ? cancelled(stop) : error
     report.error(shown)
-    return stop.signal.aborted ? 128 + signalNumber(stop) : exitCodeOf(shown)
+    return stop.signal.aborted ? 128 + signalNumber(stop) : exitCodeOf(shown, ownFailure)
   }
 }
 

@@ -32,6 +32,7 @@ export function parseFlags(command: Command, globals: Flags, words: readonly str
     }
     const text = attached ?? flag.bare ?? next(typed)
     if (flag.choices && !flag.choices.includes(text)) {
+      if (flag.instead !== undefined) throw usage(command, `${typed} is not offered as ${JSON.stringify(text)}`, flag.instead)
       throw usage(command, `${typed} takes ${listed(flag.choices)}, not ${JSON.stringify(text)}`)
     }
     if (flag.kind === 'number') values[name] = numberValue(command, typed, text)

@@ -18,11 +18,16 @@ export const defaultCapabilities: readonly string[] =
 
 /** Docker's rule for `--cap-add` and `--cap-drop`: `ALL` on one side leaves what the other side names as the exception. */
 export function chooseCapabilities(add: readonly string[] = [], drop: readonly string[] = []): string[] {
-  const added = add.map(normalize)
-  const dropped = new Set(drop.map(normalize))
+  const added = add.flatMap(names)
+  const dropped = new Set(drop.flatMap(names))
   if (added.includes('ALL')) return allCapabilities.filter((name) => !dropped.has(name))
   if (dropped.has('ALL')) return [...new Set(added)]
   return [...new Set([...defaultCapabilities, ...added])].filter((name) => !dropped.has(name) || added.includes(name))
+}
+
+/** Several may stand in one word, between commas. */
+function names(text: string): string[] {
+  return text.split(',').map(normalize)
 }
 
 function normalize(text: string): string {

@@ -16,6 +16,8 @@ const detachKeys = {
   'detach-keys': { kind: 'string', value: 'KEYS', doc: 'Keys that leave it running (default ctrl-p,ctrl-q)' },
 } as const satisfies Flags
 
+const kept = 'Nothing here outlives a reboot: let the service manager (a systemd unit) run stave run.'
+
 export const createFlags = {
   ...processFlags,
   ...detachKeys,
@@ -80,6 +82,23 @@ export const createFlags = {
   },
   platform: { kind: 'string', value: 'OS/ARCH', doc: 'Of an image for several platforms, the one to take' },
   quiet: { kind: 'boolean', short: 'q', doc: 'Show no progress of a pull' },
+  restart: { kind: 'string', hidden: true, value: 'no', choices: ['no', ''], instead: kept, doc: 'Accepted for docker: no, as it is' },
+  userns: {
+    kind: 'string',
+    hidden: true,
+    value: 'host',
+    choices: ['host', ''],
+    instead: 'Run stave as another user than root to have a user namespace.',
+    doc: 'Accepted for docker: host, as it is',
+  },
+  isolation: {
+    kind: 'string',
+    hidden: true,
+    value: 'default',
+    choices: ['default', ''],
+    instead: 'Other ways to isolate are those of Windows.',
+    doc: 'Accepted for docker: default, as it is',
+  },
   expose: { kind: 'list', hidden: true, value: 'PORT', doc: 'Accepted for docker: on the network of the host every port is exposed' },
   'no-healthcheck': { kind: 'boolean', hidden: true, doc: 'Accepted for docker: no health checks are run' },
   'sig-proxy': { kind: 'boolean', hidden: true, doc: 'Accepted for docker: signals are passed on' },
@@ -89,7 +108,6 @@ export const createFlags = {
 export const execFlags = processFlags
 
 const shared = 'The container shares the network of this machine: what listens in it is reached on its own port.'
-const kept = 'Nothing here outlives a reboot: let the service manager (a systemd unit) run stave run.'
 const unchecked = 'Nothing is checked in the background. Let whoever watches the container call stave exec.'
 const absentFlags = {
   '-p': shared,
@@ -99,9 +117,7 @@ const absentFlags = {
   '--link': shared,
   '--network-alias': shared,
   '--ip': shared,
-  '--restart': kept,
   '--volumes-from': 'Name the volumes with --volume.',
-  '--userns': 'Run stave as another user than root to have a user namespace.',
   '--gpus': 'Pass the devices with --device.',
   '--runtime': 'stave runs containers itself.',
   '--log-opt': 'A container has one log file, which grows until the container is removed. --log-driver none keeps none.',
@@ -181,6 +197,7 @@ export const containerCommands: readonly Command[] = [
   command({
     name: 'run',
     group: 'Containers',
+    ownFailure: 125,
     summary: 'Run a command in a new container',
     description:
       "Makes a container of an image and runs a command in it. The exit status is the command's; 125 if stave failed, 126 if the command cannot be executed, 127 if it is not there.",
@@ -199,6 +216,7 @@ export const containerCommands: readonly Command[] = [
   command({
     name: 'create',
     group: 'Containers',
+    ownFailure: 125,
     summary: 'Make a container without starting it',
     operands: 'IMAGE [COMMAND] [ARG...]',
     least: 1,
@@ -242,6 +260,7 @@ export const containerCommands: readonly Command[] = [
   command({
     name: 'exec',
     group: 'Containers',
+    ownFailure: 125,
     summary: 'Run one more command in a running container',
     operands: 'CONTAINER COMMAND [ARG...]',
     least: 2,

@@ -2,15 +2,10 @@ import type { Invocation } from '../command.ts'
 import { newContainer } from './new-container.ts'
 import { openSession } from '../session.ts'
 import type { createFlags } from './commands.ts'
-import { asRunFailure } from './run.ts'
 
 /** Makes a container and prints its ID. */
 export async function run(invocation: Invocation<typeof createFlags>): Promise<void> {
-  try {
-    await using session = await openSession(invocation.settings)
-    const { id } = await newContainer(invocation, session)
-    invocation.report.print(id)
-  } catch (error) {
-    throw asRunFailure(error)
-  }
+  await using session = await openSession(invocation.settings)
+  const { id } = await newContainer(invocation, session)
+  invocation.report.print(id)
 }

@@ -5,29 +5,24 @@ import { environmentWords, readEnvFile } from '../key-values.ts'
 import { openSession } from '../session.ts'
 import { containerStdio } from './stdio.ts'
 import type { execFlags } from './commands.ts'
-import { asRunFailure } from './run.ts'
 
 export async function run({ cx, flags, args, settings }: Invocation<typeof execFlags>): Promise<number> {
   const [name = '', ...command] = args
   await using session = await openSession(settings)
-  try {
-    return await execContainer(
-      cx,
-      session.store,
-      findContainer(session.store, name),
-      {
-        command,
-        env: [...flags['env-file'].flatMap((file) => readEnvFile(file, settings)), ...environmentWords(flags.env, settings)],
-        terminal: flags.tty ?? false,
-        interactive: flags.interactive ?? false,
-        privileged: flags.privileged ?? false,
-        detach: flags.detach ?? false,
-        ...(flags.user !== undefined && { user: flags.user }),
-        ...(flags.workdir !== undefined && { workdir: flags.workdir }),
-      },
-      containerStdio(flags),
-    )
-  } catch (error) {
-    throw asRunFailure(error)
-  }
+  return await execContainer(
+    cx,
+    session.store,
+    findContainer(session.store, name),
+    {
+      command,
+      env: [...flags['env-file'].flatMap((file) => readEnvFile(file, settings)), ...environmentWords(flags.env, settings)],
+      terminal: flags.tty ?? false,
+      interactive: flags.interactive ?? false,
+      privileged: flags.privileged ?? false,
+      detach: flags.detach ?? false,
+      ...(flags.user !== undefined && { user: flags.user }),
+      ...(flags.workdir !== undefined && { workdir: flags.workdir }),
+    },
+    containerStdio(flags),
+  )
 }

@@ -7,7 +7,6 @@ import { forEachContainer } from './each.ts'
 import { openSession } from '../session.ts'
 import { containerStdio } from './stdio.ts'
 import type { startFlags } from './commands.ts'
-import { asRunFailure } from './run.ts'
 
 export async function run({ cx, flags, args, settings, report, forwardSignals }: Invocation<typeof startFlags>): Promise<number> {
   await using session = await openSession(settings)
@@ -17,20 +16,16 @@ export async function run({ cx, flags, args, settings, report, forwardSignals }:
     const container = findContainer(store, args[0]!)
     const stdio = containerStdio({ interactive: flags.interactive, tty: container.spec.terminal })
     const keys = { ...(flags['detach-keys'] !== undefined && { detachKeys: flags['detach-keys'] }) }
-    try {
-      // One that runs already is joined, as docker does.
-      if (container.status.state === 'running')
-        return await attachContainer(cx, store, container, { interactive: flags.interactive ?? false, ...keys }, stdio)
-      const result = await startContainer(cx, store, container, {
-        detach: false,
-        stdio,
-        ...(!container.spec.terminal && { onStarted: (_, deliver) => forwardSignals(deliver) }),
-        ...keys,
-      })
-      return result.exitCode ?? 0
-    } catch (error) {
-      throw asRunFailure(error)
-    }
+    // One that runs already is joined, as docker does.
+    if (container.status.state === 'running')
+      return await attachContainer(cx, store, container, { interactive: flags.interactive ?? false, ...keys }, stdio)
+    const result = await startContainer(cx, store, container, {
+      detach: false,
+      stdio,
+      ...(!container.spec.terminal && { onStarted: (_, deliver) => forwardSignals(deliver) }),
+      ...keys,
+    })
+    return result.exitCode ?? 0
   }
   return await forEachContainer(report, store, args, {}, async (container) => {
     if (container.status.state === 'running') return

@@ -1,5 +1,5 @@
 import { StaveError } from '#error.ts'
-import type { ImageRow } from './listing.ts'
+import { isNameless, type ImageRow } from './listing.ts'
 
 type Accepts = (row: ImageRow) => boolean
 
@@ -28,7 +28,7 @@ function parseFilter(text: string, rows: readonly ImageRow[]): Accepts {
   const [key = '', value = ''] = text.split(/=(.*)/s)
   switch (key.replace(/!$/, '')) {
     case 'dangling':
-      return ({ tag, repository }) => (repository === '<none>' && tag === '<none>') === (value === 'true' || value === '1')
+      return (row) => isNameless(row) === (value === 'true' || value === '1')
     case 'reference': {
       const pattern = nameGlob(value)
       return (row) => namesOf(row).some((name) => pattern.test(name))

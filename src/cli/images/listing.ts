@@ -21,13 +21,25 @@ export interface ImageRow {
   readonly created: Date | undefined
 }
 
+/** One row a name, and one for each image that has none. */
 export async function listImages(cx: Context, store: LocalStore, platform: Platform): Promise<ImageRow[]> {
-  return Promise.all(store.names.list().map((record) => rowOf(cx, store, record, platform)))
+  const rows = await Promise.all(store.names.list().map((record) => rowOf(cx, store, record, platform)))
+  // An image is also kept under its digest, from when it had no name: that is no second image.
+  const named = new Set(rows.filter((row) => !isNameless(row)).map(({ id }) => id))
+  return rows.filter((row) => !isNameless(row) || !named.has(row.id))
+}
+
+/** Is it kept under its digest alone? */
+export function isNameless({ record }: ImageRow): boolean {
+  return isBareDigest(record.name)
+}
+
+function isBareDigest(name: string): boolean {
+  return /^sha(256|512):/.test(name)
 }
 
 async function rowOf(cx: Context, store: LocalStore, record: NameRecord, platform: Platform): Promise<ImageRow> {
-  const isBare = /^sha(256|512):/.test(record.name)
-  const reference = isBare ? undefined : parseReference(record.name)
+  const reference = isBareDigest(record.name) ? undefined : parseReference(record.name)
   const repository = reference === undefined ? '<none>' : shortRepository(record.name)
   const row = { record, repository, tag: reference?.tag ?? '<none>' }
   try {

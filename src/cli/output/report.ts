@@ -87,8 +87,9 @@ export function createReport(options: ReportOptions): Report {
   }
 }
 
-/** The exit status that an error stands for. */
-export function exitCodeOf(error: unknown): number {
-  if (error instanceof StaveError) return error.code === 'cancelled' ? 130 : error.exitCode
-  return 1
+/** The exit status that an error stands for. `ownFailure`: of a command that ends with its container's status otherwise. */
+export function exitCodeOf(error: unknown, ownFailure?: number): number {
+  if (!(error instanceof StaveError)) return ownFailure ?? 1
+  if (error.code === 'cancelled') return 130
+  return error.exitCode > 2 ? error.exitCode : (ownFailure ?? error.exitCode)
 }

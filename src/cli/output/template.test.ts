@@ -19,8 +19,9 @@ describe('templates', () => {
     ['{{.Config.Labels}}', 'map[com.example:v x:1]'],
     ['{{json .Config.Env}}', '["A=1","B=2"]'],
     ['{{.Config.Env | json}}', '["A=1","B=2"]'],
-    ['{{json .Missing}}', 'null'],
-    ['{{.Missing}}', ''],
+    ['{{json .Config.Healthcheck}}', 'null'],
+    ['{{.Config.Labels.missing}}', ''],
+    ['{{index .Config.Labels "missing"}}', ''],
     ['{{.config.env}}', '[A=1 B=2]'],
     ['{{index .Config.Labels "com.example"}}', 'v'],
     ['{{index .Names 1}}', 'b'],
@@ -30,7 +31,7 @@ describe('templates', () => {
     ['{{range .Names}}[{{.}}]{{end}}', '[a][b]'],
     ['{{range $i, $n := .Names}}{{$i}}={{$n}};{{end}}', '0=a;1=b;'],
     ['{{range $k, $v := .Config.Labels}}{{$k}}={{$v}} {{end}}', 'com.example=v x=1 '],
-    ['{{range .Missing}}x{{else}}none{{end}}', 'none'],
+    ['{{range .Config.Volumes}}x{{else}}none{{end}}', 'none'],
     ['{{if .On}}yes{{else}}no{{end}}', 'yes'],
     ['{{if .Config.User}}{{.Config.User}}{{else}}root{{end}}', 'root'],
     ['{{if eq .ID "abc"}}same{{end}}', 'same'],
@@ -52,10 +53,20 @@ describe('templates', () => {
     expect(compileTemplate(template)(data)).toBe(expected)
   })
 
-  test.each(['{{.ID', '{{if .On}}x', '{{nonsense .ID}}', '{{.ID .Size}}', '{{(.ID}}', '{{json .ID)}}', '{{.ID | }}'])(
-    'refuses %s',
-    (template) => {
-      expect(() => compileTemplate(template)(data)).toThrow(/cannot use the template/)
-    },
-  )
+  test.each([
+    '{{.Nope}}',
+    '{{json .Nope}}',
+    '{{.Config.Nope}}',
+    '{{range .Nope}}x{{end}}',
+    '{{if .Nope}}x{{end}}',
+    '{{.ID',
+    '{{if .On}}x',
+    '{{nonsense .ID}}',
+    '{{.ID .Size}}',
+    '{{(.ID}}',
+    '{{json .ID)}}',
+    '{{.ID | }}',
+  ])('refuses %s', (template) => {
+    expect(() => compileTemplate(template)(data)).toThrow(/cannot use the template/)
+  })
 })

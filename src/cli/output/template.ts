@@ -3,7 +3,8 @@ import { StaveError } from '#error.ts'
 /**
  * Go templates, as far as `--format` of docker and podman needs them: fields, pipelines, `if`, `else`, `range`, `with`,
  * and the functions `json`, `join`, `index`, `len`, `lower`, `upper`, `title`, `split`, `println`, `printf`, `eq`, `ne`,
- * `lt`, `gt`, `le`, `ge`, `and`, `or`, `not`.
+ * `lt`, `gt`, `le`, `ge`, `and`, `or`, `not`. A field that there is not is an error, as it is in Go; a key that a map lacks,
+ * and a field that is left out where it is empty, are nothing.
  *
  * @throws StaveError `usage`
  */
@@ -228,27 +229,54 @@ function termValue(term: Term, scope: Scope): unknown {
             : 'variable' in term.from
               ? scope.variables.get(term.from.variable)
               : evaluate(term.from.pipeline, scope)
-      for (const name of term.names) value = field(value, name)
+      let isMap = false
+      for (const name of term.names) {
+        value = field(value, name, isMap)
+        isMap = maps.has(plain(name))
+      }
       return value
     }
   }
 }
 
 /** A field by its Go name: exactly, else whatever the case and the underscores of JSON (`DiffIDs` is `diff_ids`). */
-function field(value: unknown, name: string): unknown {
+function field(value: unknown, name: string, isMap: boolean): unknown {
   if (value === undefined || value === null) return undefined
   if (typeof value !== 'object') throw bad(`there is no field ${name} in ${JSON.stringify(value)}`)
   const record = value as Record<string, unknown>
   if (Object.hasOwn(record, name)) return record[name]
-  const plain = (text: string) => text.replaceAll('_', '').toLowerCase()
   const key = Object.keys(record).find((candidate) => plain(candidate) === plain(name))
-  return key === undefined ? undefined : record[key]
+  if (key !== undefined) return record[key]
+  if (isMap || Array.isArray(value) || leftOut.has(plain(name))) return undefined
+  throw new StaveError('usage', `cannot use the template: there is no field .${name}`, {
+    hint: `Here are ${Object.keys(record).join(', ')}.`,
+  })
 }
+
+function plain(text: string): string {
+  return text.replaceAll('_', '').toLowerCase()
+}
+
+/** Fields whose keys are a person's and not ours. */
+const maps: ReadonlySet<string> = new Set(
+  ['Labels', 'Annotations', 'ExposedPorts', 'Volumes', 'Ports', 'Networks', 'Sysctls', 'Options', 'Data'].map(plain),
+)
+
+/** Fields of an image's or container's description that are not written where they are empty. */
+const leftOut: ReadonlySet<string> = new Set(
+  (
+    'User ExposedPorts Env Entrypoint Cmd Volumes WorkingDir Labels StopSignal StopTimeout Shell OnBuild Healthcheck ArgsEscaped MacAddress ' +
+    'Health Variant OsVersion OsFeatures Annotations ArtifactType Subject Platform Urls EmptyLayer Author Comment CreatedBy Created'
+  )
+    .split(' ')
+    .map(plain),
+)
 
 const functions: Readonly<Record<string, (args: unknown[]) => unknown>> = {
   json: ([value]) => JSON.stringify(value ?? null),
   join: ([list, separator]) => (Array.isArray(list) ? list : []).map(show).join(String(separator ?? '')),
-  index: ([value, ...keys]) => keys.reduce<unknown>((at, key) => (Array.isArray(at) ? at[Number(key)] : field(at, String(key))), value),
+  index: ([value, ...keys]) =>
+    keys.reduce<unknown>((at, key) => (Array.isArray(at) ? at[Number(key)] : field(at, String(key), true)), value),
   len: ([value]) => (typeof value === 'string' ? Buffer.byteLength(value) : entriesOf(value).length),
   lower: ([value]) => show(value).toLowerCase(),
   upper: ([value]) => show(value).toUpperCase(),

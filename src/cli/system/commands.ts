@@ -15,7 +15,7 @@ export const pruneFlags = {
     doc: 'What loses its place: stopped containers, images, build cache (default images without a name)',
   },
   filter: { kind: 'list', value: 'K=V', doc: 'Of images and containers only these: until=24h, label=K[=V], label!=K[=V]' },
-  force: { kind: 'boolean', short: 'f', hidden: true, doc: 'Accepted for docker: nothing is asked' },
+  force: { kind: 'boolean', short: 'f', doc: 'Do not ask, on a terminal, before all images that no container uses are removed' },
   'keep-storage': { kind: 'string', value: 'SIZE', doc: 'Most bytes that the build cache keeps', aliases: ['max-used-space'] },
   volumes: { kind: 'boolean', doc: 'Also anonymous volumes that nothing uses' },
   json: { kind: 'boolean', doc: 'Print JSON' },

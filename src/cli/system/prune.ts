@@ -20,6 +20,9 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof pru
   if (flags.filter.length > 0 && !kinds.has('images') && !kinds.has('containers')) {
     throw new StaveError('usage', 'stave prune: --filter chooses images and containers, and neither is pruned here')
   }
+  if (flags.all && kinds.has('images') && !flags.force && !(await isConfirmed())) {
+    throw new StaveError('cancelled', 'nothing was removed', { hint: 'stave prune --all --force does not ask.' })
+  }
   await using session = await openSession(settings)
   const { store } = session
   const containers = kinds.has('containers') ? await pruneContainers(cx, store, flags.filter) : []
@@ -46,5 +49,17 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof pru
     if (flags.filter.length === 0) return undefined
     const rows = await listImages(cx, store, wantedPlatform(undefined, settings))
     return new Set(rows.filter(imageFilter(flags.filter, rows)).map(({ record }) => record.name))
+  }
+}
+
+/** Asks, where somebody is there to answer: images without a container are more often wanted than images without a name. */
+async function isConfirmed(): Promise<boolean> {
+  if (!process.stdin.isTTY) return true
+  const { createInterface } = await import('node:readline/promises')
+  const lines = createInterface({ input: process.stdin, output: process.stderr })
+  try {
+    return /^y(es)?$/i.test((await lines.question('Remove all images that no container uses? [y/N] ')).trim())
+  } finally {
+    lines.close()
   }
 }
