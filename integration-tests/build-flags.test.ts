@@ -172,7 +172,8 @@ describe('where it goes', () => {
   })
 
   test('metadata: provenance, annotations of the descriptor, and no name where there is none', () => {
-    const flags = ['--provenance', '--annotation', 'manifest-descriptor:a=b', '--metadata-file', 'p.json']
+    // An index has entries for its images, and they are annotated: so it is one image alone here.
+    const flags = ['--provenance', '--attest-storage', 'referrers', '--annotation', 'manifest-descriptor:a=b', '--metadata-file', 'p.json']
     shop.must(['build', '-q', ...flags, context('FROM base\n')])
     const metadata = JSON.parse(readFileSync(shop.path('p.json'), 'utf8')) as Record<string, unknown>
     expect(metadata).toMatchObject({

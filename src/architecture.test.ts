@@ -9,6 +9,7 @@ const layers: Readonly<Record<string, number>> = {
   container: 5,
   store: 4,
   attest: 4,
+  trust: 4,
   mirror: 4,
   registry: 3,
   layout: 3,

@@ -36,3 +36,7 @@ export const fruitlessPages = 100
 export const manifests = 20_000
 /** The longest media type. RFC 6838 §4.2 allows 127 characters on each side of the slash. */
 export const mediaTypeLength = 255
+/** The most signatures of one image that are looked at, and that it can be given: each is verified with each key. */
+export const signatures = 256
+/** The largest payload of a signature: it names an image and a digest. */
+export const signatureBytes = 64 * 1024

@@ -6,12 +6,14 @@ import { volumeCommands } from './containers/volume-commands.ts'
 import { imageCommands } from './images/commands.ts'
 import { registryCommands } from './registries/commands.ts'
 import { systemCommands } from './system/commands.ts'
+import { trustCommands } from './trust/commands.ts'
 
 /** Every command, as data: parser, help, completion and the manual read this one table. */
 export const commands: readonly Command[] = [
   ...buildCommands,
   ...imageCommands,
   ...registryCommands,
+  ...trustCommands,
   ...containerCommands,
   ...volumeCommands,
   ...copyingCommands,

@@ -12,18 +12,14 @@ export const globalFlags = {
   root: { kind: 'string', value: 'DIR', doc: 'Directory of the store (default $STAVE_ROOT, else /var/lib/stave or ~/.local/share/stave)' },
   debug: { kind: 'boolean', doc: 'Show stacks of errors' },
   // skopeo's and podman's, which their users' scripts have before the command
-  'insecure-policy': { kind: 'boolean', hidden: true, doc: 'Accepted for skopeo; there is no policy file to ignore' },
+  policy: { kind: 'string', value: 'FILE', hidden: true, doc: 'What may be used, for commands that bring images from elsewhere' },
+  'insecure-policy': { kind: 'boolean', hidden: true, doc: 'Use anything, whatever the policy says' },
+  'registries.d': { kind: 'string', value: 'DIR', hidden: true, doc: 'Where it is said where signatures are' },
+  'registries-conf': { kind: 'string', value: 'FILE', hidden: true, doc: 'In place of registries.conf' },
+  'command-timeout': { kind: 'string', value: 'TIME', hidden: true, doc: 'Cancel the command after this time, such as 30s' },
+  tmpdir: { kind: 'string', value: 'DIR', hidden: true, doc: 'Where archives are put that cannot be read in place' },
   'log-level': { kind: 'string', value: 'LEVEL', hidden: true, doc: 'Accepted; see --debug' },
 } as const satisfies Flags
-
-/** skopeo's flags before the command that stand for what is not offered here, with what to do instead. */
-const absentFlags: Readonly<Record<string, string>> = {
-  '--policy': 'Signature policies are not enforced here: verify signatures with their own tool before you copy.',
-  '--registries.d': 'Signatures in lookaside stores are not read here.',
-  '--registries-conf': 'Set CONTAINERS_REGISTRIES_CONF to the file.',
-  '--command-timeout': 'Run it under timeout(1).',
-  '--tmpdir': 'Temporary files are in the store: choose its place with --root.',
-}
 
 const program: Pick<Command, 'name' | 'operands'> = { name: '', operands: 'COMMAND' }
 
@@ -48,14 +44,20 @@ async function runProgram(words: readonly string[], env: NodeJS.ProcessEnv): Pro
     const { command, before, rest } = splitAtCommand(words)
     if (command === undefined) return await withoutCommand(before, rest, report)
     ownFailure = command.ownFailure
-    const parsed = parseFlags({ ...command, absent: { ...absentFlags, ...command.absent } }, globalFlags, [...before, ...rest])
+    const parsed = parseFlags(command, globalFlags, [...before, ...rest])
     if (parsed.help) {
       const { helpText } = await import('./help.ts')
       report.write(helpText(command))
       return 0
     }
     const values = parsed.values as Record<string, never>
-    const settings = readSettings(env, { root: values['root'], debug: 'debug' in command.flags ? undefined : values['debug'] })
+    const settings = readSettings(env, {
+      root: values['root'],
+      debug: 'debug' in command.flags ? undefined : values['debug'],
+      registriesConf: values['registries-conf'],
+      temporary: values['tmpdir'],
+    })
+    if (values['command-timeout'] !== undefined) await endAfter(values['command-timeout'], stop)
     report = createReport({ env, isCi: settings.isCi, debug: settings.debug })
     checkOperands(command, parsed.operands)
     const forwardSignals = watchSignals(stop)
@@ -69,9 +71,9 @@ async function runProgram(words: readonly string[], env: NodeJS.ProcessEnv): Pro
     await report.settle()
     if (isClosedPipe(error)) return 0
     // What fails after a signal, fails because of it.
-    const shown = stop.signal.aborted ? cancelled(stop) : error
+    const shown = stop.signal.aborted ? (stop.signal.reason instanceof StaveError ? stop.signal.reason : cancelled(stop)) : error
     report.error(shown)
-    return stop.signal.aborted ? 128 + signalNumber(stop) : exitCodeOf(shown, ownFailure)
+    return stop.signal.aborted && shown !== stop.signal.reason ? 128 + signalNumber(stop) : exitCodeOf(shown, ownFailure)
   }
 }
 
@@ -124,8 +126,7 @@ function takesNext(word: string): boolean {
   if (word.includes('=')) return false
   const name = word.slice(2)
   const flags: Flags = Object.assign({}, ...commands.map((command) => command.flags), globalFlags) as Flags
-  if (Object.hasOwn(flags, name)) return flags[name]!.kind !== 'boolean'
-  return Object.hasOwn(absentFlags, word)
+  return Object.hasOwn(flags, name) && flags[name]!.kind !== 'boolean'
 }
 
 function noSuchWord(group: string, word: string | undefined, known: readonly string[]): StaveError {
@@ -174,6 +175,19 @@ function watchSignals(stop: AbortController): Invocation['forwardSignals'] {
     forward = deliver
     for (const signal of ['SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => deliver(signal))
   }
+}
+
+async function endAfter(text: string, stop: AbortController): Promise<void> {
+  const { parseDuration } = await import('#dockerfile/go-values.ts')
+  const timer = setTimeout(
+    () => {
+      stop.abort(
+        new StaveError('timeout', `the command did not end within ${text}`, { hint: '--command-timeout says how long it may take.' }),
+      )
+    },
+    parseDuration(text) / 1e6,
+  )
+  timer.unref()
 }
 
 /** Who reads no more wants no more: that is no failure of ours. */

@@ -11,12 +11,16 @@ import { makePrivateRoot } from '#store/private.ts'
 import { existsSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseLocation, type Location } from './location.ts'
+import type { Guard, TrustChoices } from './trust/guard.ts'
 import type { Session } from './session.ts'
 import type { Settings } from './settings.ts'
 import { version } from './version.ts'
 
 /** How registries are spoken to, as flags say it. */
-export interface RegistryChoices {
+export interface RegistryChoices extends TrustChoices {
+  /** What is read is only looked at: no policy is asked. */
+  readonly unverified?: boolean
+
   readonly 'tls-verify'?: boolean | undefined
   readonly creds?: string | undefined
   readonly 'no-creds'?: boolean | undefined
@@ -53,10 +57,37 @@ export interface Places extends AsyncDisposable {
 /** `session` is opened when the store is named. */
 export function createPlaces(settings: Settings, choices: RegistryChoices, session: () => Promise<Session>): Places {
   let client: Promise<RegistryClient> | undefined
+  let guard: Promise<Guard | undefined> | undefined
   const opened: AsyncDisposable[] = []
   const keep = <T extends AsyncDisposable>(place: T): T => {
     opened.push(place)
     return place
+  }
+  const open = async (cx: Context, location: Location): Promise<OpenSource> => {
+    switch (location.transport) {
+      case 'docker': {
+        const reference = parseReference(location.name)
+        return { source: await places.registry(reference), name: reference.digest ?? reference.tag ?? 'latest' }
+      }
+      case 'store':
+        return { source: (await session()).store, name: location.name }
+      case 'oci': {
+        const { openLayout } = await import('#layout/layout.ts')
+        return { source: keep(await openLayout(resolve(settings.cwd, location.path))), name: location.name ?? '' }
+      }
+      case 'dir': {
+        const { openDirectory } = await import('#layout/directory.ts')
+        return { source: keep(await openDirectory(resolve(settings.cwd, location.path))), name: '' }
+      }
+      case 'oci-archive':
+      case 'docker-archive': {
+        const { openArchive } = await import('#archive/open.ts')
+        return {
+          source: keep(await openArchive(cx, resolve(settings.cwd, location.path), { temporary: spoolDirectory(settings) })),
+          name: location.name ?? '',
+        }
+      }
+    }
   }
   const places: Places = {
     client: () => (client ??= openClient(settings, choices)),
@@ -65,30 +96,11 @@ export function createPlaces(settings: Settings, choices: RegistryChoices, sessi
     },
     async source(cx, text) {
       const location = typeof text === 'string' ? parseLocation(text) : text
-      switch (location.transport) {
-        case 'docker': {
-          const reference = parseReference(location.name)
-          return { source: await places.registry(reference), name: reference.digest ?? reference.tag ?? 'latest' }
-        }
-        case 'store':
-          return { source: (await session()).store, name: location.name }
-        case 'oci': {
-          const { openLayout } = await import('#layout/layout.ts')
-          return { source: keep(await openLayout(resolve(settings.cwd, location.path))), name: location.name ?? '' }
-        }
-        case 'dir': {
-          const { openDirectory } = await import('#layout/directory.ts')
-          return { source: keep(await openDirectory(resolve(settings.cwd, location.path))), name: '' }
-        }
-        case 'oci-archive':
-        case 'docker-archive': {
-          const { openArchive } = await import('#archive/open.ts')
-          return {
-            source: keep(await openArchive(cx, resolve(settings.cwd, location.path), { temporary: spoolDirectory(settings) })),
-            name: location.name ?? '',
-          }
-        }
-      }
+      const opened = await open(cx, location)
+      if (choices.unverified || location.transport === 'store') return opened
+      guard ??= import('./trust/guard.ts').then(({ openGuard }) => openGuard(choices, settings))
+      const guarded = (await guard)?.(opened.source, location)
+      return guarded === undefined ? opened : { ...opened, source: guarded }
     },
     async target(_cx, text) {
       const location = typeof text === 'string' ? parseLocation(text) : text
@@ -215,6 +227,7 @@ function given(text: string, module: typeof import('#registry/login/credentials.
 
 /** Where an archive is put that comes as a stream or compressed: on the disk of the store, which has room if any has. */
 export function spoolDirectory(settings: Settings): string {
+  if (settings.temporary !== undefined) return resolve(settings.cwd, settings.temporary)
   const directory = join(settings.root, 'tmp')
   makePrivateRoot(settings.root)
   return directory

@@ -9,6 +9,8 @@ export interface Settings {
   readonly home: string
   /** The store's directory. */
   readonly root: string
+  /** For archives that cannot be read in place; else it is below {@link root}. */
+  readonly temporary: string | undefined
   /** The native program, where it was named. */
   readonly runner: string | undefined
   readonly debug: boolean
@@ -18,16 +20,22 @@ export interface Settings {
 /** Reads the environment. `root` and `debug` are what was typed. */
 export function readSettings(
   env: NodeJS.ProcessEnv,
-  typed: { readonly root?: string | undefined; readonly debug?: boolean | undefined },
+  typed: {
+    readonly root?: string | undefined
+    readonly debug?: boolean | undefined
+    readonly registriesConf?: string | undefined
+    readonly temporary?: string | undefined
+  },
 ): Settings {
   const uid = process.getuid?.() ?? 0
   const home = env.HOME || homedir()
   return {
-    env,
+    env: typed.registriesConf === undefined ? env : { ...env, CONTAINERS_REGISTRIES_CONF: typed.registriesConf },
     cwd: process.cwd(),
     uid,
     home,
     root: typed.root ?? (env.STAVE_ROOT || defaultRoot(uid, home, env)),
+    temporary: typed.temporary,
     runner: env.STAVE_RUNNER || undefined,
     debug: typed.debug ?? Boolean(env.STAVE_DEBUG),
     isCi: isSet(env.CI),

@@ -13,6 +13,17 @@ export const registryFlags = {
   'cert-dir': { kind: 'string', value: 'DIR', doc: 'Directory with *.crt, *.cert and *.key for the registry' },
 } as const satisfies Flags
 
+/** For all that brings images here from elsewhere. @see containers-policy.json(5) */
+export const trustFlags = {
+  'signature-policy': {
+    kind: 'string',
+    value: 'FILE',
+    doc: 'What may be used (default ~/.config/containers/policy.json, then /etc/containers/policy.json)',
+  },
+  'insecure-policy': { kind: 'boolean', doc: 'Use anything, whatever the policy says' },
+  'registries.d': { kind: 'string', value: 'DIR', doc: 'Where it is said where signatures are (default registries.d beside the policy)' },
+} as const satisfies Flags
+
 /** The same for commands that have a source and a target. */
 export const sideFlags = {
   'retry-times': { kind: 'number', value: 'N', doc: 'How often a request is tried again (default 4)', aliases: ['retry'] },
@@ -32,6 +43,9 @@ export const sideFlags = {
   'no-creds': registryFlags['no-creds'],
   authfile: registryFlags.authfile,
   'cert-dir': registryFlags['cert-dir'],
+  policy: { ...trustFlags['signature-policy'], aliases: ['signature-policy'] },
+  'insecure-policy': trustFlags['insecure-policy'],
+  'registries.d': trustFlags['registries.d'],
 } as const satisfies Flags
 
 export const quietFlag = { quiet: { kind: 'boolean', short: 'q', doc: 'Show no progress' } } as const satisfies Flags

@@ -1,5 +1,5 @@
 import type { Flags } from '../command.ts'
-import { registryFlags } from '../shared-flags.ts'
+import { registryFlags, trustFlags } from '../shared-flags.ts'
 
 /** What is so anyway. */
 const onlyTrue = (doc: string) =>
@@ -166,6 +166,7 @@ export const buildFlags = {
   'verify-reproducible': { kind: 'boolean', doc: 'Build twice without cache and show the first difference' },
   retry: { kind: 'number', value: 'N', doc: 'How often a registry request is tried again (default 5)' },
   ...registryFlags,
+  ...trustFlags,
   'retry-delay': { kind: 'string', value: 'DURATION', doc: 'How long to wait before that (default: longer each time, from 200ms to 10s)' },
   layers: { kind: 'boolean', doc: '--layers=false: one layer for what the build adds, and nothing from the cache' },
   // words of peers for what is so anyway; where they could say the opposite, that is refused
@@ -204,8 +205,8 @@ export const absentBuildFlags = {
   '--userns': namespaces,
   '--runtime': 'stave runs commands itself.',
   '--stdin': 'RUN reads nothing: give it a file with COPY, a secret or a heredoc.',
-  '--policy': 'There are no policies.',
-  '--source-policy-file': 'There are no policies. Pin an image with FROM NAME@sha256:… or --build-context.',
+  '--policy': 'What may be used as a base is said by --signature-policy.',
+  '--source-policy-file': 'There are no source policies. Pin an image with FROM NAME@sha256:… or --build-context.',
   '--sign-by': 'Sign the result with a tool for it, such as cosign: what refers to an image is copied with it.',
   '--disable-compression': 'Write --compression=none.',
   '--force-compression': 'Write --output type=image,force-compression=true.',

@@ -1,5 +1,5 @@
 import { command, type Command, type Flags } from '../command.ts'
-import { formatFlags, registryFlags } from '../shared-flags.ts'
+import { formatFlags, registryFlags, trustFlags } from '../shared-flags.ts'
 
 const processFlags = {
   interactive: { kind: 'boolean', short: 'i', doc: 'Keep stdin open' },
@@ -103,6 +103,7 @@ export const createFlags = {
   'no-healthcheck': { kind: 'boolean', hidden: true, doc: 'Accepted for docker: no health checks are run' },
   'sig-proxy': { kind: 'boolean', hidden: true, doc: 'Accepted for docker: signals are passed on' },
   ...registryFlags,
+  ...trustFlags,
 } as const satisfies Flags
 
 export const execFlags = processFlags

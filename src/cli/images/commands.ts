@@ -1,5 +1,5 @@
 import { command, type Command, type Flags } from '../command.ts'
-import { formatFlags, platformFlag, quietFlag, registryFlags, sideFlags } from '../shared-flags.ts'
+import { formatFlags, platformFlag, quietFlag, registryFlags, sideFlags, trustFlags } from '../shared-flags.ts'
 
 export const pullFlags = {
   ...platformFlag,
@@ -14,6 +14,7 @@ export const pullFlags = {
   'disable-content-trust': { kind: 'boolean', hidden: true, doc: 'Accepted for docker, where it is the default' },
   ...quietFlag,
   ...registryFlags,
+  ...trustFlags,
 } as const satisfies Flags
 
 export const pushFlags = {

@@ -64,6 +64,9 @@ export function sideOf(flags: Values<typeof sideFlags>, side: 'src' | 'dest'): R
     'cert-dir': flags[`${side}-cert-dir`] ?? flags['cert-dir'],
     retry: flags['retry-times'],
     'retry-delay': flags['retry-delay'],
+    'signature-policy': flags.policy,
+    'insecure-policy': flags['insecure-policy'],
+    'registries.d': flags['registries.d'],
   }
 }
 

@@ -64,7 +64,7 @@ export async function pull(
   const started = performance.now()
   cx.report({ type: 'step', id, title: `pulling ${name}`, state: 'started' })
   try {
-    const source = await places.registry(reference)
+    const { source } = await places.source(cx, { transport: 'docker', name: formatReference(reference) })
     const root = await source.resolve(cx, reference.digest ?? reference.tag ?? 'latest')
     const descriptor = await copy(cx, source, root, session.store, { name, platforms: options.platforms, parent: id, stepPrefix: id })
     cx.report({ type: 'step', id, title: `pulling ${name}`, state: 'done', durationMs: performance.now() - started })

@@ -68,7 +68,7 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
 /** What `skopeo inspect` prints. */
 async function inspectPlace(cx: Context, flags: InspectFlags, text: string, settings: Settings, report: Report): Promise<void> {
   const location = parseLocation(text)
-  await using places = createPlaces(settings, flags, () => openSession(settings))
+  await using places = createPlaces(settings, { ...flags, unverified: true }, () => openSession(settings))
   const { source, name } = await places.source(cx, location)
   const root = await source.resolve(cx, name)
   if (flags.raw && !flags.config) {

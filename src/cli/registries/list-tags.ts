@@ -8,7 +8,7 @@ import type { remoteFlags } from './commands.ts'
 
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof remoteFlags>): Promise<void> {
   const location = parseLocation(args[0]!)
-  await using places = createPlaces(settings, flags, () => openSession(settings))
+  await using places = createPlaces(settings, { ...flags, unverified: true }, () => openSession(settings))
   if (location.transport === 'docker-archive' || location.transport === 'oci-archive' || location.transport === 'oci') {
     const { source } = await places.source(cx, location)
     const tags = ((await source.list?.(cx)) ?? []).flatMap(({ names }) => names)

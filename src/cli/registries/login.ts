@@ -2,7 +2,8 @@ import { StaveError } from '#error.ts'
 import { openCredentials } from '#registry/login/credentials.ts'
 import * as credentialsModule from '#registry/login/credentials.ts'
 import { storeCredential } from '#registry/login/login.ts'
-import type { Invocation } from '../command.ts'
+import type { Invocation, Values } from '../command.ts'
+import { ask } from '../output/ask.ts'
 import { createPlaces, credentialPaths } from '../places.ts'
 import { openSession } from '../session.ts'
 import type { loginFlags } from './commands.ts'
@@ -20,14 +21,24 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     if (found === undefined) throw new StaveError('credentials', `not logged in to ${key}`, { hint: `Run stave login ${key}.` })
     return report.print('username' in found ? found.username : '<token>')
   }
-  const username = flags.username ?? (await ask('Username: ', false))
-  const password = flags['password-stdin'] ? (await readAll()).replace(/\r?\n$/, '') : (flags.password ?? (await ask('Password: ', true)))
+  const [username = '', password = ''] = await namedOrAsked(flags)
   if (username === '' || password === '') throw new StaveError('usage', 'stave login: user name and password must not be empty')
   await using places = createPlaces(settings, { ...flags, creds: `${username}:${password}` }, () => openSession(settings))
   await (await places.client()).ping(cx, registry)
   const where = await storeCredential(cx, paths, key, { username, password })
   report.note(`Stored in ${where}.`)
   report.print('Login Succeeded')
+}
+
+/** User and password, each from where it was given, or asked for. */
+async function namedOrAsked(flags: Values<typeof loginFlags>): Promise<readonly string[]> {
+  const given = flags['password-stdin'] ? (await readAll()).replace(/\r?\n$/, '') : flags.password
+  const questions = [
+    ...(flags.username === undefined ? [{ text: 'Username: ', secret: false }] : []),
+    ...(given === undefined ? [{ text: 'Password: ', secret: true }] : []),
+  ]
+  const answers = questions.length === 0 ? [] : await ask(questions, 'Use --username and --password-stdin.')
+  return flags.username === undefined ? [...answers, given ?? ''] : [flags.username, given ?? answers[0] ?? '']
 }
 
 async function readAll(): Promise<string> {
@@ -37,26 +48,4 @@ async function readAll(): Promise<string> {
     if (text.length > 64 * 1024) throw new StaveError('too-large', 'cannot read the password: it is longer than 64 KiB')
   }
   return text
-}
-
-/** Asks on the terminal, a secret without echo. */
-async function ask(question: string, secret: boolean): Promise<string> {
-  if (!process.stdin.isTTY) {
-    throw new StaveError('usage', 'stave login: there is no terminal to ask on', { hint: 'Use --username and --password-stdin.' })
-  }
-  const { createInterface } = await import('node:readline')
-  const { Writable } = await import('node:stream')
-  const silent = new Writable({ write: (_chunk, _encoding, done) => done() })
-  process.stderr.write(question)
-  const lines = createInterface({ input: process.stdin, output: secret ? silent : process.stderr, terminal: true })
-  try {
-    return await new Promise<string>((resolve, reject) => {
-      lines.once('line', resolve)
-      lines.once('close', () => reject(new StaveError('cancelled', 'cancelled')))
-    })
-  } finally {
-    lines.removeAllListeners('close')
-    lines.close()
-    if (secret) process.stderr.write('\n')
-  }
 }

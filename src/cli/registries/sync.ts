@@ -9,7 +9,8 @@ import type { ListedRegistry } from '#mirror/list.ts'
 import { formatPlace, planMirror } from '#mirror/plan.ts'
 import { isNameOnly, parseRepository, type Wanted } from '#mirror/wanted.ts'
 import { hostPlatform } from '#oci/platform.ts'
-import { parseReference } from '#oci/reference.ts'
+import { formatReference, parseReference } from '#oci/reference.ts'
+import type { RegistryClient } from '#registry/client/registry.ts'
 import type { Invocation, Values } from '../command.ts'
 import { createPlaces, type Places, type RegistryChoices } from '../places.ts'
 import type { Report } from '../output/report.ts'
@@ -17,6 +18,7 @@ import { openSession } from '../session.ts'
 import type { Settings } from '../settings.ts'
 import type { syncFlags } from './commands.ts'
 import { sideOf } from '../images/copy.ts'
+import { openGuard } from '../trust/guard.ts'
 
 type SyncFlags = Values<typeof syncFlags>
 
@@ -30,7 +32,12 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   const open = (choices: RegistryChoices): Places => places.use(createPlaces(settings, choices, () => openSession(settings)))
   const readers = new Map<string | undefined, Places>([[undefined, open(sideOf(flags, 'src'))]])
   const writer = open(sideOf(flags, 'dest'))
-  const sources = (account: string | undefined) => readers.get(account)!.client()
+  const guard = await openGuard(sideOf(flags, 'src'), settings)
+  const sources = async (account: string | undefined): Promise<RegistryClient> => {
+    const client = await readers.get(account)!.client()
+    if (guard === undefined) return client
+    return { ...client, open: (reference) => guard(client.open(reference), { transport: 'docker', name: formatReference(reference) }) }
+  }
 
   const find = async (): Promise<InRegistries> => {
     if (flags.src === 'dir') return { found: await findInDirectory(resolve(settings.cwd, source)), failures: [], empty: [] }
