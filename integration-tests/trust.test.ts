@@ -61,7 +61,7 @@ const skopeo = (...args: readonly string[]): Outcome => {
   const { status, stdout, stderr } = spawnSync('skopeo', ['--registries.d', shop.path('registries.d'), ...args], {
     cwd: shop.directory,
     encoding: 'utf8',
-    env: { PATH: process.env['PATH'], HOME: shop.directory, GNUPGHOME: gnupg() } as never,
+    env: { PATH: process.env['PATH'], HOME: shop.directory, GNUPGHOME: gnupg() },
   })
   return { status, stdout, stderr }
 }

@@ -25,7 +25,7 @@ const kinds = {
   rsa: () => generateKeyPairSync('rsa', { modulusLength: 2048 }),
   ed25519: () => generateKeyPairSync('ed25519'),
 } as const
-const pemOf = (key: KeyObject): string => key.export({ format: 'pem', type: 'spki' }).toString()
+const pemOf = (key: KeyObject): string => key.export({ format: 'pem', type: 'spki' })
 
 const means: Means = {
   readMaterial: async (material) => ('data' in material ? material.data : readFileSync(material.path)),

@@ -130,7 +130,7 @@ async function signersOf(means: Means, requirement: Requirement & { type: 'sigst
     return async (attached) => {
       const key = keys.find((each) => verifies(each, attached.payload, attached.signature))
       if (key === undefined) return 'it is by no key of the policy'
-      const time = logs.length === 0 ? 0 : await logTime(attached, logs, key.export({ format: 'pem', type: 'spki' }).toString())
+      const time = logs.length === 0 ? 0 : await logTime(attached, logs, key.export({ format: 'pem', type: 'spki' }))
       return typeof time === 'string' ? time : undefined
     }
   }

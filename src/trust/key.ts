@@ -124,6 +124,6 @@ export async function generateKeys(passphrase: string): Promise<{ readonly priva
     .trimEnd()
   return {
     privatePem: `-----BEGIN ENCRYPTED SIGSTORE PRIVATE KEY-----\n${lines}\n-----END ENCRYPTED SIGSTORE PRIVATE KEY-----\n`,
-    publicPem: pair.publicKey.export({ format: 'pem', type: 'spki' }).toString(),
+    publicPem: pair.publicKey.export({ format: 'pem', type: 'spki' }),
   }
 }
