@@ -226,7 +226,7 @@ describe('--call and check', () => {
 
 test.each([
   [['--until', '99'], /cannot stop at "99"/],
-  [['--secret', 'id=s,src=/nonexist'], /cannot read the secret "s" from \/nonexist\n +--> .*Dockerfile:2:1/],
+  [['--secret', 'id=s,src=/nonexist'], /cannot read the secret "s" from \/nonexist/],
   [['-v', '/nonexist:/x'], /cannot give RUN \/nonexist/],
   [['--no-cache-filter', 'nope'], /warning: --no-cache-filter names what is no stage: nope/],
 ])('%j says what is wrong', (flags, expected) => {
@@ -242,9 +242,23 @@ test('--cache-ttl: what is older is made again', () => {
   expect(state(['--cache-ttl', '1ns'])).toBe('done')
 })
 
-test('a cache that must be written, and cannot be', () => {
+test('a cache that cannot be written is an error, unless it is said that it is none', () => {
   const to = 'type=registry,ref=127.0.0.1:1/x'
   const directory = context('FROM base\nRUN echo for the cache\n')
-  expect(shop.stave(['build', '-q', '--cache-to', to, directory]).status).toBe(0)
+  expect(shop.stave(['build', '-q', '--cache-to', to, directory]).status).toBe(1)
   expect(shop.stave(['build', '-q', '--cache-to', `${to},ignore-error=false`, directory]).status).toBe(1)
+  expect(shop.stave(['build', '-q', '--cache-to', `${to},ignore-error=true`, directory]).status).toBe(0)
+})
+
+test('a secret whose file is missing is an error, also where the step that asks for it is cached', () => {
+  const directory = context('FROM base\nRUN --mount=type=secret,id=t true\n')
+  writeFileSync(shop.path('there'), 'x')
+  shop.must(['build', '-q', '--secret', 'id=t,src=there', directory])
+  const outcome = shop.stave(['build', '-q', '--secret', 'id=t,src=missing', directory])
+  expect([outcome.status, outcome.stderr]).toEqual([1, expect.stringContaining('cannot read the secret "t"')])
+})
+
+test('--iidfile without an image says that it writes nothing', () => {
+  const { status, stderr } = shop.stave(['build', '-o', 'files2', '--iidfile', 'iid2', context('FROM scratch\nCOPY Dockerfile /\n')])
+  expect([status, stderr]).toEqual([0, expect.stringContaining('--iidfile: nothing is written')])
 })

@@ -134,11 +134,18 @@ describe('--link', () => {
     expect(built.tree.has('way/f')).toBe(true)
     expect(built.tree.has('real/f')).toBe(false)
   })
-  test('with an owner: numbers and root, but no names, for there is no passwd', () => {
-    const built = must('FROM busybox\nCOPY --link --chown=5:6 f /five\nCOPY --link --chown=root f /root-owned\n', { f: 'x' })
-    expect([modeAndOwner(built, 'five'), modeAndOwner(built, 'root-owned')]).toEqual(['-rw-r--r-- 5/6', '-rw-r--r-- 0/0'])
-    const passwd = "RUN echo 'app:x:1000:1001::/:/bin/sh' > /etc/passwd"
-    expectError(build(context(`FROM busybox\n${passwd}\nCOPY --link --chown=app f /f\n`, { f: 'x' })), /app/, /Dockerfile:3/)
+  test('with an owner or a mode it is a layer like others: it knows names, and leaves directories as they are', () => {
+    const passwd = "RUN echo 'app:x:1000:1001::/:/bin/sh' > /etc/passwd && mkdir -m 1777 /open"
+    const built = must(
+      `FROM busybox\n${passwd}\nWORKDIR /work\nCOPY --link --chown=app f /named\nCOPY --link --chmod=600 f .\nCOPY --link --chown=5:6 --chmod=640 f /open/\n`,
+      { f: 'x' },
+    )
+    expect([modeAndOwner(built, 'named'), modeAndOwner(built, 'work/f'), modeAndOwner(built, 'open/f')]).toEqual([
+      '-rw-r--r-- 1000/1001',
+      '-rw------- 0/0',
+      '-rw-r----- 5/6',
+    ])
+    expect([modeAndOwner(built, 'work'), modeAndOwner(built, 'open')]).toEqual(['drwxr-xr-x 0/0', 'drwxrwxrwt 0/0'])
   })
 })
 

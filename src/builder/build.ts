@@ -40,11 +40,11 @@ export async function build(cx: Context, options: BuildOptions): Promise<BuildRe
       return nothing(options.id ?? newId(), dockerfile)
     }
     if (options.until === undefined) {
-      return await buildParsed(cx, options, dockerfile, contexts, createImages(options))
+      return await buildParsed(cx, options, dockerfile, contexts, createImages(options), secrets)
     }
     const { cutAt } = await import('./until.ts')
     const cut = cutAt(dockerfile, options.until)
-    return await buildParsed(cx, { ...options, target: cut.target }, cut.dockerfile, contexts, createImages(options))
+    return await buildParsed(cx, { ...options, target: cut.target }, cut.dockerfile, contexts, createImages(options), secrets)
   } catch (error) {
     // Whoever shows the error can show the line.
     if (error instanceof StaveError && error.span?.file === file) {
@@ -85,6 +85,7 @@ async function buildParsed(
   dockerfile: Dockerfile,
   contexts: Session['contexts'],
   images: Session['images'],
+  secrets: Session['secrets'],
 ): Promise<BuildResult> {
   const { store } = options
   const host = hostPlatform(process.arch)
@@ -115,7 +116,7 @@ async function buildParsed(
     images,
     contexts,
     digests: createDigests(store, remote),
-    secrets: createSecrets(options.secrets),
+    secrets,
     logs: createLogs(store, id),
     slots: createSlots(options.jobs ?? availableParallelism()),
     remote,

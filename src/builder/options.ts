@@ -165,8 +165,8 @@ export interface CacheContent {
   readonly mode?: 'min' | 'max'
   /** The directories of `RUN --mount=type=cache` are put there too. */
   readonly mounts?: boolean
-  /** That it cannot be written is an error, not a warning. */
-  readonly required?: boolean
+  /** That it cannot be written is a warning, not an error. */
+  readonly optional?: boolean
 }
 
 /** What RUN may use and do. */

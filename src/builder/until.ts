@@ -3,6 +3,7 @@ import type { Plan } from './plan/plan.ts'
 import type { Session } from './session.ts'
 import type { Solution } from './solve/solve.ts'
 import type { ExecOp, Step } from './plan/step.ts'
+import { posix } from 'node:path'
 import { StaveError } from '#error.ts'
 import { defaultShell } from './plan/draft.ts'
 
@@ -37,7 +38,7 @@ export async function stopAt(session: Session, plan: Plan, solution: Solution): 
     kind: 'exec',
     args: [],
     env: stage.scope.runEnv(),
-    cwd: stage.config.WorkingDir || '/',
+    cwd: posix.resolve('/', stage.config.WorkingDir || '/'),
     ...(stage.config.User === undefined ? {} : { user: stage.config.User }),
     network: session.options.network ?? 'host',
     // Mounts of the last RUN read inputs that belong to that step.

@@ -106,6 +106,15 @@ test('a child does not change its parent', () => {
   expect(child.env()).toEqual(['PATH=/bin', 'a=2'])
 })
 
+test.each<[string, string, Given, string[]]>([
+  ['an ENV that an ARG had replaced', 'FROM x AS a\nENV G=env\nARG G=arg\nFROM a', {}, ['PATH=/bin', 'G=env']],
+  ['the same where the ARG is given', 'FROM x AS a\nENV G=env\nARG G\nFROM a', { buildArgs: { G: 'given' } }, ['PATH=/bin', 'G=env']],
+  ['an ARG without an ENV', 'FROM x AS a\nARG G=arg\nFROM a', {}, ['PATH=/bin', 'G=arg']],
+  ['an ARG that is declared again', 'FROM x AS a\nENV G=env\nFROM a\nARG G=arg', {}, ['PATH=/bin', 'G=arg']],
+])('a stage that is based on another one sees %s', (_name, text, given, expected) => {
+  expect(run(text, given).scope.runEnv()).toEqual(expected)
+})
+
 test('values that double with each line end in an error, not in the memory', () => {
   const doubling = (count: number): string =>
     `FROM x\nENV a0=xxxxxxxxxx\n${Array.from({ length: count }, (_, i) => `ENV a${i + 1}=$a${i}$a${i}\n`).join('')}`

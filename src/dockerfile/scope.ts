@@ -138,7 +138,8 @@ function scopeOf(options: ScopeOptions, state: State): Scope {
     runArgs: () => Array.from(args, ([key, value]) => `${key}=${variables.get(key) ?? value ?? ''}`),
     names: () => [...variables.keys()],
     isDeclared: (name) => args.has(name),
-    child: () => scopeOf(options, { env: new Map(env), variables: new Map(variables), args: new Map(args) }),
+    // What the config says is set anew at the start of a stage: there an ENV counts again that an ARG had replaced.
+    child: () => scopeOf(options, { env: new Map(env), variables: new Map([...variables, ...env]), args: new Map(args) }),
   }
 }
 

@@ -5,7 +5,7 @@ use crate::layer::chmod::Chmod;
 use crate::layer::create::create;
 use crate::layer::destination::{Destination, Id, Located, Made, New, ROOT, Replace};
 use crate::layer::item::{Attributes, Body, Content, Origin};
-use crate::layer::owner::{Owner, of_chown, of_process};
+use crate::layer::owner::{Owner, of_chown, of_workdir};
 use crate::layer::place::TreeWriter;
 use crate::layer::source::{Opener, shown};
 use crate::overlay::Stack;
@@ -109,7 +109,7 @@ impl<'a> Copier<'a> {
                 error
             }
         })?;
-        let user = request.user.as_deref().map(|text| of_process(text, &base)).transpose()?;
+        let user = request.user.as_deref().map(|text| of_workdir(text, &base)).transpose()?;
         let chmod = request.chmod.as_deref().map(Chmod::parse).transpose()?;
         let clock = rustix::time::clock_gettime(rustix::time::ClockId::Realtime).tv_sec;
         let epochs = [request.epoch, request.layer.as_ref().and_then(|layer| layer.epoch)];

@@ -22,21 +22,19 @@ pub fn of_chown(text: &str, tree: &Stack) -> Result<Owner> {
     let (user, group) = parts(text)?;
     let (uid, primary) = match number(user)? {
         Some(uid) => (uid, uid),
-        None if user == "root" => (0, 0),
+        None if user.is_empty() || user == "root" => (0, 0),
         None => user_named(user, tree)?,
     };
     Ok(Owner { uid, gid: group_of(group, primary, tree)? })
 }
 
-/// Resolves `USER`: as for a process, a number alone has the group of its passwd entry, or 0.
-pub fn of_process(text: &str, tree: &Stack) -> Result<Owner> {
-    let (user, group) = parts(text)?;
-    let (uid, primary) = match number(user)? {
-        Some(uid) => (uid, read(tree, "etc/passwd")?.as_deref().and_then(|passwd| gid_of(passwd, uid)).unwrap_or(0)),
-        None if user.is_empty() || user == "root" => (0, 0),
-        None => user_named(user, tree)?,
-    };
-    Ok(Owner { uid, gid: group_of(group, primary, tree)? })
+/// Who owns the directory that WORKDIR makes for a `USER`: as with `--chown`, but that nobody needs to be there yet. Whom the
+/// image does not know, is root until somebody runs as them.
+pub fn of_workdir(text: &str, tree: &Stack) -> Result<Owner> {
+    match of_chown(text, tree) {
+        Err(error) if error.kind == Kind::NoUser => Ok(Owner::default()),
+        found => found,
+    }
 }
 
 fn parts(text: &str) -> Result<(&str, Option<&str>)> {
@@ -110,11 +108,6 @@ fn find_user(passwd: &[u8], name: &str) -> Option<(u32, u32)> {
     Some((found[2].parse().ok()?, found[3].parse().ok()?))
 }
 
-fn gid_of(passwd: &[u8], uid: u32) -> Option<u32> {
-    let found = fields(passwd).find(|fields| fields.len() >= 4 && fields[2].parse() == Ok(uid))?;
-    found[3].parse().ok()
-}
-
 fn find_group(text: &[u8], name: &str) -> Option<u32> {
     let found = fields(text).find(|fields| fields.len() >= 3 && fields[0] == name)?;
     found[2].parse().ok()
@@ -141,24 +134,26 @@ mod tests {
     fn names_and_numbers() {
         let (_guard, tree) = tree(Some("root:x:0:0::/root:/bin/sh\nbroken\napp:x:1000:1001::/app:/bin/sh\n"));
         let cases = [
-            ("1000", Some((1000, 1000)), Some((1000, 1001))),
-            ("2000", Some((2000, 2000)), Some((2000, 0))),
+            ("1000", Some((1000, 1000)), Some((1000, 1000))),
+            ("9999", Some((9999, 9999)), Some((9999, 9999))),
+            (":50", Some((0, 50)), Some((0, 50))),
+            (":staff", Some((0, 50)), Some((0, 50))),
             ("app", Some((1000, 1001)), Some((1000, 1001))),
             ("app:staff", Some((1000, 50)), Some((1000, 50))),
             ("5:6", Some((5, 6)), Some((5, 6))),
             ("5:staff", Some((5, 50)), Some((5, 50))),
             ("root", Some((0, 0)), Some((0, 0))),
             ("app:", Some((1000, 1001)), Some((1000, 1001))),
-            ("nobody", None, None),
-            ("app:nogroup", None, None),
-            ("4294967295", None, None),
-            ("a:b:c", None, None),
-            ("", None, None),
+            ("nobody", None, Some((0, 0))),
+            ("app:nogroup", None, Some((0, 0))),
+            ("4294967295", None, Some((0, 0))),
+            ("a:b:c", None, Some((0, 0))),
+            ("", None, Some((0, 0))),
         ];
         let pair = |owner: Result<Owner>| owner.ok().map(|owner| (owner.uid, owner.gid));
-        for (text, chown, process) in cases {
+        for (text, chown, workdir) in cases {
             assert_eq!(pair(of_chown(text, &tree)), chown, "chown {text}");
-            assert_eq!(pair(of_process(text, &tree)), process, "user {text}");
+            assert_eq!(pair(of_workdir(text, &tree)), workdir, "user {text}");
         }
     }
 

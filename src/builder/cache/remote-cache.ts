@@ -337,9 +337,7 @@ export async function exportCaches(cx: Context, session: Session, plans: readonl
     } catch (error) {
       cx.signal.throwIfAborted()
       cx.report({ ...step, state: 'failed', durationMs: performance.now() - started })
-      if (backend.required === true) {
-        throw error
-      }
+      if (backend.optional !== true) throw error
       cx.report({ type: 'warning', message: `cannot write the cache ${titleOf(backend)}`, hint: (error as Error).message })
     }
   }

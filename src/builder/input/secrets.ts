@@ -1,6 +1,6 @@
 import type { SecretSource } from '../options.ts'
 import type { ExecOp } from '../plan/step.ts'
-import { readFileSync, statSync } from 'node:fs'
+import { accessSync, constants, readFileSync, statSync } from 'node:fs'
 import { StaveError, type Span } from '#error.ts'
 
 /** As BuildKit bounds them: a secret is mounted from memory. */
@@ -15,6 +15,8 @@ export interface Secrets {
 }
 
 export function createSecrets(sources: readonly SecretSource[] = []): Secrets {
+  // Said before anything is built, whether a step asks for it or is cached.
+  for (const source of sources) if ('file' in source) checkFile(source.id, source.file)
   const values = new Map<string, Uint8Array>()
   const byId = new Map(sources.map((source) => [source.id, source] as const))
 
@@ -48,6 +50,14 @@ export function createSecrets(sources: readonly SecretSource[] = []): Secrets {
     get,
     of: (op) =>
       op.mounts.flatMap((mount) => (mount.type === 'secret' ? [values.get(mount.id)] : [])).filter((value) => value !== undefined),
+  }
+}
+
+function checkFile(id: string, file: string): void {
+  try {
+    accessSync(file, constants.R_OK)
+  } catch (cause) {
+    throw new StaveError('secret-missing', `cannot read the secret ${JSON.stringify(id)} from ${file}`, { cause })
   }
 }
 

@@ -59,7 +59,8 @@ export function planCopy(draft: Draft, instruction: Copy): void {
     to: destination(draft.config.WorkingDir ?? '/', written),
     ...(chown === undefined || chown === '' ? {} : { chown }),
     ...(chmod === undefined || chmod === '' ? {} : { chmod }),
-    ...(instruction.link ? { link: true } : {}),
+    // A linked layer would give that owner and mode to directories too that are there already, which it cannot see.
+    ...(instruction.link && !chown && !chmod ? { link: true } : {}),
     ...(instruction.kind === 'COPY' && instruction.parents ? { parents: true } : {}),
   }
   push(draft, instruction, createdBy(instruction, sources, written, chown, chmod), op, inputs)
@@ -155,7 +156,7 @@ function isDirectory(written: string): boolean {
   return written === '' || written === '.' || written === '..' || /\/\.{0,2}$/.test(written)
 }
 
-/** As BuildKit writes it: these three flags, and no others. */
+/** As BuildKit writes it, with these three flags and no others; but who made it is said as it is. */
 function createdBy(
   instruction: Copy,
   sources: readonly string[],
@@ -171,5 +172,5 @@ function createdBy(
     ...instruction.heredocs.map(({ name }) => `<<${name}`),
     written,
   ]
-  return `${instruction.kind} ${words.join(' ')} # buildkit`
+  return `${instruction.kind} ${words.join(' ')} # stave`
 }

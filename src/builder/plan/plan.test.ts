@@ -122,9 +122,9 @@ CMD ["a", "b c"]
       '- ARG V=2',
       '- ARG TOKEN',
       '- ENV A=1',
-      's0 RUN |2 V=2 TOKEN= /bin/sh -c echo $V # buildkit',
-      's1 RUN |2 V=2 TOKEN= /x a b # buildkit',
-      's3 COPY --chown=1:2 --chmod=644 a /b # buildkit',
+      's0 RUN |2 V=2 TOKEN= /bin/sh -c echo $V # stave',
+      's1 RUN |2 V=2 TOKEN= /x a b # stave',
+      's3 COPY --chown=1:2 --chmod=644 a /b # stave',
       '- CMD ["a" "b c"]',
     ])
   })
@@ -162,7 +162,7 @@ COPY more /
     })
     expect(planned.stage.name).toBe('b')
     expect(planned.stage.config).toMatchObject({ User: 'u', Labels: { l: 'a' } })
-    expect(history(planned)).toEqual(['- ARG X=1', '- ENV Y=2', '- LABEL l=a', '- USER u', 's1 RUN |1 X=1 /bin/sh -c echo $X # buildkit'])
+    expect(history(planned)).toEqual(['- ARG X=1', '- ENV Y=2', '- LABEL l=a', '- USER u', 's1 RUN |1 X=1 /bin/sh -c echo $X # stave'])
   })
 
   test('ENTRYPOINT clears an inherited CMD, not one of the same stage', () => {
@@ -283,7 +283,7 @@ describe('COPY and ADD', () => {
         { kind: 'inline', name: 'TWO', content: '$A\n' },
       ],
     })
-    expect(history(planned).at(-1)).toContain('COPY <<ONE <<TWO /d/ # buildkit')
+    expect(history(planned).at(-1)).toContain('COPY <<ONE <<TWO /d/ # stave')
   })
 
   test.each([
@@ -429,5 +429,5 @@ describe('what others wrote may ask for less', () => {
 test('user and password of a URL are in no title and no history', () => {
   const planned = planOf('FROM debian\nADD https://user:pw@h/r.git /r\nADD https://user:pw@h/f?token=pw /f')
   expect(JSON.stringify([titles(planned), history(planned)])).not.toContain('pw')
-  expect(history(planned)).toContain(`${planned.stage.top!.id} ADD https://h/f?token=xxxxx /f # buildkit`)
+  expect(history(planned)).toContain(`${planned.stage.top!.id} ADD https://h/f?token=xxxxx /f # stave`)
 })

@@ -53,7 +53,7 @@ export function planRun(draft: Draft, instruction: InstructionOf<'RUN'>): void {
     kind: 'exec',
     args,
     env: scope.runEnv(),
-    cwd: draft.config.WorkingDir || '/',
+    cwd: posix.resolve('/', draft.config.WorkingDir || '/'),
     ...(user === undefined || user === '' ? {} : { user }),
     ...(hostname === undefined || hostname === '' ? {} : { hostname }),
     network: network === 'none' ? 'none' : network === 'host' ? 'host' : planner.options.network,
@@ -67,7 +67,7 @@ export function planRun(draft: Draft, instruction: InstructionOf<'RUN'>): void {
     proxyEnv: scope.proxyEnv(),
     shell: shellOf(draft),
   }
-  push(draft, instruction, `RUN ${createdByRun(args, scope.runArgs())} # buildkit`, op, inputs)
+  push(draft, instruction, `RUN ${createdByRun(args, scope.runArgs())} # stave`, op, inputs)
 }
 
 /** What was given to a build was given to its Dockerfile. A base image was written by others. */

@@ -195,7 +195,9 @@ function evaluate(draft: Draft, instruction: Instruction): void {
 
 function workdir(draft: Draft, instruction: InstructionOf<'WORKDIR'>): void {
   const path = normalizeWorkdir(draft.config.WorkingDir ?? '/', draft.scope.expand(instruction.path, instruction.span))
-  draft.config.WorkingDir = path
+  // The config says what was written, as BuildKit's does; a slash at the end changes nothing.
+  const written = draft.scope.expand(instruction.path, instruction.span)
+  draft.config.WorkingDir = path !== '/' && written.startsWith('/') && written.endsWith('/') ? `${path}/` : path
   if (path === '/') {
     note(draft, 'WORKDIR /')
     return

@@ -14,7 +14,7 @@ import { annotationsOf } from './annotations.ts'
 import { rootOf } from '../solve/state.ts'
 
 /** BuildKit's mark, by which tools know that layers and lines of the history belong together. */
-const comment = 'buildkit.dockerfile.v0'
+const comment = 'stave.dockerfile.v0'
 
 const configFields: readonly (keyof ExecutionConfig)[] = [
   'User',

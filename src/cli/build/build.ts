@@ -69,6 +69,12 @@ function tell(result: BuildResult, flags: Values<typeof buildFlags>, outputs: re
   if (id !== undefined) {
     write(flags.iidfile, id)
     write(flags['iidfile-raw'], digestHex(id))
+  } else if (flags.iidfile !== undefined || flags['iidfile-raw'] !== undefined) {
+    report.event({
+      type: 'warning',
+      message: '--iidfile: nothing is written, because files are no image',
+      hint: 'Add --output type=image.',
+    })
   }
   write(flags['metadata-file'], `${JSON.stringify(result.metadata, undefined, 2)}\n`)
   if (flags.explain) {

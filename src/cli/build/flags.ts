@@ -50,7 +50,7 @@ export const buildFlags = {
   'cache-to': {
     kind: 'list',
     value: 'REF|type=…',
-    doc: 'Where to keep results: type=registry,ref=…[,mode=max][,mounts=true][,ignore-error=false], type=local,dest=…, type=inline; mounts=true: the directories of cache mounts too, up to 2 GB each',
+    doc: 'Where to keep results: type=registry,ref=…[,mode=max][,mounts=true][,ignore-error=true], type=local,dest=…, type=inline; mounts=true: the directories of cache mounts too, up to 2 GB each',
   },
   output: {
     kind: 'list',

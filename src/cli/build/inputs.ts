@@ -67,7 +67,7 @@ export function cacheBackend(text: string, settings: Settings, side: 'from' | 't
   const own = {
     ...(mode !== undefined && { mode }),
     ...(booleanOf(given, 'mounts', shown) === true && { mounts: true }),
-    ...(booleanOf(given, 'ignore-error', shown) === false && { required: true }),
+    ...(booleanOf(given, 'ignore-error', shown) === true && { optional: true }),
   } as const
   const path = side === 'from' ? given['src'] : given['dest']
   if (type === 'registry' && given['ref']) return { type, ref: given['ref'], ...own }

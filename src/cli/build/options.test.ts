@@ -96,8 +96,8 @@ describe('--cache-from, --cache-to', () => {
     ['to', 'type=local,dest=d,tag=t', { type: 'local', path: '/work/d', tag: 't' }],
     [
       'to',
-      'type=registry,ref=a,mode=max,image-manifest=true,oci-mediatypes=true,ignore-error=false',
-      { type: 'registry', ref: 'a', mode: 'max', required: true },
+      'type=registry,ref=a,mode=max,image-manifest=true,oci-mediatypes=true,ignore-error=true',
+      { type: 'registry', ref: 'a', mode: 'max', optional: true },
     ],
     ['to', 'type=inline', { type: 'inline' }],
   ])('%s %s', (side, text, expected) => {
