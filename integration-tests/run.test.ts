@@ -281,6 +281,50 @@ describe('volumes', () => {
     expect(shop.must(['volume', 'rm', 'kept'])).toBe('kept')
   })
 
+  test('one on a path that is a link, into nothing too, lies where the link leads', () => {
+    mkdirSync(shop.path('links'))
+    const steps =
+      'mkdir /real /gone && echo image > /real/file && ln -s /real /link && ln -s link /second && ln -s /gone/dir /dangling && ln -s loop /loop'
+    writeFileSync(shop.path('links/Dockerfile'), `FROM bare\nRUN ${steps} && rmdir /gone && echo > /file\nVOLUME /dangling\n`)
+    shop.must(['build', '-q', '-t', 'links', shop.path('links')])
+    expect(shop.must([...none, 'links', 'sh', '-c', 'echo x > /dangling/x; ls /gone/dir'])).toBe('x')
+    expect(shop.must([...none, '-v', 'kept:/link', 'links', 'sh', '-c', 'echo y > /real/y; ls /link'])).toBe('file\ny')
+    expect(shop.must([...none, '-v', 'kept:/m', 'bare', 'ls', '/m'])).toBe('file\ny')
+    expect(shop.must([...none, '-v', 'second:/second', 'links', 'cat', '/real/file'])).toBe('image')
+    for (const place of ['/file', '/loop']) {
+      const { status, stderr } = shop.stave([...none, '-v', `odd:${place}`, 'links', 'true'])
+      expect({ status, stderr }).toMatchObject({ status: 125, stderr: expect.stringContaining(`"${place}"`) })
+      expect(stderr).not.toContain('EISDIR')
+    }
+    shop.must(['volume', 'rm', 'kept', 'second', 'odd'])
+  })
+
+  test.skipIf(!isRoot)('device nodes work on the root, on volumes and binds, if they are of devices that the container has', () => {
+    mkdirSync(shop.path('nodes'))
+    const mounts = ['-v', `${shop.path('nodes')}:/bound`, '-v', 'nodes:/volume']
+    for (const directory of ['', '/bound', '/volume']) {
+      expect(shop.stave([...none, ...mounts, 'base', 'sh', '-c', `mknod ${directory}/n c 1 3 && echo x > ${directory}/n`])).toMatchObject({
+        status: 0,
+        stderr: '',
+      })
+      const memory = shop.stave([...none, ...mounts, 'base', 'sh', '-c', `mknod ${directory}/mem c 1 1 && head -c 1 ${directory}/mem`])
+      expect(memory).toMatchObject({ stdout: '', stderr: expect.stringContaining('not permitted') })
+    }
+    // A process that joins is held to the same.
+    shop.must(['run', '-d', '--name', 'nodes', '--network', 'none', 'base', 'sleep', '600'])
+    expect(shop.stave(['exec', 'nodes', 'sh', '-c', 'mknod /m c 1 1 && head -c 1 /m']).stderr).toContain('not permitted')
+    shop.must(['rm', '-fv', 'nodes'])
+    shop.must(['volume', 'rm', 'nodes'])
+  })
+
+  test('a device in place of a file, as services are masked', () => {
+    expect(shop.must([...none, '-v', '/dev/null:/etc/masked', 'base', 'sh', '-c', 'cat /etc/masked; echo x > /etc/masked'])).toBe('')
+    expect(shop.stave([...none, '--device', '/dev/null:/etc/x', 'base', 'true'])).toMatchObject({
+      status: 125,
+      stderr: expect.not.stringContaining('fault of Stave'),
+    })
+  })
+
   test('an anonymous one goes with its container', () => {
     shop.must(['run', '--name', 'anonymous', '--network', 'none', 'base', 'sh', '-c', 'echo mine > /data/file'])
     const [volume] = shop.must(['volume', 'ls', '-q']).split('\n')

@@ -122,7 +122,7 @@ fn a_paused_container_stands_still() {
 fn who_may_mount_still_opens_no_device() {
     let Some(bench) = bench() else { return };
     let capabilities: Vec<&str> = support::CAPABILITIES.iter().copied().chain(["SYS_ADMIN"]).collect();
-    // A tmpfs of its own has no `nodev`: here it is the control group that refuses.
+    // Nor does `nodev` say so on a tmpfs of its own: it is the control group that refuses.
     let mut request = bench.shell(
         "mkdir /t; mount -t tmpfs x /t; mknod /t/null c 1 3; echo x > /t/null && echo null; mknod /t/loop b 7 0 && echo made; cat /t/loop",
     );

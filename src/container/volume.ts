@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, renameSync } from 'node:fs'
+import { lstatSync, mkdirSync, readdirSync, readlinkSync, renameSync } from 'node:fs'
 import { posix } from 'node:path'
 import type { Context } from '#context.ts'
 import { hasCode, StaveError } from '#error.ts'
@@ -112,28 +112,51 @@ export async function fillVolume(cx: Context, store: LocalStore, name: string, l
   const data = volumePath(store, name)
   if (lowers.length === 0 || !isEmpty(data)) return
   await withClaim(cx, store.database, [`volume:${name}`], async () => {
-    if (!isEmpty(data)) return
-    const base = posix.basename(target)
-    const parent = posix.dirname(target)
-    // With parents, the path behind the pivot `/./` is made with its own metadata, and not only what is in it. It lands
-    // beside the empty directory, which it then replaces in one step: from another parent, a directory that belongs to
-    // a subordinate id could not be renamed (its `..` would change).
-    const selection = {
-      from: { kind: 'lowers', lowers } as const,
-      sources: [`${parent === '/' ? '' : parent}/./${base}`],
-      literal: true,
-      parents: true,
-    }
-    const place = { fd: store.directory, path: `volumes/${name}` }
-    try {
-      await store.runner.copy(cx, { base: [], items: [{ kind: 'select', selection }], to: '/', parents: true, plain: place })
-      if (base !== directory) renameSync(`${store.root}/volumes/${name}/${base}`, data)
-    } catch (error) {
-      if (base !== directory) await store.runner.remove(cx, { trees: [{ fd: store.directory, path: `volumes/${name}/${base}` }] })
-      // The image has nothing there (VOLUME makes no directory), or a file: the volume stays empty.
-      if (!hasCode(error, 'not-found') && (error as NodeJS.ErrnoException).code !== 'ENOTDIR') throw error
+    let path = target
+    // The volume is mounted where a link leads, so what is there is what it begins with.
+    for (let links = 0; links <= mostLinks && isEmpty(data); links++) {
+      const link = await fillFrom(cx, store, name, lowers, path)
+      if (link === undefined) return
+      path = posix.resolve(posix.dirname(path), link)
     }
   })
+}
+
+/** As many as the kernel follows in one name. */
+const mostLinks = 40
+
+/** @returns the text of the link, if `path` is one in the image */
+async function fillFrom(cx: Context, store: LocalStore, name: string, lowers: readonly Place[], path: string): Promise<string | undefined> {
+  const base = posix.basename(path)
+  if (base === '') return undefined
+  const parent = posix.dirname(path)
+  // With parents, the path behind the pivot `/./` is made with its own metadata, and not only what is in it. It lands
+  // beside the empty directory, which it then replaces in one step: from another parent, a directory that belongs to
+  // a subordinate id could not be renamed (its `..` would change).
+  const selection = {
+    from: { kind: 'lowers', lowers } as const,
+    sources: [`${parent === '/' ? '' : parent}/./${base}`],
+    literal: true,
+    parents: true,
+  }
+  const place = { fd: store.directory, path: `volumes/${name}` }
+  const landed = `${store.root}/volumes/${name}/${base}`
+  const take = () => store.runner.remove(cx, { trees: [{ fd: store.directory, path: `volumes/${name}/${base}` }] })
+  try {
+    await store.runner.copy(cx, { base: [], items: [{ kind: 'select', selection }], to: '/', parents: true, plain: place })
+  } catch (error) {
+    if (base !== directory) await take()
+    // The image has nothing there (VOLUME makes no directory): the volume stays empty.
+    if (!hasCode(error, 'not-found') && (error as NodeJS.ErrnoException).code !== 'ENOTDIR') throw error
+    return undefined
+  }
+  if (base === directory) return undefined
+  const stat = lstatSync(landed, { throwIfNoEntry: false })
+  const link = stat?.isSymbolicLink() ? readlinkSync(landed) : undefined
+  if (stat?.isDirectory()) renameSync(landed, volumePath(store, name))
+  // A file: the volume stays empty, and cannot be mounted there, which is said when it is tried.
+  else await take()
+  return link
 }
 
 function isEmpty(data: string): boolean {

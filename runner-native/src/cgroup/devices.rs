@@ -1,5 +1,4 @@
-//! Which devices a container's processes may open: for those that could mount a file system without `nodev` again,
-//! or that were given a device for reading or writing alone.
+//! Which devices a container's processes may open, whoever has made the node: the image, a volume, or they themselves.
 
 use crate::container::plan::Plan;
 use crate::container::system::DEVICES;
@@ -26,11 +25,16 @@ impl Rule {
     }
 }
 
-/// The rules of a container, or none if `nodev` is enough.
-pub fn rules(plan: &Plan) -> Result<Option<Vec<Rule>>> {
+/// Whether `nodev` on all mounts would not do in place of rules: for those that could mount a file system without it, or
+/// that were given a device for reading or writing alone.
+pub fn are_necessary(plan: &Plan) -> bool {
     let restricted = plan.devices.iter().any(|device| !(device.access.contains('r') && device.access.contains('w')));
-    let may_mount = plan.process.capabilities.has(crate::container::capabilities::SYS_ADMIN);
-    if plan.privileged || plan.domain.nested || !(restricted || may_mount) {
+    restricted || plan.process.capabilities.has(crate::container::capabilities::SYS_ADMIN)
+}
+
+/// The rules of a container, or none if it may open all devices, or none that a user namespace does not let it.
+pub fn rules(plan: &Plan) -> Result<Option<Vec<Rule>>> {
+    if plan.privileged || plan.domain.nested {
         return Ok(None);
     }
     let rule = |kind: char, major: Option<u32>, minor: Option<u32>, access: &str| Rule { kind, major, minor, access: access.to_owned() };

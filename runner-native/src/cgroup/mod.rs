@@ -47,6 +47,12 @@ struct Group {
     controller: String,
 }
 
+impl Group {
+    fn is_visible(&self) -> bool {
+        self.controller != "devices"
+    }
+}
+
 impl Hierarchies {
     pub fn find() -> Self {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
@@ -363,14 +369,19 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Whether a container may see something of its groups. What says which devices open is not for it to look at.
+    fn is_visible(&self) -> bool {
+        self.groups.iter().any(Group::is_visible)
+    }
+
     /// Mounts what the container may see of its groups, read-only, as /sys/fs/cgroup.
-    pub fn show(&self, place: BorrowedFd<'_>) -> Result<()> {
+    fn show(&self, plan: &Plan, place: BorrowedFd<'_>) -> Result<()> {
         if self.groups.iter().all(|group| group.controller.is_empty()) {
-            return attach(file_system("cgroup2", &[], INERT)?, place);
+            return show_unified(plan, &file_system("cgroup2", &[], INERT)?, place);
         }
         let directory = tmpfs(&[("mode", "755")], INERT)?;
         attach(&directory, place)?;
-        for group in self.groups.iter().filter(|group| !group.controller.is_empty()) {
+        for group in self.groups.iter().filter(|group| !group.controller.is_empty() && group.is_visible()) {
             // In our own cgroup namespace the root is the container's group.
             let Ok(mount) = file_system("cgroup", &[(&group.controller, "")], INERT) else { continue };
             protect(&mount, false)?;
@@ -444,16 +455,20 @@ pub fn hide() -> Result<()> {
 pub fn show(plan: &Plan, place: BorrowedFd<'_>) -> Result<()> {
     const CGROUP2_MAGIC: i64 = 0x6367_7270;
     match &plan.cgroup {
-        Some(cgroup) => cgroup.show(place),
-        None if rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|stat| stat.f_type == CGROUP2_MAGIC) => {
+        Some(cgroup) if cgroup.is_visible() => cgroup.show(plan, place),
+        _ if rustix::fs::statfs("/sys/fs/cgroup").is_ok_and(|stat| stat.f_type == CGROUP2_MAGIC) => {
             let Ok(mount) = file_system("cgroup2", &[], INERT) else { return Ok(()) };
-            if !plan.privileged {
-                protect(&mount, false)?;
-            }
-            attach(&mount, place)
+            show_unified(plan, &mount, place)
         }
-        None => Ok(()),
+        _ => Ok(()),
     }
+}
+
+fn show_unified(plan: &Plan, mount: &OwnedFd, place: BorrowedFd<'_>) -> Result<()> {
+    if !plan.privileged {
+        protect(mount, false)?;
+    }
+    attach(mount, place)
 }
 
 /// The name of the group that a container's processes are in while they are paused. Only then: it costs time.

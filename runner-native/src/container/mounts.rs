@@ -133,7 +133,8 @@ fn bind(source: &Place, target: &str, readonly: bool, propagation: Option<&str>,
         Some(other) => return Err(Error::new(Kind::Request, format!("unknown mount propagation {other:?}"))),
     };
     set_attributes(&mount, 0, 0, flag, below)?;
-    if domain.nodev {
+    // What was named on the command line is what the caller may open anyhow, in a user namespace too.
+    if domain.nodev && !domain.nested {
         set_attributes(&mount, ATTR_NODEV, 0, 0, true)?;
     }
     Ok(Prepared { target: target.to_owned(), source: Source::Mount(mount), directory: is_directory(&open)?, readonly })

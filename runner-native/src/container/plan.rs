@@ -146,7 +146,7 @@ impl Plan {
         }
         Ok(Self {
             process,
-            domain: Domain { nested, nodev: !spec.privileged },
+            domain: Domain { nested, nodev: nested && !spec.privileged },
             namespaces: flags,
             hostname: spec.hostname.clone().filter(|_| flags & libc::CLONE_NEWUTS != 0),
             privileged: spec.privileged,

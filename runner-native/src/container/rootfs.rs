@@ -17,7 +17,7 @@ use rustix::mount::{
 pub struct Domain {
     /// We are in a user namespace: no devices, `user.overlay.*`, some file systems cannot be mounted.
     pub nested: bool,
-    /// Device nodes that an image or a container makes must not work.
+    /// Device nodes that an image or a container makes must not work: where no control group limits them.
     pub nodev: bool,
 }
 

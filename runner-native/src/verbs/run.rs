@@ -40,7 +40,7 @@ pub fn run(request: Run, control: File, events: &Events) -> Result<()> {
         .and_then(|container| container.cgroup_name.clone())
         .unwrap_or_else(|| format!("stave-{}-{}", request.id, std::process::id()));
     check_name(&name)?;
-    let (cgroup, warnings) = Cgroup::create(&name, &request.spec.resources, devices::rules(&plan)?.as_deref())?;
+    let (cgroup, warnings) = make_cgroup(&mut plan, &name, &request)?;
     plan.cgroup = cgroup;
     for warning in warnings {
         events.warning(warning);
@@ -62,6 +62,19 @@ pub fn run(request: Run, control: File, events: &Events) -> Result<()> {
     let layer = make_layer(&job.request, layer, events)?;
     events.result(&RunResult { layer: Some(layer), ..result });
     Ok(())
+}
+
+/// Makes the control group. Where there can be none for devices alone (inside another container), no device node works
+/// but those of /dev.
+fn make_cgroup(plan: &mut Plan, name: &str, request: &Run) -> Result<(Option<Cgroup>, Vec<String>)> {
+    let resources = &request.spec.resources;
+    match Cgroup::create(name, resources, devices::rules(plan)?.as_deref()) {
+        Err(_) if !plan.privileged && !plan.domain.nested && !devices::are_necessary(plan) => {
+            plan.domain.nodev = true;
+            Cgroup::create(name, resources, None)
+        }
+        other => other,
+    }
 }
 
 /// A name of one directory.
