@@ -235,6 +235,56 @@ describe('signals', () => {
     expect(shop.must(['ps', '-aq'])).toBe('')
   })
 
+  test('one that heeds no Ctrl-C says so, with the way out', async () => {
+    const line = `exec ${binary} run --rm --network none --stop-timeout 0 base sleep 60`
+    const child = spawn('script', ['-qec', line, '/dev/null'], {
+      env: { PATH: process.env['PATH'], HOME: shop.directory, STAVE_ROOT: shop.store, TERM: 'xterm' },
+    })
+    const { text, ended } = output(child)
+    await until(() => runnersBelow(child.pid!).length > 0, 'the container')
+    await delay(1000)
+    child.stdin.write('\u0003')
+    await until(() => text().includes('got SIGINT and goes on. 2 times more ends it.'), 'the first notice')
+    child.stdin.write('\u0003')
+    await until(() => text().includes('Once more ends it.'), 'the second notice')
+    child.stdin.write('\u0003')
+    expect(await ended).toBe(137)
+    await until(() => shop.must(['ps', '-aq']) === '', 'its removal')
+  })
+
+  test('a container whose monitor was killed has ended, at a time, and leaves no control group', async () => {
+    shop.must(['run', '-d', '--name', 'lost', '--network', 'none', '--pids-limit', '50', 'base', 'sleep', '600'])
+    const state = JSON.parse(readFileSync(shop.path('store/containers', shop.must(['ps', '-q', '--no-trunc']), 'state.json'), 'utf8')) as {
+      monitorPid: number
+      cgroup?: string
+    }
+    const groups = (state.cgroup ?? '').split(':').map((entry) => entry.slice(entry.indexOf('=') + 1))
+    process.kill(state.monitorPid, 'SIGKILL')
+    await until(() => shop.must(['ps', '-q']) === '', 'its end')
+    const format = '{{.State.Status}} {{.State.ExitCode}} {{.State.FinishedAt}}'
+    const seen = shop.must(['inspect', '--format', format, 'lost'])
+    expect(seen).toMatch(/^exited 137 2/)
+    await delay(50)
+    expect(shop.must(['inspect', '--format', format, 'lost'])).toBe(seen)
+    shop.must(['rm', 'lost'])
+    expect(groups.filter((group) => group !== '' && existsSync(group))).toEqual([])
+  })
+
+  test('a terminal that is taken away leaves the container running', async () => {
+    const line = `${binary} run -it --name window --network none base sh -c 'trap "" HUP; echo up; while :; do sleep 0.1; done'`
+    const child = spawn('script', ['-qec', line, '/dev/null'], {
+      env: { PATH: process.env['PATH'], HOME: shop.directory, STAVE_ROOT: shop.store, TERM: 'xterm' },
+    })
+    const { text, ended } = output(child)
+    await until(() => text().includes('up'), 'the container')
+    // The program that holds the other side of the terminal, as a window does.
+    child.kill('SIGKILL')
+    await ended
+    await delay(1500)
+    expect(shop.must(['ps', '--format', '{{.Names}}'])).toBe('window')
+    shop.must(['rm', '-f', 'window'])
+  })
+
   test('a container does not outlive a killed stave that it belongs to', async () => {
     const child = shop.start([...none, 'base', 'sh', '-c', 'echo $$; exec sleep 4711'])
     const { text, ended } = output(child)

@@ -158,6 +158,8 @@ async function withoutCommand(before: readonly string[], rest: readonly string[]
 
 /** How often a signal is passed on to a container that does not heed it. */
 const mostForwarded = 2
+/** A container that heeds a signal has mostly ended by then. */
+const heedsWithinMs = 1000
 
 /** The first Ctrl-C cancels and cleans up; the second ends the process at once. */
 function watchSignals(stop: AbortController): Invocation['forwardSignals'] {
@@ -166,7 +168,11 @@ function watchSignals(stop: AbortController): Invocation['forwardSignals'] {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
       // Nobody is left to see the end of a container whose terminal is gone.
-      if (forward && signal !== 'SIGHUP' && forwarded++ < mostForwarded) return forward(signal)
+      if (forward && signal !== 'SIGHUP' && forwarded++ < mostForwarded) {
+        forward(signal)
+        if (process.stderr.isTTY) setTimeout(sayWayOut, heedsWithinMs, signal, forwarded).unref()
+        return
+      }
       if (stop.signal.aborted) process.exit(128 + numbers[signal])
       stop.abort(signal)
     })
@@ -188,6 +194,12 @@ async function endAfter(text: string, stop: AbortController): Promise<void> {
     parseDuration(text) / 1e6,
   )
   timer.unref()
+}
+
+/** Nobody should have to guess why the keys do nothing. */
+function sayWayOut(signal: string, forwarded: number): void {
+  const left = mostForwarded + 1 - forwarded
+  process.stderr.write(`The container got ${signal} and goes on. ${left === 1 ? 'Once' : `${left} times`} more ends it.\n`)
 }
 
 /** Who reads no more wants no more: that is no failure of ours. */

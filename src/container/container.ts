@@ -10,9 +10,10 @@ import { isAlive, self, type Owner } from '#store/owner.ts'
 import { makePrivateDirectory } from '#store/private.ts'
 import { randomHex } from '#store/random.ts'
 import { killContainer } from './control.ts'
+import { removeGroups } from './lost.ts'
 import { checkName, generateName } from './name.ts'
 import { containerSpec, type ContainerOptions, type ContainerSpec, type SpecMount } from './spec.ts'
-import { readStatus, type ContainerStatus } from './status.ts'
+import { readState, readStatus, type ContainerStatus } from './status.ts'
 import { createVolume, fillVolume, getVolume, removeVolume } from './volume.ts'
 
 /** What is known of a container from its creation on. Kept as JSON in the store's database. */
@@ -265,6 +266,7 @@ export async function removeContainer(
     await killContainer(cx, store, container, 'KILL', { wait: true })
   }
   const directory = `containers/${container.id}`
+  removeGroups(readState(store, container.id)?.cgroup)
   await removeTrees(cx, store, directory)
   rmSync(`${store.root}/${directory}`, { recursive: true, force: true })
   store.database.run('DELETE FROM container WHERE id = ?', container.id)

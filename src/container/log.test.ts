@@ -113,7 +113,15 @@ test('waiting for one that is removed before its exit status was read is an erro
 test('a state that says running is not believed when nobody is there', () => {
   expect(readStatus(store(), container)).toEqual({ state: 'created' })
   setState({ status: 'running', pid: 999_999_999, pidStart: 1, monitorPid: 999_999_998, monitorStart: 1, startedAt: 'then' })
-  expect(readStatus(store(), container)).toEqual({ state: 'exited', exitCode: 137, startedAt: 'then', error: 'what watched it was killed' })
+  expect(readStatus(store(), container)).toEqual({
+    state: 'exited',
+    exitCode: 137,
+    startedAt: 'then',
+    finishedAt: expect.stringMatching(/^2.*Z$/),
+    error: 'what watched it was killed',
+  })
+  // It is written down: the end is not told anew each time.
+  expect(readStatus(store(), container)).toEqual(readStatus(store(), container))
   // The same ids, but other processes: started at another time.
   const { pid, start } = self()
   setState({ status: 'running', pid, pidStart: start + 1 })

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { ContainerState } from '#runner/protocol.ts'
 import { isAlive } from '#store/owner.ts'
 import type { LocalStore } from '#store/open.ts'
+import { recordLost, unknownExit } from './lost.ts'
 
 export interface ContainerStatus {
   readonly state: 'created' | 'running' | 'paused' | 'exited'
@@ -14,12 +15,9 @@ export interface ContainerStatus {
   readonly error?: string
 }
 
-/** The exit status of a container of which nobody saw the end: as if it had been killed. */
-const unknownExit = 137
-
 /**
  * How a container is now. `state.json` is written by the process that watches it; where that one and the container's
- * first process are both gone (a power cut, a kill -9 of all), it says `running` for ever and is not believed.
+ * first process are both gone (a power cut, a kill -9 of all), it would say `running` for ever, and is put right.
  */
 export function readStatus(
   store: Pick<LocalStore, 'root'>,
@@ -43,12 +41,16 @@ export function readStatus(
     // The monitor may have written the end between the first reading and the look at its process.
     const again = readState(store, container.id)
     if (again?.status === 'exited') return readStatus(store, container)
-    return { state: 'exited', exitCode: unknownExit, ...common, error: error ?? 'what watched it was killed' }
+    // Started again meanwhile.
+    if (again?.pid !== pid || again?.pidStart !== pidStart) return readStatus(store, container)
+    const { finishedAt: seen, error: why } = recordLost(store, container.id, state)
+    return { state: 'exited', exitCode: unknownExit, ...common, finishedAt: seen!, error: why! }
   }
   return { state: container.paused === true ? 'paused' : 'running', ...(pid !== undefined && { pid }), ...common }
 }
 
-function readState(store: Pick<LocalStore, 'root'>, id: string): ContainerState | undefined {
+/** What is written down of it, true or not. */
+export function readState(store: Pick<LocalStore, 'root'>, id: string): ContainerState | undefined {
   try {
     return JSON.parse(readFileSync(`${store.root}/containers/${id}/state.json`, 'utf8')) as ContainerState
   } catch (error) {

@@ -10,7 +10,7 @@ use crate::wire::error::{Error, Kind, Result};
 use crate::wire::lifeline::{self, Said};
 use crate::wire::protocol::RunResult;
 use crate::wire::stream::{Got, How, Queue, Written, read};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use std::fs::File;
@@ -34,6 +34,10 @@ pub struct Front {
     started: bool,
     terminal: bool,
     raw: Option<Raw>,
+    /// Our stdin is a terminal, which can be taken away (a window that is closed, a connection that is cut).
+    at_terminal: bool,
+    /// What runs goes on then.
+    outlives: bool,
 }
 
 /// Ends the input of a terminal, as if it was typed.
@@ -51,7 +55,15 @@ impl Front {
             started: false,
             terminal: false,
             raw: None,
+            at_terminal: rustix::termios::isatty(sys::standard(0)),
+            outlives: false,
         }
+    }
+
+    /// For what goes on when our terminal is taken away.
+    pub fn outlived(mut self) -> Self {
+        self.outlives = true;
+        self
     }
 
     /// Passes bytes, signals and sizes until the container ends or is left. `leaves`: when our parent is gone, leave instead of
@@ -72,23 +84,25 @@ impl Front {
                     if leaves {
                         return Ok(End::Left);
                     }
+                    if self.is_hung_up() {
+                        return Ok(self.leave(&signals));
+                    }
                     frame::push(self.outgoing.buffer(), frame::STOP, &[]);
                 }
                 Some(Said::Nothing) | None => {}
             }
             while let Some(arrived) = task::next_signal(&signals) {
+                if arrived.signal == libc::SIGHUP && self.is_hung_up() {
+                    return Ok(self.leave(&signals));
+                }
                 if arrived.signal == libc::SIGWINCH {
                     self.send_size();
                 } else if leaves || !arrived.is_typed() {
                     frame::push(self.outgoing.buffer(), frame::SIGNAL, &[arrived.signal as u8]);
                 }
             }
-            if ours && self.read_input() {
-                frame::push(self.outgoing.buffer(), frame::LEAVE, &[]);
-                while self.outgoing.write_to(&self.socket, How::Socket) == Written::Fine && !self.outgoing.is_empty() {
-                    self.wait(&signals);
-                }
-                return Ok(End::Left);
+            if ours && (self.is_hung_up() || self.read_input()) {
+                return Ok(self.leave(&signals));
             }
             if self.outgoing.write_to(&self.socket, How::Socket) != Written::Fine {
                 // What it said before is still to be read.
@@ -132,6 +146,26 @@ impl Front {
         let _ = poll(&mut fds, None);
         let moved = |at: Option<usize>| at.is_some_and(|at| !fds[at].revents().is_empty());
         (moved(stdin_at), moved(lifeline_at))
+    }
+
+    /// Lets the container go on without us.
+    fn leave(&mut self, signals: &OwnedFd) -> End {
+        frame::push(self.outgoing.buffer(), frame::LEAVE, &[]);
+        while self.outgoing.write_to(&self.socket, How::Socket) == Written::Fine && !self.outgoing.is_empty() {
+            self.wait(signals);
+        }
+        End::Left
+    }
+
+    /// Whether our terminal is gone. A container that has one of its own goes on then, as in Docker and podman.
+    fn is_hung_up(&self) -> bool {
+        if !self.outlives || !self.at_terminal || !self.terminal {
+            return false;
+        }
+        let stdin = sys::standard(0);
+        let mut fds = [PollFd::new(&stdin, PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        poll(&mut fds, Some(&now)).is_ok_and(|count| count > 0) && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
     }
 
     /// Whether the keys to leave were typed.

@@ -92,7 +92,7 @@ fn with_terminal(target: &Target, control: File, events: &Events) -> Result<Opti
         exit_now(i32::from(outcome.is_err()));
     };
     drop(theirs);
-    let end = Front::new(ours, control, target.process.interactive, Vec::new()).attend(false, |_| {});
+    let end = Front::new(ours, control, target.process.interactive, Vec::new()).outlived().attend(false, |_| {});
     task::reap(child, end.is_ok());
     match end? {
         End::Exited(result) => Ok(result.exit_code),

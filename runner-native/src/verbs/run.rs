@@ -134,6 +134,7 @@ fn with_terminal(job: &Job, control: File, events: &Events) -> Result<RunResult>
     drop(theirs);
     let mut pid = None;
     let front = Front::new(ours, control, job.plan.process.interactive, keys);
+    let front = if job.request.container.is_some() { front.outlived() } else { front };
     let end = front.attend(false, |notice| {
         if let Notice::Started { pid: started, .. } = notice {
             pid = Some(*started);
