@@ -2,7 +2,6 @@ import type { Context } from '#context.ts'
 import type { Platform } from '#oci/descriptor.ts'
 import type { BuildOptions, BuildResult, Output } from './options.ts'
 import type { BaseImage } from './input/images.ts'
-import type { ImageNeed, PlanOptions } from './plan/planner.ts'
 import type { Plan } from './plan/plan.ts'
 import type { Session } from './session.ts'
 import type { Dockerfile, Instruction } from '#dockerfile/instruction.ts'
@@ -19,8 +18,9 @@ import { checkAnnotations } from './result/annotations.ts'
 import { openContexts } from './input/context.ts'
 import { createDigests } from './input/digests.ts'
 import { createImages } from './input/images.ts'
+import { digestsOfBinds } from './input/binds.ts'
+import { planAll } from './planning.ts'
 import { createLogs } from './record/log.ts'
-import { plan } from './plan/plan.ts'
 import { createSecrets } from './input/secrets.ts'
 import { createSlots } from './solve/slots.ts'
 
@@ -92,9 +92,9 @@ async function buildParsed(
   const targets = platformsOf(options, host)
   checkAnnotations(options, targets.length)
   const bases = new Map<string, BaseImage>()
-  const planWith = (time?: number | ''): Promise<readonly Plan[]> =>
-    planAll(cx, options, time, dockerfile, contexts, images, bases, targets, host)
-  let plans = await planWith()
+  const binds = await digestsOfBinds(cx, store, options.sandbox?.binds ?? [])
+  const planning = { options, dockerfile, contexts, images, bases, binds, targets, host }
+  let plans = await planAll(cx, planning)
   let epoch = epochOf(options, plans[0] as Plan)
   if (epoch === 'context') {
     epoch = await contexts.time(cx)
@@ -102,7 +102,7 @@ async function buildParsed(
       const hint = 'A git repository has one, and what a server sends with a Last-Modified.'
       cx.report({ type: 'warning', message: 'SOURCE_DATE_EPOCH=context is not used: the context has no time', hint })
     }
-    plans = await planWith(epoch ?? '')
+    plans = await planAll(cx, planning, epoch ?? '')
   }
   const id = options.id ?? newId()
   const remote =
@@ -258,93 +258,6 @@ function recordsOf(session: Session): BuildResult['steps'] {
       ...(because === undefined ? {} : { because }),
     }
   })
-}
-
-/** Plans for each platform. What a plan lacks is resolved, all at once, and it is planned again. */
-async function planAll(
-  cx: Context,
-  options: BuildOptions,
-  time: number | '' | undefined,
-  dockerfile: Dockerfile,
-  contexts: Session['contexts'],
-  images: Session['images'],
-  bases: Map<string, BaseImage>,
-  targets: readonly Platform[],
-  host: Platform,
-): Promise<readonly Plan[]> {
-  const configs = new Map()
-  for (;;) {
-    const plans: Plan[] = []
-    const needs = new Map<string, ImageNeed>()
-    for (const platform of targets) {
-      const planned = plan(dockerfile, planOptions(options, time, contexts, platform, host, targets.length > 1), configs)
-      if ('plan' in planned) {
-        plans.push(planned.plan)
-      } else {
-        for (const need of planned.needs) {
-          needs.set(need.key, need)
-        }
-      }
-    }
-    if (needs.size === 0) {
-      return plans
-    }
-    options.places.expect?.(
-      [...needs.values()].map(({ reference }) => reference),
-      contexts.trust.isLocal,
-    )
-    // What comes after is loaded while registries answer.
-    void import('./solve/solve.ts')
-    await Promise.all(
-      [...needs.values()].map(async (need) => {
-        const base = await images.resolve(cx, need)
-        bases.set(need.key, base)
-        configs.set(need.key, await base.image.config(cx))
-      }),
-    )
-  }
-}
-
-function planOptions(
-  options: BuildOptions,
-  time: number | '' | undefined,
-  contexts: Session['contexts'],
-  targetPlatform: Platform,
-  buildPlatform: Platform,
-  several: boolean,
-): PlanOptions {
-  const epoch = time ?? options.buildArgs?.['SOURCE_DATE_EPOCH'] ?? options.epoch
-  return {
-    ...(options.target === undefined ? {} : { target: options.target }),
-    buildArgs: new Map(
-      Object.entries({ ...options.proxy, ...options.buildArgs, ...(epoch === undefined ? {} : { SOURCE_DATE_EPOCH: `${epoch}` }) }),
-    ),
-    targetPlatform,
-    buildPlatform,
-    contexts: contexts.named,
-    isLocal: contexts.trust.isLocal,
-    noCache: options.noCache === true ? true : (options.noCacheFilter ?? false),
-    network: options.network ?? 'host',
-    hosts: (options.addHosts ?? []).map(({ host }) => host),
-    allow: options.allow ?? [],
-    ...sandboxKey(options),
-    ...(options.env === undefined ? {} : { env: options.env }),
-    ...(several ? { prefix: formatPlatform(targetPlatform) } : {}),
-  }
-}
-
-/** How much memory there is, or who answers for names, decides no result; where binds come from is this machine's own. */
-function sandboxKey({ sandbox }: BuildOptions): Pick<PlanOptions, 'sandbox'> {
-  const { capabilities, noNewPrivileges, seccomp, devices, binds, ownHosts } = sandbox ?? {}
-  const part = {
-    ...(capabilities === undefined ? {} : { capabilities }),
-    ...(noNewPrivileges === true ? { noNewPrivileges } : {}),
-    ...(seccomp === undefined || seccomp === 'default' ? {} : { seccomp }),
-    ...(devices === undefined || devices.length === 0 ? {} : { devices }),
-    ...(binds === undefined || binds.length === 0 ? {} : { binds: binds.map(({ target, readonly }) => ({ target, readonly })) }),
-    ...(ownHosts === true ? { ownHosts } : {}),
-  }
-  return Object.keys(part).length === 0 ? {} : { sandbox: part }
 }
 
 /** SOURCE_DATE_EPOCH as an option, a build argument, or as the default of a global ARG. Empty: none. */

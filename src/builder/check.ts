@@ -94,7 +94,7 @@ async function basesOf(
     stages.map(async ({ index, base, platform = options.targetPlatform }) => {
       if (base.kind !== 'image') return []
       const { name: reference } = base
-      const image = await find({ key: imageKey(reference, platform), reference, platform, strict: false, span: undefined })
+      const image = await find({ key: imageKey(reference, platform), reference, platform, span: undefined })
       if (image === undefined) return []
       const { os, architecture, variant, config } = await image.image.config(cx)
       const shell = config?.Shell

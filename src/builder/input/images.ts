@@ -133,8 +133,8 @@ async function openFor(cx: Context, source: Source, descriptor: Descriptor, need
   try {
     return await openImage(cx, source, descriptor, need.platform)
   } catch (error) {
-    // No platform was asked for: what a single image has will do.
-    if (need.strict || !hasCode(error, 'platform-mismatch')) {
+    // What a single image has will do: the build says so.
+    if (!hasCode(error, 'platform-mismatch')) {
       throw error
     }
     const document = await readManifest(cx, source, descriptor)

@@ -91,7 +91,7 @@ export function sourceStep(planner: Planner, origin: Origin, stage: ResolvedStag
       )
     case 'image': {
       const platform = platformOf(planner, stage)
-      need(planner, origin.reference, platform, false, span)
+      need(planner, origin.reference, platform, span)
       return addStep(planner, { kind: 'image', reference: origin.reference, platform }, { ...at, title: `FROM ${origin.reference}` })
     }
     case 'context':

@@ -30,6 +30,8 @@ export interface Plan {
   /** All steps that the result needs, each after its inputs. */
   readonly steps: readonly Step[]
   readonly globals: Globals
+  /** The platform that was asked for, or this machine's: the stage itself may be pinned to another. */
+  readonly target: Platform
   readonly warnings: readonly PlanWarning[]
 }
 
@@ -70,7 +72,7 @@ export function plan(dockerfile: Dockerfile, options: PlanOptions, bases: BaseCo
     return { needs: [...planner.needs.values()] }
   }
   const stage = planner.planned.get(target.index) as PlannedStage
-  return { plan: { stage, steps: collect(stage.top), globals, warnings: planner.warnings } }
+  return { plan: { stage, steps: collect(stage.top), globals, target: planner.options.targetPlatform, warnings: planner.warnings } }
 }
 
 /** The stages that `target` needs, each after those that it needs. Asks for base images on the way. */
@@ -107,17 +109,17 @@ function reach(planner: Planner, target: number): readonly number[] {
 
 function dependencies(planner: Planner, stage: ResolvedStage): readonly number[] {
   const result: number[] = []
-  const follow = (origin: Origin, platform: Platform, strict: boolean, span: Span): void => {
+  const follow = (origin: Origin, platform: Platform, span: Span): void => {
     if (origin.kind === 'stage') {
       result.push(origin.index)
     } else if (origin.kind === 'image') {
-      need(planner, origin.reference, platform, strict, span)
+      need(planner, origin.reference, platform, span)
     }
   }
   const platform = platformOf(planner, stage)
   const base = baseOf(planner, stage)
   const replaced = replacement(planner, stage)
-  follow(base, platform, stage.platform !== undefined, stage.stage.from.span)
+  follow(base, platform, stage.stage.from.span)
   if (replaced !== undefined) {
     return result
   }
@@ -127,7 +129,7 @@ function dependencies(planner: Planner, stage: ResolvedStage): readonly number[]
   planner.triggers.set(stage.index, [...triggers, ...inherited])
   for (const instruction of [...triggers, ...inherited, ...stage.stage.instructions]) {
     for (const from of fromsOf(instruction)) {
-      follow(originOf(planner, stage, from, instruction), platform, false, instruction.span)
+      follow(originOf(planner, stage, from, instruction), platform, instruction.span)
     }
   }
   return result

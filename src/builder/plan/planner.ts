@@ -37,8 +37,6 @@ export interface ImageNeed {
   readonly key: string
   readonly reference: string
   readonly platform: Platform
-  /** Whether the platform was asked for, or is just that of this build: then what the image has will do. */
-  readonly strict: boolean
   readonly span: Span | undefined
 }
 
@@ -200,17 +198,11 @@ export function platformOf(planner: Planner, stage: ResolvedStage): Platform {
 }
 
 /** The config of an image, or a note that it is needed. */
-export function need(
-  planner: Planner,
-  reference: string,
-  platform: Platform,
-  strict: boolean,
-  span: Span | undefined,
-): ImageConfig | undefined {
+export function need(planner: Planner, reference: string, platform: Platform, span: Span | undefined): ImageConfig | undefined {
   const key = imageKey(reference, platform)
   const config = planner.bases.get(key)
   if (config === undefined && !planner.needs.has(key)) {
-    planner.needs.set(key, { key, reference, platform, strict, span })
+    planner.needs.set(key, { key, reference, platform, span })
   }
   return config
 }

@@ -72,7 +72,7 @@ function startOf(planner: Planner, stage: ResolvedStage, total: number): Start {
     }
   }
   if (origin.kind === 'image') {
-    const image = need(planner, origin.reference, platform, stage.platform !== undefined, stage.stage.from.span)
+    const image = need(planner, origin.reference, platform, stage.stage.from.span)
     const { OnBuild: _consumed, ...config } = image?.config ?? {}
     const title = `[${stageTitle(planner, stage)}1/${total}] FROM ${origin.reference}`
     const top = addStep(

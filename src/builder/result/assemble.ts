@@ -1,7 +1,8 @@
 import type { Context } from '#context.ts'
 import type { Addition, ImageEdit } from '#image/edit.ts'
 import type { Image } from '#image/image.ts'
-import type { ExecutionConfig } from '#oci/config.ts'
+import type { ExecutionConfig, ImageConfig } from '#oci/config.ts'
+import type { Platform } from '#oci/descriptor.ts'
 import type { Plan } from '../plan/plan.ts'
 import type { Session } from '../session.ts'
 import type { Solution } from '../solve/solve.ts'
@@ -13,7 +14,7 @@ import { formatPlatform } from '#oci/platform.ts'
 import { annotationsOf } from './annotations.ts'
 import { rootOf } from '../solve/state.ts'
 
-/** BuildKit's mark, by which tools know that layers and lines of the history belong together. */
+/** Who made a line of the history. */
 const comment = 'stave.dockerfile.v0'
 
 const configFields: readonly (keyof ExecutionConfig)[] = [
@@ -85,7 +86,7 @@ export async function assemble(
       : { Env: stage.config.Env?.filter((entry) => !without.env?.includes(entry.split('=', 1)[0] as string)) }),
   }
   const annotations = annotationsOf(options.annotations ?? [], 'manifest', formatPlatform(stage.platform))
-  const platform = baseConfig ?? stage.platform
+  const platform = platformOf(options, plan.target, baseConfig)
   return edit(cx, base, {
     add,
     ...(options.squash === 'all' ? { replaceLayers: true } : {}),
@@ -99,6 +100,16 @@ export async function assemble(
     ...labelsOf(options),
     ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
   })
+}
+
+/** An image is labelled as was asked, whatever its last stage was pinned to; where nothing was, as its base image. @see BuildKit, dockerfile2llb */
+function platformOf({ platforms = [] }: BuildOptions, target: Platform, base: ImageConfig | undefined): Platform {
+  if (base === undefined || (platforms.length === 0 && base.architecture !== '')) return base ?? target
+  const isSame = base.os === target.os && base.architecture === target.architecture
+  const variant = target.variant ?? (isSame ? base.variant : undefined)
+  const version = target['os.version'] ?? (isSame ? base['os.version'] : undefined)
+  const { variant: _variant, 'os.version': _version, ...rest } = target
+  return { ...rest, ...(variant === undefined ? {} : { variant }), ...(version === undefined ? {} : { 'os.version': version }) }
 }
 
 function labelsOf({ labels = {}, without }: BuildOptions): Pick<ImageEdit, 'labels'> {

@@ -169,11 +169,10 @@ function hostFile(path: string, held: AsyncDisposableStack): Place {
   return { fd, path: basename(path) }
 }
 
-let hostTexts: { hosts: string; resolv: string } | undefined
-
 /** Names and resolvers of the machine: files of the sandbox that leave no trace in the layer. */
 function hostFiles(session: Session, op: ExecOp): readonly RunMount[] {
-  hostTexts ??= { hosts: readText('/etc/hosts'), resolv: readText('/etc/resolv.conf') }
+  // Each time: a machine that moves to another network has others.
+  const hostTexts = { hosts: readText('/etc/hosts'), resolv: readText('/etc/resolv.conf') }
   const { addHosts = [], sandbox = {} } = session.options
   // On the network of the host, that is where its services are.
   const added = addHosts.map(({ host, address }) => `${address === 'host-gateway' ? '127.0.0.1' : address}\t${host}\n`).join('')

@@ -346,7 +346,8 @@ async function execute(solver: Solver, step: Step, op: CopyOp | ExecOp, parent: 
       const { exec } = await import('./exec.ts')
       const { fs, snapshot, layer } = await exec(cx, session, step, op, parent, inputs)
       report(solver, step, 'done', performance.now() - started)
-      return { fs, snapshot, layer }
+      // With a time of its own, the layer has other times than the files that the command left: its tree is made of the layer.
+      return { fs, snapshot: session.output.epoch === undefined ? snapshot : undefined, layer }
     }
     const { copyFiles } = await import('./copy.ts')
     const { fs, snapshot, layer } = await copyFiles(

@@ -1,0 +1,38 @@
+import type { Context } from '#context.ts'
+import type { Store } from '#store/store.ts'
+import type { Sandbox } from '../options.ts'
+import { closeSync, constants, mkdirSync, openSync, statSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
+
+type Bind = NonNullable<Sandbox['binds']>[number]
+
+/** Below these lies the machine itself, which has no content that stands still. */
+const alive = ['/proc', '/sys', '/dev', '/run', '/var/run']
+
+/**
+ * What RUN finds in directories and files of this machine, as far as that can be told: a digest for each, as of the files of a
+ * context. Undefined where it cannot: the root, devices, sockets, and what the kernel makes up.
+ */
+export async function digestsOfBinds(cx: Context, store: Store, binds: readonly Bind[]): Promise<readonly (string | undefined)[]> {
+  const digests: (string | undefined)[] = []
+  for (const { source } of binds) digests.push(await digestOfBind(cx, store, source))
+  return digests
+}
+
+async function digestOfBind(cx: Context, store: Store, source: string): Promise<string | undefined> {
+  const found = statSync(source, { throwIfNoEntry: false })
+  if (source === '/' || alive.some((path) => source === path || source.startsWith(`${path}/`))) return undefined
+  if (found === undefined || (!found.isDirectory() && !found.isFile())) return undefined
+  const [directory, name] = found.isDirectory() ? [source, '.'] : [dirname(source), basename(source)]
+  const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY)
+  try {
+    mkdirSync(join(store.root, 'cache/stat'), { recursive: true, mode: 0o700 })
+    const { selections } = await store.runner.digest(cx, {
+      selections: [{ selection: { from: { kind: 'directory', root: { fd } }, sources: [name], literal: true }, without: [] }],
+      statCache: { fd: store.directory, path: 'cache/stat' },
+    })
+    return selections[0]?.digest
+  } finally {
+    closeSync(fd)
+  }
+}
