@@ -85,7 +85,8 @@ function planOptions(
     isLocal: contexts.trust.isLocal,
     noCache: options.noCache === true ? true : (options.noCacheFilter ?? false),
     network: options.network ?? 'host',
-    hosts: (options.addHosts ?? []).map(({ host: name, address }) => `${name}=${address}`),
+    // As in BuildKit: where a name leads today is no matter of the result.
+    hosts: (options.addHosts ?? []).map(({ host: name }) => name),
     allow: options.allow ?? [],
     ...sandboxKey(options, binds),
     ...(options.env === undefined ? {} : { env: options.env }),

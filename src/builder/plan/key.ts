@@ -72,7 +72,7 @@ export function foreignState(state: Digest, diffID: Digest): Digest {
   return digestOf(`${state} + foreign layer ${diffID}`)
 }
 
-/** What of an operation decides its result. Content of secrets, agents and cache mounts never does; nor do proxies. */
+/** What of an operation decides its result. Content of secrets, agents and cache mounts never does; nor do proxies and addresses of hosts. */
 function keyPart(op: CopyOp | ExecOp): Record<string, unknown> {
   if (op.kind === 'copy') {
     return { ...op }
