@@ -1,6 +1,6 @@
 /** Listing, choosing and keeping containers and volumes by the words of docker and podman. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, lstatSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { binary, busyboxTar, workshop } from './stave.ts'
 
@@ -228,6 +228,37 @@ describe('what a container wrote', () => {
     expect(readdirSync(shop.directory).filter((name) => name.startsWith('.stave'))).toEqual([])
     const tar = spawnSync('sh', ['-c', `"${binary}" --root "${shop.store}" cp worker:/work/d - | tar -tf -`], { encoding: 'utf8' })
     expect(tar.stdout).toBe('d/\nd/sub/\nd/sub/file\nd/sub/link\n')
+  })
+
+  test('cp follows a link, and replaces no device, FIFO or socket', () => {
+    const made = spawnSync('sh', ['-c', 'mkfifo fifo; ln -s real link; ln -s missing dangling; ln -s circle circle; echo before > real'], {
+      cwd: shop.directory,
+    })
+    expect(made.status).toBe(0)
+    shop.must(['cp', 'worker:/work/d/sub/file', 'link'])
+    expect(lstatSync(shop.path('link')).isSymbolicLink()).toBe(true)
+    expect(readFileSync(shop.path('real'), 'utf8')).toBe('text\n')
+    shop.must(['cp', 'worker:/work/d/sub/file', 'dangling'])
+    expect(readFileSync(shop.path('missing'), 'utf8')).toBe('text\n')
+    expect(lstatSync(shop.path('dangling')).isSymbolicLink()).toBe(true)
+    expect(shop.stave(['cp', 'worker:/work/d/sub/file', 'circle']).stderr).toContain('round in a circle')
+    expect(shop.stave(['cp', 'worker:/work/d/sub/file', 'fifo'])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('it is a FIFO'),
+    })
+    expect(lstatSync(shop.path('fifo')).isFIFO()).toBe(true)
+    expect(shop.stave(['cp', 'worker:/work/d/sub/file', '/dev/full'])).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('it is a device'),
+    })
+    expect(lstatSync('/dev/full').isCharacterDevice()).toBe(true)
+  })
+
+  test('cp leaves the setuid bit behind', () => {
+    shop.must(['run', '--name', 'setuid', '--network', 'none', 'base', 'sh', '-c', 'echo > /su; chown 7:7 /su; chmod 6755 /su'])
+    shop.must(['cp', 'setuid:/su', 'su'])
+    expect((statSync(shop.path('su')).mode & 0o7777).toString(8)).toBe('755')
+    shop.must(['rm', 'setuid'])
   })
 
   test('export is all of its root, with owners and without what it removed', () => {

@@ -1,5 +1,17 @@
-import { chmodSync, closeSync, constants, mkdtempSync, openSync, renameSync, rmSync, statSync } from 'node:fs'
-import { basename, dirname, join, posix } from 'node:path'
+import {
+  chmodSync,
+  closeSync,
+  constants,
+  lstatSync,
+  mkdtempSync,
+  openSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  type Stats,
+} from 'node:fs'
+import { basename, dirname, join, posix, resolve } from 'node:path'
 import type { Context } from '#context.ts'
 import { hasCode, StaveError } from '#error.ts'
 import type { Selection, Tree } from '#runner/protocol.ts'
@@ -33,25 +45,41 @@ export async function copyToTar(
 
 /**
  * Copies a path out of a container, running or not, by Docker's rules: into a directory that is there, else under a new
- * name beside it; `path/.` means what is in the directory. What is copied belongs to the caller.
+ * name beside it; `path/.` means what is in the directory. What is copied belongs to the caller, and nothing of it runs
+ * as the caller for others (setuid). A link at the target is followed and stays; a device, FIFO or socket there is never
+ * replaced.
  *
- * @throws StaveError `not-found` where there is no such path, or no directory to copy to
+ * @throws StaveError `not-found` where there is no such path, or no directory to copy to; `conflict` on a device
  */
 export async function copyToDirectory(
   cx: Context,
   store: LocalStore,
   container: ContainerRecord,
   path: string,
-  target: string,
+  typed: string,
 ): Promise<void> {
+  const target = followLinks(typed)
   const named = cleanTarget(path) !== '/' && !/(^|\/)\.$/.test(path)
   const into = statSync(target, { throwIfNoEntry: false })
+  if (into !== undefined && !into.isDirectory() && !into.isFile()) {
+    throw new StaveError('conflict', `cannot copy to ${typed}: it is ${kindOf(into)}, and neither a directory nor a regular file`, {
+      hint: `With - in place of it, a tar goes to stdout: stave cp ${container.name}:${path} - | tar -xO`,
+    })
+  }
   const copyInto = async (directory: string) => {
     const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY)
     try {
       await withSelection(cx, store, container, path, named, async (selection) => {
         const items = [{ kind: 'select' as const, selection }]
-        await store.runner.copy(cx, { base: [], items, to: '/', chown: '0:0', ...(named && { parents: true }), plain: { fd } })
+        await store.runner.copy(cx, {
+          base: [],
+          items,
+          to: '/',
+          chown: '0:0',
+          chmod: 'ug-s',
+          ...(named && { parents: true }),
+          plain: { fd },
+        })
       })
     } finally {
       closeSync(fd)
@@ -73,6 +101,24 @@ export async function copyToDirectory(
   } finally {
     rmSync(scratch, { recursive: true, force: true })
   }
+}
+
+/** As many as the kernel follows in one name. */
+const mostLinks = 40
+
+/** Where a name leads, also if nothing is there yet. A slash at its end stays: it says that this is a directory. */
+function followLinks(typed: string): string {
+  let path = typed
+  for (let links = 0; lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true; links++) {
+    if (links === mostLinks) throw new StaveError('conflict', `cannot copy to ${typed}: its links lead round in a circle`)
+    path = resolve(dirname(path), readlinkSync(path))
+  }
+  return path
+}
+
+function kindOf(stat: Stats): string {
+  if (stat.isFIFO()) return 'a FIFO'
+  return stat.isSocket() ? 'a socket' : 'a device'
 }
 
 async function tarOf(cx: Context, store: LocalStore, selection: Selection, use: (tar: string) => Promise<void>): Promise<void> {
