@@ -8,6 +8,7 @@ const layers: Readonly<Record<string, number>> = {
   builder: 5,
   container: 5,
   store: 4,
+  sandbox: 4,
   attest: 4,
   trust: 4,
   mirror: 4,
@@ -70,7 +71,7 @@ test.each([
   expect(outsideCli.filter((file) => pattern.test(readFileSync(join(root, file), 'utf8')))).toEqual([])
 })
 
-test.each(['text', 'oci', 'dockerfile', 'builder/plan', 'container/spec'])('%s is pure', (prefix) => {
+test.each(['text', 'sandbox', 'oci', 'dockerfile', 'builder/plan', 'container/spec'])('%s is pure', (prefix) => {
   const impure =
     /^(?!\s*(?:\*|\/\/|\/\*\*)).*(?:from 'node:(fs|fs\/promises|child_process|net|http|https|os|process|timers)'|Date\.now\(|process\.|Math\.random)/m
   const pure = files.filter((file) => file.startsWith(prefix))

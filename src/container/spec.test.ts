@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { allCapabilities, chooseCapabilities, defaultCapabilities } from './capability.ts'
+import { allCapabilities, chooseCapabilities, defaultCapabilities } from '#sandbox/capability.ts'
 import { cleanTarget, parseMount, parseTmpfs, parseVolume } from './mount.ts'
 import { containerSpec, mergeEnv, type ContainerOptions } from './spec.ts'
 import { parseBytes, parseDevice, parseSignal, parseUlimit } from './unit.ts'

@@ -1,9 +1,9 @@
 import { StaveError } from '#error.ts'
 import type { ExecutionConfig } from '#oci/config.ts'
 import type { RunSpec } from '#runner/protocol.ts'
-import { allCapabilities, chooseCapabilities } from './capability.ts'
+import { allCapabilities, chooseCapabilities } from '#sandbox/capability.ts'
 import { cleanTarget, type MountOption } from './mount.ts'
-import { checkSysctls } from './sysctl.ts'
+import { checkSysctls } from '#sandbox/sysctl.ts'
 import { parseSignal, type Device, type Ulimit } from './unit.ts'
 
 /** What the flags of `run` and `create` say. */

@@ -1,5 +1,5 @@
 import type { BuildOptions, Sandbox } from '#builder/options.ts'
-import { chooseCapabilities } from '#container/capability.ts'
+import { chooseCapabilities } from '#sandbox/capability.ts'
 import { parseVolume } from '#container/mount.ts'
 import { parseBytes, parseDevice } from '#container/unit.ts'
 import { StaveError } from '#error.ts'
