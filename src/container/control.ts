@@ -4,7 +4,7 @@ import { hasCode, StaveError } from '#error.ts'
 import type { LocalStore } from '#store/open.ts'
 import type { ContainerRecord } from './container.ts'
 import { readStatus, type ContainerStatus } from './status.ts'
-import { parseSignal } from './unit.ts'
+import { parseSignal } from '#text/signal.ts'
 
 /** How long the processes of a killed container may take to be gone. */
 const killSeconds = 30

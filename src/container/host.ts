@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
+import { hostsText, resolverText, type AddedHost, type Resolver } from '#sandbox/names.ts'
 import type { ContainerOptions } from './spec.ts'
 
 const maxBytes = 1024 * 1024
@@ -10,40 +11,13 @@ const maxBytes = 1024 * 1024
  */
 export function hostFiles(
   network: 'host' | 'none',
-  options: {
-    readonly addHosts?: readonly { readonly host: string; readonly address: string }[]
-    /** In place of the host's. */
-    readonly nameservers?: readonly string[]
-    readonly searchDomains?: readonly string[]
-    readonly resolverOptions?: readonly string[]
-  } = {},
+  options: Resolver & { readonly addHosts?: readonly AddedHost[] } = {},
 ): Required<Pick<ContainerOptions, 'files' | 'hostHostname'>> {
-  const own = hostname()
-  const base = network === 'host' ? read('/etc/hosts') : undefined
-  const added = (options.addHosts ?? []).map(({ host, address }) => `${address === 'host-gateway' ? '127.0.0.1' : address}\t${host}\n`)
-  const hosts = [base === undefined || base === '' ? localHosts : base.endsWith('\n') ? base : `${base}\n`, ...added].join('')
-  const { nameservers = [], searchDomains = [], resolverOptions = [] } = options
-  const resolvConf = [
-    ...kept(read('/etc/resolv.conf') ?? '', [
-      ...(nameservers.length > 0 ? ['nameserver'] : []),
-      ...(searchDomains.length > 0 ? ['search', 'domain'] : []),
-      ...(resolverOptions.length > 0 ? ['options'] : []),
-    ]),
-    ...nameservers.map((address) => `nameserver ${address}\n`),
-    // A single dot asks for no search at all.
-    ...(searchDomains.length > 0 && searchDomains[0] !== '.' ? [`search ${searchDomains.join(' ')}\n`] : []),
-    ...(resolverOptions.length > 0 ? [`options ${resolverOptions.join(' ')}\n`] : []),
-  ].join('')
-  return { files: { hosts, resolvConf }, hostHostname: own }
+  const isHosts = network === 'host'
+  const hosts = hostsText(isHosts ? read('/etc/hosts') : undefined, options.addHosts)
+  const resolvConf = resolverText(isHosts ? read('/etc/resolv.conf') : undefined, options)
+  return { files: { hosts, resolvConf }, hostHostname: hostname() }
 }
-
-/** The lines of a resolv.conf whose keyword is none of these. */
-function kept(text: string, replaced: readonly string[]): string[] {
-  const lines = text.split(/(?<=\n)/)
-  return lines.filter((line) => !replaced.includes(/^\s*(\w+)/.exec(line)?.[1] ?? ''))
-}
-
-const localHosts = '127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n'
 
 function read(path: string): string | undefined {
   try {

@@ -1,6 +1,6 @@
 import { posix } from 'node:path'
 import { StaveError } from '#error.ts'
-import { parseBytes } from './unit.ts'
+import { parseBytes } from '#text/size.ts'
 
 export interface BindMount {
   readonly type: 'bind'

@@ -2,7 +2,10 @@ import { describe, expect, test } from 'vitest'
 import { allCapabilities, chooseCapabilities, defaultCapabilities } from '#sandbox/capability.ts'
 import { cleanTarget, parseMount, parseTmpfs, parseVolume } from './mount.ts'
 import { containerSpec, mergeEnv, type ContainerOptions } from './spec.ts'
-import { parseBytes, parseDevice, parseSignal, parseUlimit } from './unit.ts'
+import { parseBytes } from '#text/size.ts'
+import { parseDevice } from '#sandbox/device.ts'
+import { parseSignal } from '#text/signal.ts'
+import { parseUlimit } from '#sandbox/ulimit.ts'
 
 const id = '0123456789abcdef'.repeat(4)
 const image = {

@@ -3,8 +3,11 @@ import type { ExecutionConfig } from '#oci/config.ts'
 import type { RunSpec } from '#runner/protocol.ts'
 import { allCapabilities, chooseCapabilities } from '#sandbox/capability.ts'
 import { cleanTarget, type MountOption } from './mount.ts'
+import { withOwnName } from '#sandbox/names.ts'
 import { checkSysctls } from '#sandbox/sysctl.ts'
-import { parseSignal, type Device, type Ulimit } from './unit.ts'
+import { parseSignal } from '#text/signal.ts'
+import type { Device } from '#sandbox/device.ts'
+import type { Ulimit } from '#sandbox/ulimit.ts'
 
 /** What the flags of `run` and `create` say. */
 export interface ContainerOptions {
@@ -156,12 +159,6 @@ function mounts(config: ExecutionConfig | undefined, options: ContainerOptions, 
   }
   // A mount on /a must come before one on /a/b, or it would hide it.
   return [...byTarget.values()].sort((one, other) => depth(one.target) - depth(other.target))
-}
-
-/** A container can look its own name up: sudo and many servers do. */
-function withOwnName(hosts: string, hostname: string): string {
-  const names = hosts.split('\n').flatMap((line) => line.replace(/#.*/, '').trim().split(/\s+/).slice(1))
-  return names.includes(hostname) ? hosts : `${hosts}127.0.1.1\t${hostname}\n`
 }
 
 function depth(target: string): number {

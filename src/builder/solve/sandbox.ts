@@ -1,5 +1,6 @@
 import type { Context } from '#context.ts'
 import type { Place, RunMount, RunSpec } from '#runner/protocol.ts'
+import { hostsText, resolverText, withOwnName } from '#sandbox/names.ts'
 import type { Sandbox } from '../options.ts'
 import type { Session } from '../session.ts'
 import type { Solved } from './state.ts'
@@ -172,16 +173,16 @@ function hostFile(path: string, held: AsyncDisposableStack): Place {
 /** Names and resolvers of the machine: files of the sandbox that leave no trace in the layer. */
 function hostFiles(session: Session, op: ExecOp): readonly RunMount[] {
   // Each time: a machine that moves to another network has others.
-  const hostTexts = { hosts: readText('/etc/hosts'), resolv: readText('/etc/resolv.conf') }
+  const isHosts = op.network === 'host'
   const { addHosts = [], sandbox = {} } = session.options
-  // On the network of the host, that is where its services are.
-  const added = addHosts.map(({ host, address }) => `${address === 'host-gateway' ? '127.0.0.1' : address}\t${host}\n`).join('')
   const hostname = op.hostname ?? defaultHostname
-  const own = `127.0.0.1\t${hostname}\n`
-  const hosts =
-    op.network === 'host'
-      ? `${hostTexts.hosts.replace(/\n?$/, '\n')}${own}${added}`
-      : `127.0.0.1\tlocalhost ${hostname}\n::1\tlocalhost ip6-localhost\n${added}`
+  const hosts = withOwnName(hostsText(isHosts ? readText('/etc/hosts') : undefined, addHosts), hostname)
+  const { nameserver, search, options } = sandbox.resolver ?? {}
+  const resolver = {
+    ...(nameserver === undefined ? {} : { nameservers: nameserver }),
+    ...(search === undefined ? {} : { searchDomains: search }),
+    ...(options === undefined ? {} : { options }),
+  }
   const content = (target: string, text: string): RunMount => ({
     type: 'content',
     target,
@@ -190,20 +191,8 @@ function hostFiles(session: Session, op: ExecOp): readonly RunMount[] {
   })
   return [
     ...(sandbox.ownHosts === true ? [] : [content('/etc/hosts', hosts), content('/etc/hostname', `${hostname}\n`)]),
-    content('/etc/resolv.conf', op.network === 'host' ? resolvConf(hostTexts.resolv, sandbox.resolver) : ''),
+    content('/etc/resolv.conf', resolverText(isHosts ? readText('/etc/resolv.conf') : undefined, resolver)),
   ]
-}
-
-function resolvConf(text: string, resolver: Sandbox['resolver'] = {}): string {
-  const kept = text.split('\n').filter((line) => line !== '' && !Object.hasOwn(resolver, line.split(/\s/, 1)[0] as string))
-  const { nameserver = [], search, options } = resolver
-  return [
-    ...kept,
-    ...nameserver.map((address) => `nameserver ${address}`),
-    ...(search === undefined ? [] : [`search ${search.join(' ')}`]),
-    ...(options === undefined ? [] : [`options ${options.join(' ')}`]),
-    '',
-  ].join('\n')
 }
 
 function readText(path: string): string {

@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import type { Annotation, BuildOptions } from '#builder/options.ts'
-import { parseBytes, parseUlimit } from '#container/unit.ts'
+import { parseBytes } from '#text/size.ts'
+import { parseUlimit } from '#sandbox/ulimit.ts'
 import { parseDuration } from '#dockerfile/go-values.ts'
 import { StaveError } from '#error.ts'
 import { formatPlatform, parsePlatform } from '#oci/platform.ts'

@@ -1,4 +1,4 @@
-import { parseBytes } from '#container/unit.ts'
+import { parseBytes } from '#text/size.ts'
 import { parseDuration } from '#dockerfile/go-values.ts'
 import { StaveError } from '#error.ts'
 import { prune } from '#store/prune.ts'

@@ -1,9 +1,10 @@
 import type { BuildOptions, Sandbox } from '#builder/options.ts'
 import { chooseCapabilities } from '#sandbox/capability.ts'
 import { parseVolume } from '#container/mount.ts'
-import { parseBytes, parseDevice } from '#container/unit.ts'
+import { parseDevice } from '#sandbox/device.ts'
 import { StaveError } from '#error.ts'
-import { attributes, refuseUnknown, type Attributes } from '../attributes.ts'
+import { readResources, resourceFlags } from '#sandbox/resources.ts'
+import { attributes, refuseUnknown } from '../attributes.ts'
 import type { Values } from '../command.ts'
 import { securityOptions } from '../containers/options.ts'
 import type { Settings } from '../settings.ts'
@@ -41,50 +42,19 @@ function bindOf(text: string, cwd: string): NonNullable<Sandbox['binds']>[number
   return { source: mount.source, target: mount.target, readonly: mount.readonly ?? false }
 }
 
-const resourceKeys = ['memory', 'memory-swap', 'cpus', 'cpu-period', 'cpu-quota', 'cpu-shares', 'cpuset-cpus']
-
 /** The flags of their own, and those of `--resource memory=1g,…`. */
 function resourcesOf(flags: BuildFlags): NonNullable<Sandbox['resources']> {
   const given: Record<string, string> = {}
   for (const text of flags.resource) {
     const more = attributes(text, '--resource')
-    refuseUnknown(more, resourceKeys, `--resource ${text}`)
+    refuseUnknown(more, resourceFlags, `--resource ${text}`)
     Object.assign(given, more)
   }
-  for (const key of resourceKeys) {
+  for (const key of resourceFlags) {
     const value = flags[key as keyof BuildFlags]
     if (value !== undefined) given[key] = String(value)
   }
-  const cpus = cpusOf(given)
-  const swap = given['memory-swap']
-  return {
-    ...(given['memory'] !== undefined && { memoryBytes: parseBytes(given['memory'], '--memory') }),
-    ...(swap !== undefined && { memorySwapBytes: swap === '-1' ? -1 : parseBytes(swap, '--memory-swap') }),
-    ...(cpus !== undefined && { cpus }),
-    ...(given['cpu-shares'] !== undefined && { cpuShares: positive(given['cpu-shares'], '--cpu-shares') }),
-    ...(given['cpuset-cpus'] !== undefined && { cpusetCpus: cpuList(given['cpuset-cpus']) }),
-  }
-}
-
-/** A quota is so much of each period (100 ms unless it is said). */
-function cpusOf(given: Attributes): number | undefined {
-  if (given['cpus'] !== undefined) return positive(given['cpus'], '--cpus')
-  const quota = given['cpu-quota']
-  if (quota === undefined || Number(quota) <= 0) return undefined
-  return positive(quota, '--cpu-quota') / positive(given['cpu-period'] ?? '100000', '--cpu-period')
-}
-
-function positive(text: string, flag: string): number {
-  const value = Number(text)
-  if (!(value > 0)) throw new StaveError('usage', `stave build: ${flag} takes a number above 0, not ${JSON.stringify(text)}`)
-  return value
-}
-
-function cpuList(text: string): string {
-  if (!/^\d+(-\d+)?(,\d+(-\d+)?)*$/.test(text)) {
-    throw new StaveError('usage', `stave build: --cpuset-cpus takes a list such as 0-1,3, not ${JSON.stringify(text)}`)
-  }
-  return text
+  return readResources(given)
 }
 
 function resolverOf(flags: BuildFlags): Pick<Sandbox, 'resolver'> {

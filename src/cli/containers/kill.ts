@@ -1,5 +1,5 @@
 import { killContainer } from '#container/control.ts'
-import { parseSignal } from '#container/unit.ts'
+import { parseSignal } from '#text/signal.ts'
 import type { Invocation } from '../command.ts'
 import { forEachContainer, isActive } from './each.ts'
 import { openSession } from '../session.ts'

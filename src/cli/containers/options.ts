@@ -7,8 +7,11 @@ import { parseMount, parseTmpfs, parseVolume } from '#container/mount.ts'
 import type { CreateOptions } from '#container/container.ts'
 import type { ContainerOptions } from '#container/spec.ts'
 import { parseSeccompProfile } from '#sandbox/seccomp.ts'
-import { parseBytes, parseDevice, parseUlimit } from '#container/unit.ts'
+import { parseBytes } from '#text/size.ts'
+import { parseDevice } from '#sandbox/device.ts'
+import { parseUlimit } from '#sandbox/ulimit.ts'
 import * as limit from '#limit.ts'
+import { readResources } from '#sandbox/resources.ts'
 import type { Values } from '../command.ts'
 import { environmentWords, keyValues, readEnvFile, readLabelFile, readSmallFile } from '../key-values.ts'
 import type { Settings } from '../settings.ts'
@@ -50,7 +53,7 @@ export function containerOptions(
     mounts,
     devices: flags.device.map((text) => parseDevice(text)),
     ulimits: flags.ulimit.map((text) => parseUlimit(text)),
-    resources: resourcesOf(flags),
+    resources: readResources(flags),
     ...(flags['shm-size'] !== undefined && { shmBytes: parseBytes(flags['shm-size'], '--shm-size') }),
     sysctl: keyValues(flags.sysctl, '--sysctl'),
     labels: keyValues([...flags['label-file'].flatMap((file) => readLabelFile(file, settings)), ...flags.label], '--label'),
@@ -61,45 +64,12 @@ export function containerOptions(
       addHosts: flags['add-host'].map(hostOf),
       nameservers: flags.dns.map(addressOf),
       searchDomains: flags['dns-search'],
-      resolverOptions: flags['dns-option'],
+      options: flags['dns-option'],
     }),
     ...(flags.name !== undefined && { name: flags.name }),
     autoRemove: flags.rm ?? false,
     ...(flags['log-driver'] === 'none' && { log: false }),
   }
-}
-
-/** Zero is no limit, in all of them (Docker's rule). @throws StaveError `usage` for limits that exclude each other */
-function resourcesOf(flags: Values<typeof createFlags>): NonNullable<ContainerOptions['resources']> {
-  const memoryBytes = flags.memory === undefined ? 0 : parseBytes(flags.memory, '--memory')
-  const swap = flags['memory-swap']
-  const memorySwapBytes = swap === undefined ? 0 : swap === '-1' ? -1 : parseBytes(swap, '--memory-swap')
-  if (memorySwapBytes > 0 && memoryBytes === 0) {
-    throw new StaveError('usage', '--memory-swap limits memory and swap together, and needs --memory beside it')
-  }
-  if (memorySwapBytes > 0 && memorySwapBytes < memoryBytes) {
-    throw new StaveError('usage', `--memory-swap ${swap} is below --memory ${flags.memory}`, {
-      hint: 'It is the sum of both: with the same value there is no swap.',
-    })
-  }
-  return {
-    ...(memoryBytes > 0 && { memoryBytes }),
-    ...(memorySwapBytes !== 0 && { memorySwapBytes }),
-    ...processorsOf(flags),
-    ...(flags['cpu-shares'] && { cpuShares: flags['cpu-shares'] }),
-    ...(flags['cpuset-cpus'] && { cpusetCpus: flags['cpuset-cpus'] }),
-    ...(flags['pids-limit'] !== undefined && flags['pids-limit'] > 0 && { pids: flags['pids-limit'] }),
-  }
-}
-
-/** `--cpus`, or the same in the older words: so many microseconds of each period. */
-function processorsOf(flags: Values<typeof createFlags>): { cpus?: number } {
-  const { 'cpu-quota': quota, 'cpu-period': period = 100_000, cpus } = flags
-  if (quota !== undefined && cpus !== undefined) throw new StaveError('usage', '--cpus and --cpu-quota exclude each other')
-  if (period < 1000 || period > 1_000_000) throw new StaveError('usage', `--cpu-period takes 1000 to 1000000, not ${period}`)
-  const chosen = cpus ?? (quota === undefined || quota < 0 ? 0 : quota / period)
-  if (chosen < 0) throw new StaveError('usage', `--cpus takes a number above zero, not ${chosen}`)
-  return chosen === 0 ? {} : { cpus: chosen }
 }
 
 function networkOf(text: string | undefined): 'host' | 'none' {

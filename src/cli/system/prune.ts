@@ -1,4 +1,4 @@
-import { parseBytes } from '#container/unit.ts'
+import { parseBytes } from '#text/size.ts'
 import { pruneVolumes } from '#container/volume.ts'
 import { StaveError } from '#error.ts'
 import { prune } from '#store/prune.ts'
