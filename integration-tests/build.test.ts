@@ -239,7 +239,17 @@ WORKDIR /made/by/workdir
     writeFileSync(join(directory, 'Dockerfile'), dockerfile)
     const { uid, gid } = statSync(mine.directory)
     for (const name of ['', 'd', 'd/f', 'Dockerfile']) chownSync(join(directory, name), uid, gid)
-    const flags = ['--no-cache', '--source-date-epoch', '1000000000', '--jobs', jobs, '--metadata-file', 'metadata.json']
+    const flags = [
+      '--no-cache',
+      '--mode-policy',
+      'git',
+      '--source-date-epoch',
+      '1000000000',
+      '--jobs',
+      jobs,
+      '--metadata-file',
+      'metadata.json',
+    ]
     mine.must(['build', '-q', ...flags, directory])
     const metadata = JSON.parse(readFileSync(mine.path('metadata.json'), 'utf8')) as Record<string, string>
     digests.add(metadata['containerimage.digest']!)

@@ -1,6 +1,6 @@
 /** What a build gives is what was asked for: its platform, its inputs, its times. */
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { busyboxTar, workshop } from './stave.ts'
@@ -98,4 +98,38 @@ test('with a time of its own, what runs has the times of the layers', () => {
     encoding: 'utf8',
   })
   expect(listed.stdout).toContain('2001-09-09')
+})
+
+describe('modes of the context', () => {
+  const build = (directory: string, ...flags: string[]) => shop.must(['build', '-q', ...flags, directory])
+  const modes = (id: string, ...paths: string[]) => shop.must(['run', '--rm', id, 'stat', '-c', '%a', ...paths]).split('\n')
+
+  test('are kept, also where all of it is private', () => {
+    const directory = context('FROM base\nCOPY . /c\n', { id_rsa: 'k', program: 'p' })
+    for (const [name, mode] of [
+      ['id_rsa', 0o600],
+      ['program', 0o700],
+      ['Dockerfile', 0o600],
+    ] as const)
+      chmodSync(join(directory, name), mode)
+    chmodSync(directory, 0o700)
+    expect(modes(build(directory), '/c/id_rsa', '/c/program', '/c/Dockerfile')).toEqual(['600', '700', '600'])
+    expect(modes(build(directory, '--mode-policy', 'git'), '/c/id_rsa', '/c/program')).toEqual(['644', '755'])
+  })
+
+  test('one file that is written under another umask changes nothing of the others', () => {
+    const directory = context('FROM base\nCOPY a /a\nRUN cat /a\n', { a: 'x' })
+    chmodSync(join(directory, 'a'), 0o600)
+    const first = build(directory)
+    writeFileSync(join(directory, 'other'), 'x', { mode: 0o644 })
+    expect(build(directory)).toBe(first)
+  })
+
+  test('that change are told as such', () => {
+    const directory = context('FROM base\nCOPY told /a\n', { told: 'x' })
+    chmodSync(join(directory, 'told'), 0o644)
+    build(directory)
+    chmodSync(join(directory, 'told'), 0o600)
+    expect(shop.stave(['build', '--explain', directory]).stderr).toMatch(/file told: mode 0?644 → 0?600/)
+  })
 })

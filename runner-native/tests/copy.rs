@@ -316,7 +316,6 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-// A context with a readable Dockerfile was made under the usual umask: other modes were chosen, and are kept.
 fn perform(case: &Case) -> Result<(Scene, CopyResult), Error> {
     let scene = Scene::new(case.context, case.base);
     let mut selection = json!({ "from": scene.context(), "sources": case.sources, "resetOwner": true });
@@ -382,7 +381,7 @@ fn inline_files_downloads_and_directories() {
     assert_eq!(scene.mtime("o/run.sh"), 1000);
     assert_eq!(scene.mtime("o"), 1000);
 
-    for (user, owner) in [(json!("app"), "7:8"), (json!("7"), "7:8"), (json!("9"), "9:0"), (Value::Null, "0:0")] {
+    for (user, owner) in [(json!("app"), "7:8"), (json!("7"), "7:7"), (json!("9"), "9:9"), (json!("nobody"), "0:0"), (Value::Null, "0:0")] {
         let scene = Scene::new(&[], &[&["d 700 there", "d 755 etc", "f 644 etc/passwd app:x:7:8::/:/bin/sh\n"]]);
         let mut request = json!({ "items": [{ "kind": "directory" }], "to": "/there/work/dir" });
         if !user.is_null() {

@@ -54,7 +54,7 @@ fn several_sources_are_in_one_order_and_listed_once() {
 }
 
 #[test]
-fn times_and_umasks_do_not_count_but_chosen_modes_do() {
+fn times_do_not_count_but_modes_do_unless_they_are_those_of_git() {
     let checkout = |umask: u32, mtime| {
         let scene = Scene::new(&["f 644 Dockerfile F", "d 755 src", "f 644 src/a A", "f 755 src/run R"], &[]);
         for (name, mode) in [("Dockerfile", 0o666), ("src", 0o777), ("src/a", 0o666), ("src/run", 0o777)] {
@@ -63,13 +63,19 @@ fn times_and_umasks_do_not_count_but_chosen_modes_do() {
         scene.set_mtime(&scene.path("context/src/a"), mtime);
         scene
     };
-    let usual = plain(&checkout(0o022, 1000));
+    let as_git = |scene: &Scene| listing_of(scene, &json!({ "sources": ["."], "modes": "git" }), &[]);
+    let usual = checkout(0o022, 1000);
+    assert_eq!(plain(&checkout(0o022, 2000)), plain(&usual));
     for umask in [0o002, 0o007, 0o027, 0o077, 0o000] {
-        assert_eq!(plain(&checkout(umask, 2000)), usual, "umask {umask:o}");
+        assert_ne!(plain(&checkout(umask, 1000)), plain(&usual), "umask {umask:o}");
+        assert_eq!(as_git(&checkout(umask, 2000)), as_git(&usual), "umask {umask:o}");
     }
     let scene = checkout(0o022, 1000);
     fs::set_permissions(scene.path("context/src/a"), fs::Permissions::from_mode(0o600)).unwrap();
-    assert_ne!(plain(&scene), usual);
+    assert_ne!(plain(&scene), plain(&usual));
+    assert_eq!(as_git(&scene), as_git(&usual));
+    fs::set_permissions(scene.path("context/src/a"), fs::Permissions::from_mode(0o711)).unwrap();
+    assert_ne!(as_git(&scene), as_git(&usual));
 }
 
 #[test]

@@ -27,6 +27,8 @@ export interface BuildOptions {
   /** Names for the result: references (normalised by the build). */
   readonly tags?: readonly string[]
   readonly target?: string
+  /** Modes of the context's files: those that they have (default), or as git records them, 0644 and 0755. */
+  readonly modePolicy?: 'keep' | 'git'
   /** In place of those of the context and of the Dockerfile: relative to {@link cwd}. */
   readonly ignoreFile?: string
   /** In place of the image that the first FROM names. */

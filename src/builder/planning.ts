@@ -88,6 +88,7 @@ function planOptions(
     // As in BuildKit: where a name leads today is no matter of the result.
     hosts: (options.addHosts ?? []).map(({ host: name }) => name),
     allow: options.allow ?? [],
+    ...(options.modePolicy === 'git' ? { modes: { modes: 'git' } } : {}),
     ...sandboxKey(options, binds),
     ...(options.env === undefined ? {} : { env: options.env }),
     ...(targets.length > 1 ? { prefix: formatPlatform(targetPlatform) } : {}),

@@ -169,6 +169,8 @@ export interface Selection {
   readonly parents?: boolean
   /** Context files count as owned by 0:0, whoever owns them. */
   readonly resetOwner?: boolean
+  /** Of context files: as git records them, 0644 and 0755. Default: those that they have. */
+  readonly modes?: 'git'
   /** Detect and unpack tar archives among the sources (ADD). */
   readonly unpack?: boolean
 }

@@ -1,6 +1,6 @@
 //! What COPY chooses from a tree: sources, patterns, links, ignore files and `--exclude` become lists of nodes.
 
-mod umask;
+mod modes;
 mod walk;
 
 use crate::overlay::{Entry, Stack};
@@ -11,7 +11,6 @@ use rustix::fs::{FileType, Stat};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use umask::Umask;
 use walk::Filter;
 
 /// One chosen file, directory, link or device.
@@ -104,9 +103,7 @@ pub fn choose(selection: &Selection) -> Result<Chosen> {
     let stack = Stack::open(&selection.from)?;
     let ignore = PatternList::of_ignore_file(selection.ignore.as_deref().unwrap_or_default())?;
     let exclude = PatternList::of_flags(selection.exclude.as_deref().unwrap_or_default())?;
-    let is_context = selection.reset_owner && matches!(selection.from, Tree::Directory { .. });
-    let umask = if is_context { Umask::of(&stack)? } else { Umask::default() };
-    let chooser = Chooser { stack: &stack, ignore: &ignore, exclude: &exclude, umask, selection };
+    let chooser = Chooser { stack: &stack, ignore: &ignore, exclude: &exclude, selection };
     let (mut matches, mut unmatched) = (Vec::new(), Vec::new());
     for source in &selection.sources {
         let found = if selection.parents { chooser.with_parents(source)? } else { chooser.matches(source)? };
@@ -129,7 +126,6 @@ struct Chooser<'a> {
     stack: &'a Stack,
     ignore: &'a PatternList,
     exclude: &'a PatternList,
-    umask: Umask,
     selection: &'a Selection,
 }
 
@@ -278,7 +274,7 @@ impl Chooser<'_> {
         if self.selection.reset_owner {
             for node in &mut nodes {
                 (node.uid, node.gid) = (0, 0);
-                node.mode = self.umask.normal(node);
+                node.mode = modes::normal(node, self.selection.modes);
             }
         }
         nodes

@@ -36,7 +36,17 @@ fn ignore(patterns: &[&str]) -> Option<Vec<IgnorePattern>> {
 
 fn selection(from: Tree, sources: &[&str]) -> Selection {
     let sources = sources.iter().map(|source| (*source).to_owned()).collect();
-    Selection { from, ignore: None, sources, literal: false, exclude: None, parents: false, reset_owner: true, unpack: false }
+    Selection {
+        from,
+        ignore: None,
+        sources,
+        literal: false,
+        exclude: None,
+        parents: false,
+        reset_owner: true,
+        modes: Default::default(),
+        unpack: false,
+    }
 }
 
 /// Paths in the tree of all that is chosen.

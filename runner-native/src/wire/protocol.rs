@@ -197,8 +197,28 @@ pub struct Selection {
     pub parents: bool,
     #[serde(default)]
     pub reset_owner: bool,
+    #[serde(default, skip_serializing_if = "Modes::are_kept")]
+    pub modes: Modes,
     #[serde(default)]
     pub unpack: bool,
+}
+
+/// Which modes files of a context count and are copied with.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Modes {
+    #[default]
+    Kept,
+    /// As git records them.
+    Git,
+}
+
+impl Modes {
+    // Its form is what serde asks for.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    fn are_kept(&self) -> bool {
+        *self == Self::Kept
+    }
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]

@@ -39,12 +39,13 @@ export function chosenBy(op: CopyOp | ExecOp): readonly Chosen[] {
 }
 
 export function selectionOf(item: CopySource & { kind: 'select' }): Omit<Selection, 'from' | 'ignore'> {
-  const { sources, exclude, parents, resetOwner, unpack } = item
+  const { sources, exclude, parents, resetOwner, modes, unpack } = item
   return {
     sources,
     ...(exclude === undefined ? {} : { exclude }),
     ...(parents === undefined ? {} : { parents }),
     ...(resetOwner === undefined ? {} : { resetOwner }),
+    ...(modes === undefined ? {} : { modes }),
     ...(unpack === undefined ? {} : { unpack }),
   }
 }

@@ -40,7 +40,7 @@ export function planCopy(draft: Draft, instruction: Copy): void {
       sources: local,
       ...(instruction.exclude.length > 0 ? { exclude: instruction.exclude } : {}),
       ...(instruction.kind === 'COPY' && instruction.parents ? { parents: true } : {}),
-      ...(isContext ? { resetOwner: true } : {}),
+      ...(isContext ? { resetOwner: true, ...draft.planner.options.modes } : {}),
       ...(instruction.kind === 'ADD' && instruction.unpack !== false ? { unpack: true } : {}),
     })
   }

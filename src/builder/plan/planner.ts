@@ -24,6 +24,8 @@ export interface PlanOptions {
   readonly allow: readonly string[]
   /** The Dockerfile is the caller's own, and may name files of this machine (`FROM oci:DIR`). */
   readonly isLocal: boolean
+  /** How modes of a context's files count. Empty: as they are. */
+  readonly modes?: { readonly modes?: 'git' }
   /** Of the sandbox, what counts for keys. */
   readonly sandbox?: Readonly<Record<string, unknown>>
   /** Variables of every stage that is based on an image. */

@@ -78,6 +78,8 @@ export type CopySource =
       readonly exclude?: readonly string[]
       readonly parents?: boolean
       readonly resetOwner?: boolean
+      /** Modes of a context's files as git records them. */
+      readonly modes?: 'git'
       readonly unpack?: boolean
     }
   | { readonly kind: 'file'; readonly input: number; readonly name: string; readonly unpack?: boolean }

@@ -116,10 +116,19 @@ function files(store: Store, before: Digest, now: Digest): readonly string[] {
   for (const path of [...new Set([...old.keys(), ...current.keys()])].sort()) {
     const [was, is] = [old.get(path), current.get(path)]
     if (was !== is) {
-      result.push(was === undefined ? `file ${path} is new` : is === undefined ? `file ${path} is gone` : `file ${path} changed`)
+      result.push(was === undefined ? `file ${path} is new` : is === undefined ? `file ${path} is gone` : changed(path, was, is))
     }
   }
   return result
+}
+
+/** A line is the path, the kind, the mode, the owner, and what the content is named by. */
+function changed(path: string, was: string, is: string): string {
+  const [old, current] = [was.split(' '), is.split(' ')]
+  const differing = old.flatMap((field, at) => (field === current[at] ? [] : [at]))
+  if (old.length !== current.length || differing.some((at) => at !== 2 && at !== 3)) return `file ${path} changed`
+  const parts = differing.map((at) => `${at === 2 ? 'mode' : 'owner'} ${old[at]} → ${current[at]}`)
+  return `file ${path}: ${parts.join(', ')}`
 }
 
 /** Entries of a listing by path. A line is a path (odd bytes escaped), a space, and the rest. */

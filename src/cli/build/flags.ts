@@ -26,6 +26,11 @@ export const buildFlags = {
   unsetenv: { kind: 'list', value: 'K', doc: 'Variable that the image does not have in the end' },
   'omit-history': { kind: 'boolean', doc: 'Leave the history out of the config of the image' },
   from: { kind: 'string', value: 'IMAGE', doc: 'Image in place of the one that the first FROM names' },
+  'mode-policy': {
+    kind: 'string',
+    choices: ['keep', 'git'],
+    doc: 'Modes of files of the context: as they are (default), or as git records them (0644, 0755), the same under every umask',
+  },
   ignorefile: { kind: 'string', value: 'FILE', doc: 'Ignore file in place of .dockerignore' },
   annotation: {
     kind: 'list',

@@ -27,6 +27,7 @@ export function buildOptions(flags: BuildFlags, context: string, settings: Setti
     context,
     cwd: settings.cwd,
     ...(flags.file !== undefined && { file: flags.file }),
+    ...(flags['mode-policy'] !== undefined && { modePolicy: flags['mode-policy'] as 'keep' | 'git' }),
     ...(flags.ignorefile !== undefined && { ignoreFile: flags.ignorefile }),
     ...(flags.from !== undefined && { from: flags.from }),
     tags: flags.tag,
