@@ -6,7 +6,7 @@ mod walk;
 use crate::overlay::{Entry, Stack};
 use crate::pattern::{Component, Glob, PatternList, clean, has_wildcard};
 use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::{Selection, Tree};
+use crate::wire::protocol::Selection;
 use rustix::fs::{FileType, Stat};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

@@ -44,7 +44,7 @@ fn selection(from: Tree, sources: &[&str]) -> Selection {
         exclude: None,
         parents: false,
         reset_owner: true,
-        modes: Default::default(),
+        modes: crate::wire::protocol::Modes::Kept,
         unpack: false,
     }
 }
