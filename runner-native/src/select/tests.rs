@@ -1,5 +1,6 @@
 use super::*;
 use crate::wire::protocol::{IgnorePattern, Place};
+use crate::wire::protocol::{Modes, Tree};
 use std::fs;
 use std::os::fd::{AsRawFd, IntoRawFd};
 
@@ -44,7 +45,7 @@ fn selection(from: Tree, sources: &[&str]) -> Selection {
         exclude: None,
         parents: false,
         reset_owner: true,
-        modes: crate::wire::protocol::Modes::Kept,
+        modes: Modes::Kept,
         unpack: false,
     }
 }
