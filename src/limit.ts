@@ -40,3 +40,8 @@ export const mediaTypeLength = 255
 export const signatures = 256
 /** The largest payload of a signature: it names an image and a digest. */
 export const signatureBytes = 64 * 1024
+
+/** Logs of builds that are kept: enough to look back at a month of work, and less than an image. */
+export const buildLogs = 200
+export const buildLogBytes = 512 * 1024 * 1024
+export const buildLogDays = 30

@@ -20,6 +20,7 @@ import { createDigests } from './input/digests.ts'
 import { createImages } from './input/images.ts'
 import { digestsOfBinds } from './input/binds.ts'
 import { planAll } from './planning.ts'
+import { capBuildLogs } from '#store/logs.ts'
 import { createLogs } from './record/log.ts'
 import { createSecrets } from './input/secrets.ts'
 import { createSlots } from './solve/slots.ts'
@@ -203,6 +204,7 @@ async function carryOut(
       preImages: Object.fromEntries([...session.keys].map(([step, { preImage }]) => [step, preImage])),
     })
     linkLast(store, projectLink(options, session.contexts), id)
+    capBuildLogs(store)
   }
 }
 

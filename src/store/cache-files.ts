@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Context } from '#context.ts'
 import type { Place } from '#runner/protocol.ts'
 import { oldestWriter } from './leases.ts'
+import { buildNames } from './logs.ts'
 import type { LocalStore } from './open.ts'
 import type { Store } from './store.ts'
 
@@ -31,12 +32,13 @@ export function touchCacheMount(store: Pick<Store, 'root'>, name: string): void 
   }
 }
 
-/** Cache mounts, fetched repositories, what was downloaded, digests and listings of files. Nothing that may be in use. */
+/** Cache mounts, fetched repositories, what was downloaded, digests and listings of files, logs. Nothing that may be in use. */
 export async function cacheFiles(cx: Context, store: LocalStore, began: number): Promise<readonly CacheFile[]> {
   const since = Math.min(oldestWriter(store.database), began)
   const found = [
     ...below(store, cacheMounts, /^[0-9a-f]{64}(?:-\d+)?$/, (path) => `${path}.used`),
     ...below(store, 'cache/git', /^[0-9a-f]{64}$/, (path) => join(path, 'FETCH_HEAD')),
+    ...below(store, 'logs', buildNames, (path) => join(path, 'build.json')),
     ...['cache/http', 'cache/stat', 'cache/listings/sha256'].flatMap((directory) => below(store, directory, /./, (path) => path)),
   ].filter(({ used }) => used < since)
   const sizes = await treeSizes(

@@ -1,4 +1,5 @@
 import { chmodSync, existsSync, readdirSync, statSync, unlinkSync } from 'node:fs'
+import { basename } from 'node:path'
 import type { Context } from '#context.ts'
 import { hasCode } from '#error.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
@@ -6,6 +7,7 @@ import type { Digest } from '#oci/digest.ts'
 import { lives } from './leases.ts'
 import type { LocalStore } from './open.ts'
 import { isAlive, ownerOf } from './owner.ts'
+import { danglingLinks } from './logs.ts'
 import { openToOthers } from './private.ts'
 import { blobFiles } from './prune.ts'
 import { reach, roots } from './reach.ts'
@@ -45,6 +47,7 @@ export async function doctor(cx: Context, store: LocalStore, options: DoctorOpti
   if (options.verify === true) problems.push(...(await damagedBlobs(cx, store, repair)))
   problems.push(...incompleteImages(store, repair))
   problems.push(...leftoverFiles(store, repair))
+  problems.push(...lostLogs(store, repair))
   problems.push(...lostDirectories(store, repair))
   problems.push(...(await leftoverDirectories(cx, store, repair)))
   return problems
@@ -111,6 +114,14 @@ function leftoverFiles(store: LocalStore, repair: boolean): Problem[] {
       if (repair) unlinkSync(`${store.root}/tmp/${name}`)
       return { kind: 'leftover', message: `tmp/${name} was left by a process that is no more`, repaired: repair }
     })
+}
+
+/** The last build of a project whose log is gone: the next one cannot say what has changed. */
+function lostLogs(store: LocalStore, repair: boolean): Problem[] {
+  return danglingLinks(store).map((path) => {
+    if (repair) unlinkSync(path)
+    return { kind: 'leftover', message: `cache/last/${basename(path)} names a build whose log is gone`, repaired: repair }
+  })
 }
 
 function lostDirectories(store: LocalStore, repair: boolean): Problem[] {

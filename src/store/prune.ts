@@ -230,7 +230,7 @@ export interface DiskUsage {
   /** Of the build cache, what no image has as well. */
   readonly cache: { readonly count: number; readonly bytes: number }
   readonly snapshots: { readonly count: number; readonly bytes: number }
-  /** Cache mounts, fetched repositories, digests of files: what of the build cache is neither blob nor snapshot. */
+  /** Cache mounts, fetched repositories, digests of files, logs: what of the build cache is neither blob nor snapshot. */
   readonly cacheFiles: { readonly count: number; readonly bytes: number }
   readonly containers: { readonly count: number }
   readonly volumes: { readonly count: number }

@@ -13,7 +13,7 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof jso
     { type: 'Images', count: usage.images.count, bytes: usage.images.bytes },
     { type: 'Build cache', count: usage.cache.count, bytes: usage.cache.bytes },
     { type: 'Unpacked layers', count: usage.snapshots.count, bytes: usage.snapshots.bytes },
-    { type: 'Cache mounts, sources', count: usage.cacheFiles.count, bytes: usage.cacheFiles.bytes },
+    { type: 'Cache mounts, sources, logs', count: usage.cacheFiles.count, bytes: usage.cacheFiles.bytes },
     { type: 'Containers', count: usage.containers.count, bytes: undefined },
     { type: 'Volumes', count: usage.volumes.count, bytes: undefined },
   ]
