@@ -140,14 +140,16 @@ export function createPlaces(settings: Settings, choices: RegistryChoices, sessi
 }
 
 async function openClient(settings: Settings, choices: RegistryChoices): Promise<RegistryClient> {
-  const [{ createRegistryClient }, credentials, hosts] = await Promise.all([
+  const [{ createRegistryClient }, credentials, hosts, certificates] = await Promise.all([
     import('#registry/client/registry.ts'),
     import('#registry/login/credentials.ts'),
     import('#registry/client/hosts.ts'),
+    import('#registry/client/certificates.ts'),
   ])
   const { env } = settings
   const paths = hosts.defaultHostsPaths(env, settings)
-  const [http, https, no] = ['http_proxy', 'https_proxy', 'no_proxy'].map((name) => env[name] || env[name.toUpperCase()])
+  // The capitals first, as in Go.
+  const [http, https, no] = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'].map((name) => env[name] || env[name.toLowerCase()])
   const proxy = { ...(http && { http }), ...(https && { https }), ...(no && { no }) }
   const retry = chosenRetry(choices)
   return createRegistryClient({
@@ -155,6 +157,7 @@ async function openClient(settings: Settings, choices: RegistryChoices): Promise
     hosts: (choices.hosts ?? ((read) => read))(await hosts.readHosts(paths)),
     tls: {
       certificates: paths.certificates,
+      bundle: certificates.bundleOf(env),
       ...(choices['tls-verify'] !== undefined && { verify: choices['tls-verify'] }),
       ...(choices['cert-dir'] !== undefined && { certificateDirectory: resolve(settings.cwd, choices['cert-dir']) }),
     },

@@ -5,7 +5,7 @@ import { lookup } from 'node:dns/promises'
 import { createGunzip } from 'node:zlib'
 import { pipeline, Readable } from 'node:stream'
 import { StaveError } from '#error.ts'
-import { isLoopback, isPrivateHost, parseAddress } from '#text/address.ts'
+import { isPrivateHost, parseAddress } from '#text/address.ts'
 import { redactUrl } from '#text/url.ts'
 
 const maxRedirects = 10
@@ -81,16 +81,18 @@ async function once(
   { proxy }: HttpRequest,
   shown: string,
 ): Promise<HttpAnswer> {
-  const [{ exchange }, { openDispatcher, proxyFor }] = await Promise.all([
+  const [{ exchange }, { openDispatcher }, { systemAuthorities }, { proxyFor }] = await Promise.all([
     import('#registry/client/exchange.ts'),
     import('#registry/client/connection.ts'),
+    import('#registry/client/certificates.ts'),
+    import('#registry/client/proxy.ts'),
   ])
   const dispatcher = await openDispatcher({
     verify: true,
-    trustsSystem: true,
+    authorities: systemAuthorities(),
     certificates: { authorities: [] },
     // A proxy cannot reach what only this machine can.
-    proxy: isLoopback(url.hostname) ? undefined : proxyFor(url, proxySettings(proxy)),
+    proxy: proxyFor(url, proxySettings(proxy)),
   })
   try {
     const response = await exchange(dispatcher, {

@@ -1,11 +1,12 @@
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import * as limit from '#limit.ts'
-import { isLoopback, isPrivateHost } from '#text/address.ts'
+import { isLoopback } from '#text/address.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Credential } from '../login/credential.ts'
 import { type Headers, type Method, type Response, readAll } from './exchange.ts'
 import { redactUrl, responseProblem } from './problem.ts'
+import { mayLeadTo } from './reach.ts'
 
 /** What a request wants to do with a repository, or with the catalog. */
 export interface Scope {
@@ -101,6 +102,8 @@ export function createAuthenticator(ask: Ask): Authenticator {
     credential: Credential | undefined,
   ): Promise<Token> {
     const url = realmUrl(realm, challenge)
+    if (!realm.isInsecure && !(await mayLeadTo(realm.origin, url)))
+      throw refusedRealm(realm, challenge, 'its token server is at a private address')
     const service = challenge.parameters.service
     if (credential?.kind === 'identity-token') {
       const response = await postToken(cx, realm, url, service, scopes, credential)
@@ -188,29 +191,26 @@ function choose(challenges: readonly Challenge[]): Challenge | undefined {
  * services of the user's own machine or network.
  */
 export function realmUrl(realm: Pick<Realm, 'origin' | 'registry' | 'isInsecure'>, challenge: Challenge): URL {
-  const text = challenge.parameters.realm ?? ''
-  const refuse = (why: string, hint?: string) =>
-    new StaveError('registry-problem', `cannot log in to ${realm.registry}: ${why}`, {
-      cause: new Error(`WWW-Authenticate names the token server ${JSON.stringify(text.slice(0, 200))}`),
-      ...(hint === undefined ? {} : { hint }),
-    })
-  const url = URL.parse(text, realm.origin)
+  const refuse = (why: string, hint?: string) => refusedRealm(realm, challenge, why, hint)
+  const url = URL.parse(challenge.parameters.realm ?? '', realm.origin)
   if (url === null) throw refuse('its token server has no valid address')
   if (url.username !== '' || url.password !== '') throw refuse("its token server's address holds a user name")
   if (url.protocol !== 'https:' && url.protocol !== 'http:') throw refuse('its token server is not reached over http')
-  const isSameHost = url.hostname === realm.origin.hostname
-  const isRealmLoopback = isLoopback(realm.origin.hostname)
-  if (url.protocol === 'http:' && !realm.isInsecure && !(isLoopback(url.hostname) && isRealmLoopback)) {
+  if (url.protocol === 'http:' && !realm.isInsecure && !(isLoopback(url.hostname) && isLoopback(realm.origin.hostname))) {
     throw refuse(
       'its token server uses plain http',
       'Mark the registry as insecure in registries.conf, or use `--tls-verify=false`, if that is meant.',
     )
   }
-  if (!isSameHost && !isRealmLoopback && !realm.isInsecure && isPrivateHost(url.hostname)) {
-    throw refuse('its token server is at a private address')
-  }
   url.hash = ''
   return url
+}
+
+function refusedRealm({ registry }: Pick<Realm, 'registry'>, challenge: Challenge, why: string, hint?: string): StaveError {
+  return new StaveError('registry-problem', `cannot log in to ${registry}: ${why}`, {
+    cause: new Error(`WWW-Authenticate names the token server ${JSON.stringify((challenge.parameters.realm ?? '').slice(0, 200))}`),
+    ...(hint === undefined ? {} : { hint }),
+  })
 }
 
 function basic(username: string, password: string): string {

@@ -1,3 +1,4 @@
+import { getCACertificates } from 'node:tls'
 import { readdir, readFile } from 'node:fs/promises'
 import path from 'node:path'
 import { StaveError } from '#error.ts'
@@ -47,4 +48,50 @@ export async function readCertificateDirectory(directory: string): Promise<Certi
     })
   }
   return { authorities, client: { certificate: await read(certificate), key: await read(key) } }
+}
+
+/** The authorities that Node brings, and those that the machine's administrator added. */
+export function systemAuthorities(): readonly string[] {
+  return [...getCACertificates('default'), ...getCACertificates('system')]
+}
+
+/** Where all trusted authorities are, as $SSL_CERT_FILE and $SSL_CERT_DIR name them: for OpenSSL and for Go's programs. */
+export interface TrustBundle {
+  readonly file?: string
+  /** Several with colons between. */
+  readonly directories?: string
+}
+
+/** The bundle that an environment names; undefined when it names none. */
+export function bundleOf(environment: Readonly<Record<string, string | undefined>>): TrustBundle | undefined {
+  const { SSL_CERT_FILE: file, SSL_CERT_DIR: directories } = environment
+  if (!file && !directories) return undefined
+  return { ...(file && { file }), ...(directories && { directories }) }
+}
+
+/** The certificates of a bundle, in PEM. @throws StaveError `tls` when what was named cannot be read, or has none in it */
+export async function readBundle({ file, directories }: TrustBundle): Promise<readonly string[]> {
+  const files = file === undefined ? [] : [file]
+  for (const directory of directories?.split(':') ?? []) {
+    if (directory === '') continue
+    const names = await readdir(directory).catch((cause: unknown) => {
+      throw new StaveError('tls', `cannot read the certificates in ${directory}, which $SSL_CERT_DIR names`, { cause })
+    })
+    files.push(...names.sort().map((name) => path.join(directory, name)))
+  }
+  const found = new Set<string>()
+  for (const name of files) {
+    const text = await readFile(name, 'utf8').catch((cause: NodeJS.ErrnoException) => {
+      // Directories of certificates have others below them, and links to what was removed.
+      if (name !== file && ['EISDIR', 'ENOENT'].includes(cause.code ?? '')) return ''
+      throw new StaveError('tls', `cannot read certificate ${name}, which $SSL_CERT_${name === file ? 'FILE' : 'DIR'} names`, { cause })
+    })
+    for (const [certificate] of text.matchAll(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----/g)) {
+      found.add(certificate)
+    }
+  }
+  if (found.size > 0) return [...found]
+  throw new StaveError('tls', `cannot trust anybody: there is no certificate in ${files.join(', ') || directories}`, {
+    hint: 'Check $SSL_CERT_FILE and $SSL_CERT_DIR, or unset them.',
+  })
 }

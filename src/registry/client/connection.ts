@@ -2,17 +2,10 @@ import { getCACertificates } from 'node:tls'
 import type { Dispatcher } from 'undici'
 import type { Certificates } from './certificates.ts'
 
-/** Proxies by scheme, and the hosts that are reached without one: the meaning of $HTTPS_PROXY, $HTTP_PROXY, $NO_PROXY. */
-export interface ProxySettings {
-  readonly http?: string
-  readonly https?: string
-  readonly no?: string
-}
-
 export interface ConnectionSettings {
   readonly verify: boolean
-  /** Authorities that the machine trusts, besides those that Node brings. */
-  readonly trustsSystem: boolean
+  /** The authorities that are trusted for everybody. Undefined: those that Node brings. */
+  readonly authorities: readonly string[] | undefined
   readonly certificates: Certificates
   readonly proxy: string | undefined
 }
@@ -26,7 +19,7 @@ export async function openDispatcher(settings: ConnectionSettings): Promise<Disp
   const { verify, certificates, proxy } = settings
   const tls = {
     rejectUnauthorized: verify,
-    ...(certificates.authorities.length > 0 || settings.trustsSystem ? { ca: authorities(settings) } : {}),
+    ...(certificates.authorities.length > 0 || settings.authorities !== undefined ? { ca: authorities(settings) } : {}),
     ...(certificates.client === undefined ? {} : { cert: certificates.client.certificate, key: certificates.client.key }),
   }
   const options = {
@@ -46,22 +39,6 @@ export async function openDispatcher(settings: ConnectionSettings): Promise<Disp
 }
 
 // Naming any authority replaces Node's own list, so that is named too.
-function authorities({ certificates, trustsSystem }: ConnectionSettings): string[] {
-  return [...getCACertificates('default'), ...(trustsSystem ? getCACertificates('system') : []), ...certificates.authorities]
-}
-
-/** The proxy for a URL, if it is not exempted: by host, by domain suffix, by `host:port`, or all by `*`. */
-export function proxyFor(url: URL, settings: ProxySettings | undefined): string | undefined {
-  const proxy = url.protocol === 'https:' ? settings?.https : settings?.http
-  if (proxy === undefined || proxy === '') return undefined
-  const port = url.port || (url.protocol === 'https:' ? '443' : '80')
-  for (const entry of (settings?.no ?? '').split(/[\s,]+/)) {
-    if (entry === '') continue
-    if (entry === '*') return undefined
-    const [, name = entry, onlyPort] = /^(.*?)(?::(\d+))?$/.exec(entry) ?? []
-    if (onlyPort !== undefined && onlyPort !== port) continue
-    const suffix = name.replace(/^\*?\.?/, '').toLowerCase()
-    if (url.hostname === suffix || url.hostname.endsWith(`.${suffix}`)) return undefined
-  }
-  return /^[a-z]+:\/\//i.test(proxy) ? proxy : `http://${proxy}`
+function authorities(settings: ConnectionSettings): string[] {
+  return [...(settings.authorities ?? getCACertificates('default')), ...settings.certificates.authorities]
 }

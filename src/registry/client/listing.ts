@@ -4,10 +4,10 @@ import * as limit from '#limit.ts'
 import { isDigest } from '#oci/digest.ts'
 import { isRepository, isTag } from '#oci/reference.ts'
 import type { Scope } from './auth.ts'
-import { readAll, type Response } from './exchange.ts'
+import type { Response } from './exchange.ts'
 import type { Endpoint } from './hosts.ts'
 import { clean } from './problem.ts'
-import { pathOf, pullScope, type Remote } from './remote.ts'
+import { pathOf, pullScope, readWhole, type Remote } from './remote.ts'
 
 export interface ListOptions {
   /** Names after this one only. */
@@ -97,7 +97,7 @@ async function list(
   while (page !== undefined && !seen.has(page) && names.size < most) {
     if (seen.size === limit.listPages) throw new StaveError('too-large', `${doing}: there are more than ${limit.listPages} pages`)
     seen.add(page)
-    const response = await remote.transport.send(cx, endpoint, {
+    const { response, raw } = await readWhole(cx, remote, endpoint, limit.jsonBytes, {
       method: 'GET',
       to: page,
       headers: { accept: 'application/json' },
@@ -105,7 +105,6 @@ async function list(
       expect: [200],
       doing,
     })
-    const raw = await readAll(response.body, limit.jsonBytes)
     bytes += raw?.length ?? 0
     if (raw === undefined || bytes > limit.listBytes) {
       throw new StaveError('too-large', `${doing}: ${raw === undefined ? 'a page' : 'the list'} has more bytes than are read`)

@@ -4,9 +4,9 @@ import * as limit from '#limit.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import { digestAlgorithm, digestOf, isDigest, type Digest } from '#oci/digest.ts'
 import { acceptedManifests, isManifestOrIndex, isSchema1, mediaTypes, normalizeMediaType } from '#oci/media-type.ts'
-import { readAll, type Headers } from './exchange.ts'
+import type { Headers } from './exchange.ts'
 import type { Endpoint } from './hosts.ts'
-import { deleteScope, pathOf, pullScope, pushScope, type Remote } from './remote.ts'
+import { deleteScope, pathOf, pullScope, pushScope, readWhole, type Remote } from './remote.ts'
 
 /** A manifest or index, with the exact bytes that its digest names. */
 export interface Fetched {
@@ -31,7 +31,7 @@ export function isManifestLike(mediaType: string): boolean {
  */
 export async function getManifest(cx: Context, remote: Remote, endpoint: Endpoint, name: string): Promise<Fetched> {
   const doing = reading(remote, name)
-  const response = await remote.transport.send(cx, endpoint, {
+  const { response, raw } = await readWhole(cx, remote, endpoint, limit.manifestBytes, {
     method: 'GET',
     to: pathOf(endpoint, `manifests/${name}`),
     headers: { accept },
@@ -39,7 +39,6 @@ export async function getManifest(cx: Context, remote: Remote, endpoint: Endpoin
     expect: [200],
     doing,
   })
-  const raw = await readAll(response.body, limit.manifestBytes)
   if (raw === undefined) throw new StaveError('too-large', `${doing}: it has more than ${limit.manifestBytes} bytes`)
   const said = response.headers['docker-content-digest']
   const expected = isDigest(name) ? name : undefined

@@ -9,7 +9,20 @@ import { mediaTypes } from '#oci/media-type.ts'
 import { parseReference } from '#oci/reference.ts'
 import { parseHosts } from './hosts.ts'
 import { createRegistryClient, openRegistry, type Registry } from './registry.ts'
-import { bytesOf, collect, configOf, indexOf, layerOf, manifestOf, pushImage, type Rig, sample, type Sample, startRig } from '../testing.ts'
+import {
+  bytesOf,
+  collect,
+  configOf,
+  indexOf,
+  layerOf,
+  manifestOf,
+  pushImage,
+  quickRetry,
+  type Rig,
+  sample,
+  type Sample,
+  startRig,
+} from '../testing.ts'
 
 let rig: Rig
 let registry: Registry
@@ -357,6 +370,34 @@ describe('manifests', () => {
     expect(back.blobs.get(layer.what.digest)).toEqual(Buffer.from(layer.raw))
     // Under a tag a registry says what digest it likes; the bytes are the same.
     expect((await fresh.resolve(rig.cx, 'v512')).size).toBe(manifest.raw.length)
+  })
+
+  test('that break off are asked for again', async () => {
+    const { manifest } = await pushImage(rig.cx, registry, 'v1')
+    rig.server.faults.add({ method: 'GET', path: /manifests/, cutAfter: 20, times: 2 })
+    rig.log()
+    await using client = rig.client()
+    const other = client.open(registry.reference)
+    expect((await other.resolve(rig.cx, 'v1')).digest).toBe(manifest.what.digest)
+    expect(rig.log()).toHaveLength(3)
+    rig.server.faults.add({ method: 'GET', path: /tags.list/, cutAfter: 3, times: 2 })
+    expect(await other.listTags(rig.cx)).toEqual(['v1'])
+    rig.server.faults.add({ method: 'GET', path: /manifests/, cutAfter: 20, times: 100 })
+    await expect(client.open({ ...registry.reference, repository: 'acme/web' }).resolve(rig.cx, 'v1')).rejects.toMatchObject({
+      code: 'network',
+    })
+  })
+
+  test('and small blobs whose PUT is not answered fail once the time for an answer is over', async () => {
+    rig.server.faults.add({ method: 'PUT', delayMs: 3000, times: 100 })
+    const impatient = rig.client({ retry: { ...quickRetry, answerMs: 300 } }).open(registry.reference)
+    const layer = layerOf(100)
+    const started = performance.now()
+    await expect(impatient.write(rig.cx, layer.what, bytesOf(layer.raw))).rejects.toMatchObject({ code: 'timeout' })
+    const manifest = manifestOf(configOf(), [])
+    await expect(impatient.write(rig.cx, manifest.what, bytesOf(manifest.raw))).rejects.toMatchObject({ code: 'timeout' })
+    expect(performance.now() - started).toBeLessThan(2500)
+    rig.server.faults.clear()
   })
 
   test('that are too large are not read', async () => {

@@ -9,7 +9,8 @@ import { isDigest, type Digest } from '#oci/digest.ts'
 import { decodeManifestOrIndex } from '#oci/manifest.ts'
 import type { Reference } from '#oci/reference.ts'
 import { deleteBlob, hasBlob, openBlob } from './blobs.ts'
-import type { ProxySettings } from './connection.ts'
+import type { TrustBundle } from './certificates.ts'
+import type { ProxySettings } from './proxy.ts'
 import { isDockerHub } from '../login/credential.ts'
 import { anonymous, type Credentials } from '../login/credentials.ts'
 import { type Endpoint, type Hosts, noHosts } from './hosts.ts'
@@ -42,6 +43,8 @@ export interface RegistryOptions {
     readonly certificateDirectory?: string
     /** certs.d directories: `HostsPaths.certificates`. */
     readonly certificates?: readonly string[]
+    /** All authorities that are trusted, instead of those of Node and the system. */
+    readonly bundle?: TrustBundle | undefined
   }
   readonly proxy?: ProxySettings
   /** `stave/1.2.3` */
@@ -94,6 +97,7 @@ export function createRegistryClient(options: RegistryOptions = {}): RegistryCli
     verifyTls: options.tls?.verify,
     certificateDirectory: options.tls?.certificateDirectory,
     certificateParents: options.tls?.certificates ?? [],
+    bundle: options.tls?.bundle,
     proxy: options.proxy,
     userAgent: options.userAgent ?? 'stave',
     retry,

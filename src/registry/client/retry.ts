@@ -1,8 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
-import { abortedError, type Headers } from './exchange.ts'
-import { errorCode } from './problem.ts'
+import { abortedError, type Headers, type Response } from './exchange.ts'
+import { addressOf, type Host } from './host.ts'
+import { errorCode, isTransient, networkProblem } from './problem.ts'
+import { type Call, isStream, type Send } from './stage.ts'
 
 /** How often and how long a request is repeated. */
 export interface RetryPolicy {
@@ -12,9 +14,17 @@ export interface RetryPolicy {
   readonly maxDelayMs: number
   /** A longer Retry-After is not waited for: the request fails and says so. */
   readonly maxRetryAfterMs: number
+  /** How long an answer to a request may take that leaves nothing to do but to answer. */
+  readonly answerMs: number
 }
 
-export const defaultRetry: RetryPolicy = { attempts: 5, firstDelayMs: 200, maxDelayMs: 10_000, maxRetryAfterMs: 120_000 }
+export const defaultRetry: RetryPolicy = {
+  attempts: 5,
+  firstDelayMs: 200,
+  maxDelayMs: 10_000,
+  maxRetryAfterMs: 120_000,
+  answerMs: 60_000,
+}
 
 const passing = new Set([408, 425, 429, 500, 502, 503, 504])
 
@@ -34,9 +44,14 @@ export function backoffMs(attempt: number, policy: RetryPolicy): number {
   return full / 2 + (Math.random() * full) / 2
 }
 
-/** A port where nothing listens is a mistake more often than a restart: it is tried again, but not for long. */
+/**
+ * A port where nothing listens is a mistake more often than a restart: it is tried again, but not for long. Who did not
+ * answer for a minute will not the next time either.
+ */
 export function attemptsFor(error: unknown, policy: RetryPolicy): number {
-  return errorCode(error) === 'ECONNREFUSED' ? Math.min(policy.attempts, 3) : policy.attempts
+  const code = errorCode(error)
+  if (code === 'UND_ERR_HEADERS_TIMEOUT') return 1
+  return code === 'ECONNREFUSED' ? Math.min(policy.attempts, 3) : policy.attempts
 }
 
 /** The Retry-After field in milliseconds, in either of its forms. @see RFC 9110 §10.2.3 */
@@ -57,5 +72,46 @@ export async function pause(cx: Context, ms: number): Promise<void> {
     await sleep(ms, undefined, { signal: cx.signal })
   } catch {
     throw abortedError(cx.signal)
+  }
+}
+
+/** Repeats what failed in a way that may pass, until it is answered, or the policy says that it is enough. */
+export function retrying(policy: RetryPolicy, next: Send): Send {
+  return (cx, job) => repeated(cx, policy, { call: job.call, url: addressOf(job.host, job.call), host: job.host }, () => next(cx, job))
+}
+
+/** Ends with a response that is not worth repeating, or the last one. @throws StaveError `network`, `timeout`, `tls` */
+export async function repeated(
+  cx: Context,
+  policy: RetryPolicy,
+  { call, url, host }: { readonly call: Call; readonly url: URL; readonly host?: Host },
+  once: () => Promise<Response>,
+): Promise<Response> {
+  const isReplayable = call.repeat !== false && !isStream(call.body)
+  for (let attempt = 0; ; attempt++) {
+    if (host !== undefined && host.pausedUntil > performance.now()) await pause(cx, host.pausedUntil - performance.now())
+    let response: Response
+    try {
+      response = await once()
+    } catch (error) {
+      if (cx.signal.aborted) throw abortedError(cx.signal)
+      if (!isReplayable || !isTransient(error) || attempt + 1 >= attemptsFor(error, policy)) {
+        throw networkProblem(error, call.doing, call.method, url)
+      }
+      await pause(cx, backoffMs(attempt, policy))
+      continue
+    }
+    if (!isPassing(response.status) || call.expect.includes(response.status)) return response
+    const asked = retryAfterMs(response.headers)
+    const waitMs = asked ?? backoffMs(attempt, policy)
+    if (host !== undefined && asked !== undefined && asked <= policy.maxRetryAfterMs) {
+      host.pausedUntil = Math.max(host.pausedUntil, performance.now() + asked)
+    }
+    if (!isReplayable || attempt + 1 >= policy.attempts || waitMs > policy.maxRetryAfterMs) return response
+    await response.body.discard()
+    if (waitMs > 2000) {
+      cx.report({ type: 'warning', message: `${url.host} answered ${response.status}; trying again in ${Math.ceil(waitMs / 1000)} s` })
+    }
+    await pause(cx, waitMs)
   }
 }

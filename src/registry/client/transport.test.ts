@@ -9,8 +9,13 @@ import { background } from '#context.ts'
 import { parseReference } from '#oci/reference.ts'
 import type { Credential } from '../login/credential.ts'
 import { type Credentials, givenCredentials } from '../login/credentials.ts'
+import { createGate } from '../gate.ts'
+import { bundleOf } from './certificates.ts'
+import { bodyOfBytes } from './exchange.ts'
+import { addressOf } from './host.ts'
 import { parseHosts } from './hosts.ts'
 import { createRegistryClient } from './registry.ts'
+import { settlingScheme } from './scheme.ts'
 import { serve } from '../server/server.ts'
 import { bytesOf, collect, layerOf, pushImage, startRig } from '../testing.ts'
 
@@ -80,8 +85,8 @@ describe('Bearer', () => {
     )
     const log = rig.log()
     expect(log.filter((line) => line.includes('/token'))).toHaveLength(1)
-    // All ten began before there was a token.
-    expect(log.filter((line) => line.endsWith('401'))).toHaveLength(10)
+    // The ten began before there was a token; one of them asked.
+    expect(log.filter((line) => line.endsWith('401'))).toHaveLength(1)
     expect(log.filter((line) => line.startsWith('POST'))).toHaveLength(10)
   })
 
@@ -294,6 +299,99 @@ describe('TLS', () => {
       code: 'tls',
       hint: expect.stringContaining('does not speak TLS'),
     })
+  })
+
+  test('a push to TLS on loopback begins with HEAD, and finds out, once', async () => {
+    await using rig = await startRig({ tls: await tls() })
+    const certificates = [await certsFor(rig.server.host, ['ca.crt', 'ca.crt'])]
+    // Registries in Go answer a plain request with a text; that of Node hangs up.
+    const { createServer: createTcp, connect } = await import('node:net')
+    let plain = 0
+    const front = createTcp((socket) => {
+      socket.once('data', (first) => {
+        if (first[0] !== 0x16) {
+          plain++
+          const body = first.toString('latin1').startsWith('HEAD') ? '' : 'Client sent an HTTP request to an HTTPS server.\n'
+          socket.end(`HTTP/1.0 400 Bad Request\r\nConnection: close\r\n\r\n${body}`)
+          return
+        }
+        const back = connect(Number(rig.server.host.split(':')[1]), '127.0.0.1')
+        back.write(first)
+        socket.pipe(back).pipe(socket)
+        for (const end of [socket, back]) end.on('error', () => socket.destroy())
+      })
+    })
+    await new Promise<void>((resolve) => front.listen(0, '127.0.0.1', resolve))
+    const host = `127.0.0.1:${(front.address() as AddressInfo).port}`
+    await mkdir(path.join(certificates[0]!, host))
+    await writeFile(path.join(certificates[0]!, host, 'ca.crt'), await pem('ca.crt'))
+    await using client = createRegistryClient({ tls: { certificates } })
+    const registry = client.open(parseReference(`${host}/a`))
+    const layers = Array.from({ length: 5 }, () => layerOf(2 * 1024 * 1024))
+    await Promise.all(
+      layers.map(async ({ what, raw }) => {
+        expect(await registry.has(rig.cx, what)).toBe(false)
+        await registry.write(rig.cx, what, bytesOf(raw))
+      }),
+    )
+    await pushImage(rig.cx, registry, 'v1')
+    expect(plain).toBe(2)
+    front.close()
+  })
+
+  test('many connections at once to plain http where TLS is tried first settle on one scheme', async () => {
+    // Names of loopback are plain from the start, so this is the stage by itself.
+    const asked: string[] = []
+    const host = {
+      name: 'r.example:5000',
+      isInsecure: true,
+      schemes: ['https:', 'http:'] as readonly ('https:' | 'http:')[],
+      pausedUntil: 0,
+      gate: createGate(32),
+    }
+    const send = settlingScheme(async (_, job) => {
+      const url = addressOf(job.host, job.call)
+      asked.push(url.protocol)
+      await new Promise((resolve) => setTimeout(resolve, 5))
+      if (url.protocol === 'https:') throw Object.assign(new Error('wrong version number'), { code: 'ERR_SSL_WRONG_VERSION_NUMBER' })
+      return { method: 'GET', url, status: 200, headers: {}, body: bodyOfBytes(new Uint8Array()) }
+    })
+    const endpoint = parseHosts([]).endpoints('r.example:5000', 'a')[0]!
+    const call = { method: 'GET', to: '/v2/a', scopes: [], expect: [200], doing: 'x' } as const
+    const answers = await Promise.all(Array.from({ length: 8 }, () => send(background, { call, host, endpoint })))
+    expect(answers.map(({ url }) => url.protocol)).toEqual(Array(8).fill('http:'))
+    expect(asked.filter((scheme) => scheme === 'https:')).toHaveLength(1)
+  })
+
+  test.each(['an authority', 'the certificate of the server itself'])('$SSL_CERT_FILE and $SSL_CERT_DIR name %s', async (which) => {
+    const isOwn = which !== 'an authority'
+    if (isOwn) {
+      const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
+      openssl(
+        'req',
+        '-x509',
+        ...key,
+        '-keyout',
+        'own.key',
+        '-out',
+        'own.pem',
+        '-days',
+        '2',
+        '-subj',
+        '/CN=x',
+        '-addext',
+        'subjectAltName=IP:127.0.0.1',
+      )
+    }
+    const server = isOwn ? { certificate: await pem('own.pem'), key: await pem('own.key') } : await tls()
+    await using rig = await startRig({ tls: server })
+    const names = await mkdtemp(path.join(directory, 'bundle-'))
+    await writeFile(path.join(names, 'a.pem'), await pem(isOwn ? 'own.pem' : 'ca.crt'))
+    for (const environment of [{ SSL_CERT_FILE: path.join(names, 'a.pem') }, { SSL_CERT_DIR: `${names}:` }]) {
+      await pushImage(rig.cx, rig.open('a', { tls: { bundle: bundleOf(environment) } }), 'v1')
+    }
+    const error = await failure(rig.open('a', { tls: { bundle: bundleOf({ SSL_CERT_FILE: '/nowhere' }) } }).resolve(rig.cx, 'v1'))
+    expect(error).toMatchObject({ code: 'tls', message: expect.stringContaining('$SSL_CERT_FILE') })
   })
 
   test('a redirect from https to http is refused', async () => {

@@ -3,10 +3,10 @@ import { StaveError, hasCode } from '#error.ts'
 import type { Bytes } from '#image/content.ts'
 import { skip, verified } from '#image/read.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
-import { isPrivateHost } from '#text/address.ts'
 import { hasBlob } from './blobs.ts'
 import type { Response, StreamBody } from './exchange.ts'
 import { redactUrl } from './problem.ts'
+import { mayLeadTo } from './reach.ts'
 import { pathOf, pushScope, type Remote } from './remote.ts'
 import { backoffMs, isWorthRestart, pause } from './retry.ts'
 
@@ -60,7 +60,9 @@ export async function uploadBlob(cx: Context, remote: Remote, what: Descriptor, 
         continue
       }
       // An upload may outlive its token, and a session its registry: both are good for another try.
-      const mayRestart = isWorthRestart(error) || (attempt === 0 && hasCode(error, 'unauthorized', 'not-found'))
+      const mayRestart =
+        (isWorthRestart(error) && !(whole !== undefined && hasCode(error, 'timeout'))) ||
+        (attempt === 0 && hasCode(error, 'unauthorized', 'not-found'))
       if (!mayRestart) throw error
       await pause(cx, backoffMs(attempt, remote.retry))
       if (await hasBlob(cx, remote, what.digest)) return
@@ -125,6 +127,7 @@ async function putWhole(cx: Context, remote: Remote, what: Descriptor, body: Uin
     scopes: pushScope(endpoint),
     expect: [201, 204],
     repeat: false,
+    isSlow: what.size > bufferedBytes,
     doing: pushing(remote, what),
   })
   await response.body.discard()
@@ -163,7 +166,7 @@ async function resume(cx: Context, remote: Remote, what: Descriptor, content: Co
     const last = Number(/^(?:bytes=)?0-(\d+)$/.exec(response.headers.range ?? '')?.[1] ?? 0)
     const received = last === 0 ? 0 : last + 1
     if (received === 0 || received > what.size) return false
-    let session = sessionOf(remote, what, response, broken.minChunkBytes)
+    let session = await sessionOf(remote, what, response, broken.minChunkBytes)
     if (received < what.size) session = await patch(cx, remote, what, session, received, await streamOf(remote, what, content, received))
     await putWhole(cx, remote, what, new Uint8Array(), session)
     return true
@@ -197,7 +200,7 @@ async function patch(
   return sessionOf(remote, what, response, session.minChunkBytes)
 }
 
-function sessionOf(remote: Remote, what: Descriptor, response: Response, minChunkBytes = 0): Session {
+async function sessionOf(remote: Remote, what: Descriptor, response: Response, minChunkBytes = 0): Promise<Session> {
   const location = URL.parse(response.headers.location ?? '', response.url)
   const bad = (why: string) =>
     new StaveError('registry-problem', `${pushing(remote, what)}: ${why}`, {
@@ -214,7 +217,7 @@ function sessionOf(remote: Remote, what: Descriptor, response: Response, minChun
   }
   if (location.origin !== own.origin) {
     if (location.protocol !== 'https:') throw bad('the registry names a place without TLS to upload to')
-    if (isPrivateHost(location.hostname)) throw bad('the registry names a private address to upload to')
+    if (!(await mayLeadTo(own, location))) throw bad('the registry names a private address to upload to')
   }
   const announced = Number(response.headers['oci-chunk-min-length'] ?? minChunkBytes)
   return { location, minChunkBytes: Number.isSafeInteger(announced) && announced > 0 ? announced : 0 }
