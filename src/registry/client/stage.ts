@@ -61,12 +61,16 @@ export function openingAlone(next: Send): Send {
   return async (cx, job) => {
     const { host } = job
     if (host.opening === undefined) {
-      const first = next(cx, job)
-      host.opening = first.then(
-        () => {},
-        () => void (host.opening = undefined),
-      )
-      return first
+      const { promise, resolve } = Promise.withResolvers<void>()
+      host.opening = promise
+      try {
+        return await next(cx, job)
+      } catch (error) {
+        host.opening = undefined
+        throw error
+      } finally {
+        resolve()
+      }
     }
     await Promise.race([host.opening, aborted(cx.signal)])
     return next(cx, job)
