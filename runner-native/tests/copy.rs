@@ -458,6 +458,25 @@ fn archives_are_unpacked_by_content() {
     }
 }
 
+/// The archive's own directory is not the one that it is unpacked into, and an owner is for what lies in the archive.
+#[test]
+fn an_archive_changes_no_directory_that_it_does_not_hold() {
+    if !is_root() {
+        eprintln!("skipped, because only root can set owners");
+        return;
+    }
+    let scene = Scene::new(&[], &[&["d 755 opt", "d 1777 opt/app"]]);
+    let make = "mkdir -p \"$0/in/deep/er\" && echo A > \"$0/in/deep/er/a\" && chmod 700 \"$0/in\" && chown 5:6 \"$0/in\" \
+        && tar -C \"$0/in\" -cf \"$0/whole.tar\" ./ --no-recursion deep/er/a";
+    assert!(std::process::Command::new("sh").args(["-ec", make]).arg(scene.path("context")).status().unwrap().success());
+    let selection = json!({ "from": scene.context(), "sources": ["whole.tar"], "resetOwner": true, "unpack": true });
+    scene.copy(json!({ "items": [{ "kind": "select", "selection": selection }], "to": "/opt/app/", "chown": "7:8" })).unwrap();
+    let expected =
+        ["d 755 0:0 opt", "d 1777 0:0 opt/app", "d 755 0:0 opt/app/deep", "d 755 0:0 opt/app/deep/er", "f 644 7:8 opt/app/deep/er/a =A\n"];
+    assert_eq!(listing(&scene.tree()), expected);
+    assert_eq!(scene.unpacked_layer(), expected);
+}
+
 #[test]
 fn the_same_copy_is_the_same_layer_on_any_number_of_cores() {
     let make = || {

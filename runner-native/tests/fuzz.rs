@@ -158,7 +158,6 @@ fn read_all(bytes: &[u8]) {
     let mut reader = Reader::of(bytes);
     let mut total = 0;
     while let Ok(Some(member)) = reader.next() {
-        assert!(!member.path.is_empty());
         let mut end = 0;
         let read = reader.data(|offset, data| {
             assert!(offset >= end && offset + data.len() as u64 <= member.size);

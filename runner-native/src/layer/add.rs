@@ -5,6 +5,7 @@
 
 use crate::archive::open_archive;
 use crate::layer::destination::{Destination, Id, Located, New, Replace};
+use crate::layer::extract::name::{components, inside};
 use crate::layer::item::{Attributes, Body, Content};
 use crate::layer::owner::Owner;
 use crate::layer::source::{shown, split};
@@ -50,10 +51,8 @@ pub fn unpack(file: &File, destination: &mut Destination, top: Id, rules: &Rules
             return Err(Error::new(Kind::TooLarge, "the archive has more members or bytes than any layer may have"));
         }
         let path = inner_path(&member)?;
+        // The archive's own directory is not the one that it is unpacked into.
         if path.is_empty() {
-            if member.kind == Type::Directory {
-                destination.set_directory(top, new_of(&member, Body::Directory { opaque: false }, rules)?);
-            }
             continue;
         }
         let (directory, name) = split(&path);
@@ -113,13 +112,10 @@ fn read_error(error: std::io::Error, member: &Member) -> Error {
     }
 }
 
-/// A member's path below the destination.
+/// A member's path below the destination. Empty: the archive's own directory, or no name at all.
 fn inner_path(member: &Member) -> Result<Vec<u8>> {
-    let parts: Vec<&[u8]> = member.path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
-    if parts.contains(&&b".."[..]) {
-        return Err(Error::new(Kind::Escape, "the archive holds a path with \"..\"").path(member.display()));
-    }
-    Ok(parts.join(&b'/'))
+    let path = inside(&member.path).map_err(|error| error.path(member.display()))?;
+    Ok(components(&path).collect::<Vec<_>>().join(&b'/'))
 }
 
 /// What a hard link's target is, as another name of it.

@@ -265,8 +265,11 @@ impl<'a> Copier<'a> {
             return Ok(false);
         }
         // No --chmod counts for an archive, and so not for the directories that it needs.
-        let usual = self.destination.make_directories(0o755);
+        let usual = self.destination.made();
+        self.destination.make_directories(Made { mode: 0o755, ..usual });
         let top = self.destination.directory(ROOT, self.request.to.as_bytes())?;
+        // Nor does --chown for those that lie in the archive and are not listed there.
+        self.destination.make_directories(Made { uid: 0, gid: 0, mode: 0o755, ..usual });
         let spool = match &self.spool {
             Some(spool) => Arc::clone(spool),
             None => Arc::clone(self.spool.insert(Arc::new(spool_file(self.request)?))),

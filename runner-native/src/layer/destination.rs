@@ -116,9 +116,13 @@ impl Destination {
         Ok(destination)
     }
 
-    /// Sets the mode of directories that are made on the way, and tells the one before.
-    pub fn make_directories(&mut self, mode: u32) -> u32 {
-        std::mem::replace(&mut self.made.mode, mode)
+    /// Sets what directories are that are made on the way, and tells what they were before.
+    pub fn make_directories(&mut self, made: Made) -> Made {
+        std::mem::replace(&mut self.made, made)
+    }
+
+    pub fn made(&self) -> Made {
+        self.made
     }
 
     /// Resolves a path below `top`, out of which no link leads. Directories missing on the way are made.
@@ -243,15 +247,6 @@ impl Destination {
             new.group.get_or_insert((u64::MAX, 0, id as u64));
         }
         Ok(Some(new.clone()))
-    }
-
-    /// Gives the directory itself other attributes. The root's stay what they are: a layer does not list it.
-    pub fn set_directory(&mut self, id: Id, new: New) {
-        if id != ROOT {
-            let body = self.places[id].new.body.clone();
-            self.places[id].new = New { body, ..new };
-            self.touch(id);
-        }
     }
 
     /// All that is written, in walk order. The root comes first, with an empty path.

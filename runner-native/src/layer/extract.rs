@@ -8,9 +8,9 @@ mod directories;
 mod finish;
 mod hard_link;
 mod members;
-mod name;
+pub(crate) mod name;
 
-use self::name::{components, split};
+use self::name::{components, inside, split};
 use super::ownership::Ownership;
 use super::whiteout::{self, Marker};
 use crate::overlay::{self, Stack};
@@ -130,8 +130,13 @@ impl<'a> Extraction<'a> {
 
     fn apply<S: Stream>(&mut self, member: &Member, reader: &mut Reader<S>) -> Result<()> {
         self.count_entry()?;
-        let (directory, name) = split(&member.path)?;
+        let path = inside(&member.path)?;
+        let (directory, name) = split(&path)?;
         let Some(name) = name else {
+            if member.path.is_empty() && member.kind != Type::Directory {
+                self.warn("left out a member without a name");
+                return Ok(());
+            }
             // The root itself.
             if member.kind != Type::Directory {
                 return Err(Error::new(Kind::Corrupt, "a member that is no directory has the name of the root"));
@@ -140,14 +145,17 @@ impl<'a> Extraction<'a> {
             return Ok(());
         };
         if let Some(component) = components(directory).find(|component| component.starts_with(b".wh.")) {
-            if whiteout::is_aufs_directory(component)? {
-                return Ok(());
+            if !whiteout::is_aufs_directory(component) {
+                self.warn("left out what lies in a directory with the name of a whiteout");
             }
+            return Ok(());
         }
         let marker = whiteout::marker(name)?;
         if marker != Marker::None {
-            if matches!(marker, Marker::Whiteout(_) | Marker::Opaque) && !matches!(member.kind, Type::File | Type::HardLink) {
-                return Err(Error::new(Kind::Corrupt, "a whiteout is not a file"));
+            if matches!(marker, Marker::Whiteout(_) | Marker::Opaque)
+                && !matches!(member.kind, Type::File | Type::HardLink | Type::Directory)
+            {
+                return Err(Error::new(Kind::Corrupt, "a whiteout is neither a file nor a directory"));
             }
             return self.hide(directory, &marker);
         }

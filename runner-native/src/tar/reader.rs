@@ -165,9 +165,6 @@ impl<S: Stream> Reader<S> {
         if let Some(name) = own.sparse.name.clone() {
             path = name;
         }
-        if path.is_empty() {
-            return Err(corrupt("a member has no name"));
-        }
         let named = |error: Error| error.path(String::from_utf8_lossy(&path));
         let kind = match flag {
             // Before POSIX a directory was a file whose name ends in a slash.

@@ -1,6 +1,6 @@
 //! Hard links, whose targets may lie in the layers below.
 
-use super::name::split;
+use super::name::{inside, split};
 use super::{Extraction, ROOT, failed, owner_refused, times};
 use crate::layer::xattr;
 use crate::overlay::{self, Entry};
@@ -14,7 +14,9 @@ use std::sync::Arc;
 
 impl Extraction<'_> {
     pub(super) fn hard_link(&mut self, parent: usize, name: &OsStr, member: &Member) -> Result<()> {
-        let (target_directory, target) = split(&member.link).map_err(|error| error.context("a hard link's target"))?;
+        let in_target = |error: Error| error.context("a hard link's target");
+        let link = inside(&member.link).map_err(in_target)?;
+        let (target_directory, target) = split(&link).map_err(in_target)?;
         let Some(target) = target else { return Err(Error::new(Kind::Corrupt, "a hard link points to the root")) };
         let target = OsStr::from_bytes(target);
         let directory = self.fd(parent)?;
