@@ -38,8 +38,28 @@ pub enum Message {
     Warning {
         text: String,
     },
+    /// Something of its network namespace comes with this.
+    Socket {
+        purpose: Socket,
+    },
+    /// All of its network namespace has come.
+    Network {},
+    /// Its namespaces stand. It waits for the answer, [`Message::Go`].
+    Ready {},
+    Go {},
     /// Everything is done but exec: the end that follows is the program's start.
     Confined {},
+}
+
+/// What a descriptor from inside is.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Socket {
+    Namespace,
+    Route,
+    Filter,
+    ResolverUdp,
+    ResolverTcp,
 }
 
 pub struct Channel(OwnedFd);
@@ -71,6 +91,18 @@ impl Channel {
         }
         sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL).map_err(|errno| Error::call("sendmsg(…)", errno))?;
         Ok(())
+    }
+
+    /// Says that the namespaces stand, and waits until what is outside of them stands too.
+    ///
+    /// # Errors
+    /// `Kind::Cancelled` if the parent is gone or says anything else.
+    pub fn wait_for_go(&self) -> Result<()> {
+        self.send(&Message::Ready {}, None)?;
+        match self.receive()? {
+            Some((Message::Go {}, _)) => Ok(()),
+            _ => Err(Error::new(Kind::Cancelled, "the parent is gone")),
+        }
     }
 
     pub fn parent_is_gone(&self) -> bool {

@@ -12,6 +12,7 @@ pub fn flags(namespaces: &Namespaces) -> Result<i32> {
     let mut flags = libc::CLONE_NEWNS;
     match namespaces.network.as_str() {
         "host" => {}
+        "join" if namespaces.network_path.is_some() => {}
         "none" | "private" => flags |= libc::CLONE_NEWNET,
         other => return Err(Error::new(Kind::Request, format!("unknown network {other:?}"))),
     }

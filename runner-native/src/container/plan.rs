@@ -9,6 +9,7 @@ use crate::wire::error::{Error, Kind, Result};
 use crate::wire::protocol::{self, ExecSpec, RunSpec, Seccomp, Ulimit};
 use std::collections::BTreeMap;
 use std::ffi::CString;
+use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileTypeExt;
 
 /// The process inside: what `run` and `exec` share.
@@ -42,6 +43,10 @@ pub struct Plan {
     pub domain: Domain,
     /// `CLONE_NEW*`.
     pub namespaces: i32,
+    /// A network namespace that is there already.
+    pub joined_network: Option<BorrowedFd<'static>>,
+    /// Its own one is connected to something; whether with a name server.
+    pub network: Option<bool>,
     pub hostname: Option<String>,
     pub privileged: bool,
     pub readonly_root: bool,
@@ -148,6 +153,8 @@ impl Plan {
             process,
             domain: Domain { nested, nodev: nested && !spec.privileged },
             namespaces: flags,
+            joined_network: spec.namespaces.network_path.as_ref().map(|place| crate::sys::borrow(place.fd)).transpose()?,
+            network: request.network.as_ref().map(|network| network.resolver.is_some()),
             hostname: spec.hostname.clone().filter(|_| flags & libc::CLONE_NEWUTS != 0),
             privileged: spec.privileged,
             readonly_root: request.root.readonly,

@@ -11,6 +11,8 @@ use crate::container::sealed;
 use crate::container::system;
 use crate::container::targets::{Created, Targets};
 use crate::container::tty;
+use crate::net::attachment::Attachment;
+use crate::net::inside::{self, Arriving};
 use crate::sys::exit_now;
 use crate::sys::task::{self, Cloned};
 use crate::wire::error::{Error, Kind, Result};
@@ -41,8 +43,16 @@ impl From<Error> for Box<Failed> {
 }
 
 /// Starts a container on a root that is mounted but attached to nothing. Comes back when its program runs.
-/// `patience` waits for the channel to have something to read, and gives up by `false`.
-pub fn start(plan: &Plan, root: &OwnedFd, mounts: Mounts, stdio: Stdio, patience: Patience<'_>) -> Result<Started, Box<Failed>> {
+/// `patience` waits for the channel to have something to read, and gives up by `false`. `network` is connected when the
+/// namespaces stand, before the program runs.
+pub fn start(
+    plan: &Plan,
+    root: &OwnedFd,
+    mounts: Mounts,
+    stdio: Stdio,
+    network: Option<&mut Attachment<'_>>,
+    patience: Patience<'_>,
+) -> Result<Started, Box<Failed>> {
     let (ours, theirs) = Channel::pair()?;
     let cgroup = plan.cgroup.as_ref().and_then(crate::cgroup::Cgroup::clone_into);
     let init = if plan.init { Some(sealed::program()?) } else { None };
@@ -58,7 +68,7 @@ pub fn start(plan: &Plan, root: &OwnedFd, mounts: Mounts, stdio: Stdio, patience
     // Else the end of the streams would never come.
     drop((theirs, stdio, mounts));
     let mut started = Started { pid, pidfd, terminal: None, created: Vec::new(), warnings: Vec::new() };
-    match listen(&ours, &mut started, patience) {
+    match listen(&ours, &mut started, network, patience) {
         Ok(()) => Ok(started),
         Err(error) => {
             let _ = task::kill(pid, libc::SIGKILL);
@@ -93,15 +103,25 @@ pub fn hear(channel: &Channel, patience: Patience<'_>) -> Result<Option<(Message
 }
 
 /// Hears what the process inside has to say until it has become the program.
-pub fn listen(channel: &Channel, started: &mut Started, patience: Patience<'_>) -> Result<()> {
+pub fn listen(channel: &Channel, started: &mut Started, mut network: Option<&mut Attachment<'_>>, patience: Patience<'_>) -> Result<()> {
     let mut confined = false;
+    let mut arriving = Arriving::default();
     while let Some((message, descriptor)) = hear(channel, patience)? {
         match message {
             Message::Created { created } => started.created = created,
             Message::Terminal {} => started.terminal = descriptor,
             Message::Warning { text } => started.warnings.push(text),
             Message::Confined {} => confined = true,
-            Message::Child { .. } => {}
+            Message::Socket { purpose } => arriving.take(purpose, descriptor),
+            // While it mounts its root, we connect it.
+            Message::Network {} => {
+                let inside = arriving.complete()?;
+                if let Some(network) = &mut network {
+                    network.connect(started.pid, inside)?;
+                }
+            }
+            Message::Ready {} => channel.send(&Message::Go {}, None)?,
+            Message::Child { .. } | Message::Go {} => {}
             Message::Failed { kind, text, operation, path, errno, hint } => {
                 return Err(channel::error_of(&kind, text, operation, path, errno, hint));
             }
@@ -127,6 +147,9 @@ fn set_up(plan: &Plan, root: &OwnedFd, mounts: Mounts, stdio: Stdio, channel: &C
     if channel.parent_is_gone() {
         return Err(Error::new(Kind::Cancelled, "the parent is gone"));
     }
+    if let Some(namespace) = plan.joined_network {
+        task::setns(namespace, libc::CLONE_NEWNET).map_err(|error| error.context("cannot enter the network namespace"))?;
+    }
     task::reset_signals();
     // A session of its own: no signals from the caller's terminal, and nothing can be typed into it (TIOCSTI).
     rustix::process::setsid().map_err(|errno| Error::call("setsid()", errno))?;
@@ -142,6 +165,10 @@ fn set_up(plan: &Plan, root: &OwnedFd, mounts: Mounts, stdio: Stdio, channel: &C
     }
     if plan.namespaces & libc::CLONE_NEWNET != 0 {
         task::raise_loopback()?;
+        inside::relax(&plan.sysctl);
+        if let Some(resolver) = plan.network {
+            inside::hand_out(channel, resolver)?;
+        }
     }
 
     let terminal = enter_root(plan, root, mounts, channel)?;
@@ -186,6 +213,9 @@ fn enter_root(plan: &Plan, root: &OwnedFd, mounts: Mounts, channel: &Channel) ->
     leave_old_root(root)?;
     rustix::process::chdir("/").map_err(|errno| Error::call("chdir(\"/\")", errno))?;
 
+    if plan.network.is_some() {
+        channel.wait_for_go()?;
+    }
     system.set_sysctls(plan.sysctl.iter())?;
     if !plan.privileged {
         system.cover()?;

@@ -173,7 +173,7 @@ fn start(target: &Target, stdio: Stdio, patience: Patience<'_>) -> Result<Starte
         _ => return Err(Error::new(Kind::State, "the process that enters the container ended early")),
     };
     let mut started = Started { pid, pidfd, terminal: None, created: Vec::new(), warnings: Vec::new() };
-    match container::listen(&ours, &mut started, patience) {
+    match container::listen(&ours, &mut started, None, patience) {
         Ok(()) => Ok(started),
         Err(error) => {
             let _ = task::kill(pid, libc::SIGKILL);

@@ -5,6 +5,7 @@ mod diff;
 mod digest;
 mod exec;
 mod hold;
+mod network;
 mod probe;
 mod read;
 mod remove;
@@ -44,6 +45,10 @@ pub fn perform(job: Job, control: File, events: &Events) -> Result<()> {
         Job::Digest(request) => events.result(&digest::digest(&request)?),
         Job::Copy(request) => events.result(&copy::copy(&request, events)?),
         Job::Read(request) => events.result(&read::read(&request)?),
+        Job::Network(request) => {
+            network::network(&request)?;
+            events.result(&serde_json::json!({}));
+        }
         Job::Signal(request) => {
             signal::signal(&request)?;
             events.result(&serde_json::json!({}));

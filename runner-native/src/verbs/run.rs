@@ -15,6 +15,7 @@ use crate::monitor::frame::Notice;
 use crate::monitor::front::{End, Front};
 use crate::monitor::log::Log;
 use crate::monitor::watch::{Monitor, Outcome, Outlet, Stop};
+use crate::net::attachment::Attachment;
 use crate::overlay::Stack;
 use crate::root;
 use crate::sys::{self, task};
@@ -263,9 +264,11 @@ impl Job {
 
     /// Starts the container and watches it to its end, whatever becomes of it.
     fn live(&self, monitor: &mut Monitor, outlet: Outlet, mut notify: impl FnMut(&mut Monitor, &Notice)) -> Result<Outcome> {
-        let (started, root) = match self.start(monitor, outlet) {
+        let mut network = None;
+        let (started, root) = match self.start(monitor, outlet, &mut network) {
             Ok(started) => started,
             Err(error) => {
+                network.iter_mut().for_each(Attachment::disconnect);
                 let error = if self.plan.cgroup.as_ref().is_some_and(Cgroup::oom_killed) {
                     error.context("out of memory").hint("The limit of --memory is too low for the container to start in.")
                 } else {
@@ -287,6 +290,7 @@ impl Job {
             monitor_start: state::start_time(std::process::id() as i32),
             started_at: Some(state::now()),
             cgroup: self.plan.cgroup.as_ref().map(Cgroup::to_text),
+            ports: network.as_ref().map(|network| network.ports().to_vec()).unwrap_or_default(),
             ..ContainerState::default()
         };
         self.write_state(&running);
@@ -303,6 +307,7 @@ impl Job {
         }
         let outcome = Outcome { ended, oom_killed: self.plan.cgroup.as_ref().is_some_and(Cgroup::oom_killed) };
         self.plan.cgroup.iter().for_each(Cgroup::remove);
+        network.iter_mut().for_each(Attachment::disconnect);
         tidy(&self.request, root, &started.created);
         let result = outcome.result();
         self.write_state(&ContainerState {
@@ -310,12 +315,15 @@ impl Job {
             exit_code: result.exit_code,
             oom_killed: result.oom_killed,
             finished_at: Some(state::now()),
+            ports: Vec::new(),
             ..running
         });
         Ok(outcome)
     }
 
-    fn start(&self, monitor: &mut Monitor, outlet: Outlet) -> Result<(Started, OwnedFd)> {
+    fn start<'a>(&'a self, monitor: &mut Monitor, outlet: Outlet, network: &mut Option<Attachment<'a>>) -> Result<(Started, OwnedFd)> {
+        // First of all: a port in use is found before anything is made.
+        *network = self.request.network.as_ref().map(|network| Attachment::prepare(&self.request.id, network)).transpose()?;
         let root = rootfs::mount_root(&self.request.root, self.plan.domain)?;
         let mounts = mounts::prepare(&self.request.spec.mounts, self.plan.domain)?;
         if self.plan.namespaces & libc::CLONE_NEWPID == 0 {
@@ -323,7 +331,7 @@ impl Job {
             task::set_child_subreaper();
         }
         let stdio = monitor.streams(&self.plan.process, outlet)?;
-        match container::start(&self.plan, &root, mounts, stdio, &mut |channel| monitor.wait_for(channel)) {
+        match container::start(&self.plan, &root, mounts, stdio, network.as_mut(), &mut |channel| monitor.wait_for(channel)) {
             Ok(mut started) => {
                 if let Some(terminal) = started.terminal.take() {
                     monitor.set_terminal(terminal)?;

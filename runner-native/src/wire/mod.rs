@@ -3,5 +3,6 @@
 pub mod error;
 pub mod event;
 pub mod lifeline;
+pub mod network;
 pub mod protocol;
 pub(crate) mod stream;

@@ -1,6 +1,7 @@
 //! The messages of `src/runner/protocol.ts`, word for word; `fixtures/protocol/*.json` keeps the two equal.
 //! What a field means is documented there.
 
+use crate::wire::network::{Network, PublishedPort, RunNetwork};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -46,6 +47,7 @@ pub enum Job {
     Run(Box<Run>),
     Exec(Box<Exec>),
     Signal(Signal),
+    Network(Box<Network>),
     Attach(Attach),
 }
 
@@ -63,6 +65,7 @@ impl Job {
             Job::Run(_) => "run",
             Job::Exec(_) => "exec",
             Job::Signal(_) => "signal",
+            Job::Network(_) => "network",
             Job::Attach(_) => "attach",
         }
     }
@@ -399,9 +402,12 @@ pub enum RunMount {
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Namespaces {
-    /// `host`, `none` or `private`.
+    /// `host`, `none`, `private`, or `join` the one that `network_path` is.
     pub network: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_path: Option<Place>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -561,6 +567,8 @@ pub struct Run {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<RunContainer>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<RunNetwork>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_timeout: Option<f64>,
 }
 
@@ -588,6 +596,9 @@ pub struct ContainerState {
     pub error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<String>,
+    /// Published ports, with the numbers that they got.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PublishedPort>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]
