@@ -124,7 +124,7 @@ describe('making one', () => {
 
   test('what cannot be is refused before anything is made', () => {
     for (const [flags, why] of [
-      [['--sysctl', 'net.core.somaxconn=99'], /shares the network namespace/],
+      [['--network', 'host', '--sysctl', 'net.core.somaxconn=99'], /shares the network namespace/],
       [['--restart', 'always'], /--restart is not offered/],
       [['--health-cmd', 'true'], /--health-cmd is not offered/],
     ] as const) {

@@ -91,7 +91,7 @@ CMD ["sh", "-c", "exec python3 -m http.server --bind 127.0.0.1 --directory site 
       const id = shop.must(['build', '-q', '-t', 'app:1', app])
       expect(id).toMatch(/^sha256:[0-9a-f]{64}$/)
       expect(shop.must(['build', '-q', '-t', 'app:1', app])).toBe(id)
-      const container = shop.must(['run', '-d', '--name', 'web', '-e', `PORT=${port}`, 'app:1'])
+      const container = shop.must(['run', '-d', '--name', 'web', '--network', 'host', '-e', `PORT=${port}`, 'app:1'])
       expect(container).toMatch(/^[0-9a-f]{64}$/)
       try {
         expect(await fetched(`http://127.0.0.1:${port}/`)).toBe('<h1>It works</h1>\n')

@@ -64,11 +64,15 @@ CMD ["sh", "-c", "id -u; stat -c '%n %u:%g %a' /one /dir /dir/*"]
     const id = shop.must(['build', '-q', '-t', 'made', shop.path('context')])
     expect(shop.must(['build', '-q', '-t', 'made', shop.path('context')])).toBe(id)
     const expected = ['1000', '/one 12:34 644', '/dir 7:8 755', '/dir/file 7:8 4750', '/dir/root 0:0 644']
-    expect(shop.must(['run', '--rm', 'made']).split('\n')).toEqual(expected.with(3, expect.stringMatching(/^\/dir\/file 7:8 4?750$/)))
+    expect(shop.must(['run', '--rm', '--network', 'none', 'made']).split('\n')).toEqual(
+      expected.with(3, expect.stringMatching(/^\/dir\/file 7:8 4?750$/)),
+    )
     shop.must(['push', '-q', 'made', `docker://${registry.host}/made`])
     const store = shop.path('other')
     shop.must(['pull', '-q', `${registry.host}/made`], { store })
-    expect(shop.must(['run', '--rm', '--network', 'none', `${registry.host}/made`], { store })).toBe(shop.must(['run', '--rm', 'made']))
+    expect(shop.must(['run', '--rm', '--network', 'none', `${registry.host}/made`], { store })).toBe(
+      shop.must(['run', '--rm', '--network', 'none', 'made']),
+    )
     expect(shop.damage()).toEqual([])
     expect(shop.damage(store)).toEqual([])
   })
@@ -90,6 +94,8 @@ CMD ["sh", "-c", "id -u; stat -c '%n %u:%g %a' /one /dir /dir/*"]
     shop.must([
       'run',
       '-d',
+      '--network',
+      'none',
       '--name',
       'job',
       'base',
@@ -109,16 +115,31 @@ CMD ["sh", "-c", "id -u; stat -c '%n %u:%g %a' /one /dir /dir/*"]
   test("binds are the caller's own, and nobody else's", () => {
     mkdirSync(shop.path('bound'))
     chownSync(shop.path('bound'), uid, gid)
-    expect(shop.must(['run', '--rm', '-v', `${shop.path('bound')}:/mnt`, 'base', 'sh', '-c', 'stat -c %u /mnt; echo x > /mnt/x'])).toBe('0')
+    expect(
+      shop.must([
+        'run',
+        '--rm',
+        '--network',
+        'none',
+        '-v',
+        `${shop.path('bound')}:/mnt`,
+        'base',
+        'sh',
+        '-c',
+        'stat -c %u /mnt; echo x > /mnt/x',
+      ]),
+    ).toBe('0')
     expect(spawnSync('stat', ['-c', '%u', shop.path('bound/x')], { encoding: 'utf8' }).stdout.trim()).toBe(String(uid))
-    expect(shop.stave(['run', '--rm', '-v', '/etc:/mnt', 'base', 'sh', '-c', 'echo x > /mnt/x']).status).toBe(1)
-    expect(shop.stave(['run', '--rm', '--privileged', '-v', '/:/mnt', 'base', 'cat', '/mnt/etc/shadow']).status).toBe(1)
+    expect(shop.stave(['run', '--rm', '--network', 'none', '-v', '/etc:/mnt', 'base', 'sh', '-c', 'echo x > /mnt/x']).status).toBe(1)
+    expect(shop.stave(['run', '--rm', '--network', 'none', '--privileged', '-v', '/:/mnt', 'base', 'cat', '/mnt/etc/shadow']).status).toBe(
+      1,
+    )
   })
 
   test('a directory that may not be entered is named', () => {
     mkdirSync(shop.path('closed'), { mode: 0 })
     chownSync(shop.path('closed'), uid, gid)
-    expect(shop.stave(['run', '--rm', '-v', `${shop.path('closed')}:/mnt`, 'base', 'true'])).toMatchObject({
+    expect(shop.stave(['run', '--rm', '--network', 'none', '-v', `${shop.path('closed')}:/mnt`, 'base', 'true'])).toMatchObject({
       status: 125,
       stderr: expect.stringMatching(/closed cannot be mounted\n.*EACCES.*\n.*may enter/) as string,
     })
@@ -135,7 +156,7 @@ CMD ["sh", "-c", "id -u; stat -c '%n %u:%g %a' /one /dir /dir/*"]
     const outcome = shop.stave(['import', shop.path('device.tar'), 'device'])
     if (outcome.status !== 0) expect(outcome.stderr).toMatch(/^error: .*(device|permi)/im)
     // Whatever it is there, it opens no disk.
-    else expect(shop.stave(['run', '--rm', 'device', '/sda']).status).not.toBe(0)
+    else expect(shop.stave(['run', '--rm', '--network', 'none', 'device', '/sda']).status).not.toBe(0)
     expect(shop.damage()).toEqual([])
   })
 

@@ -399,10 +399,11 @@ describe('confinement', () => {
     expect(shell('ping -c1 -W1 127.0.0.1 >/dev/null && echo up').stdout).toBe('up\n')
   })
 
-  test('the host network is the default', () => {
-    expect(shop.must(['run', '--rm', 'base', 'ls', '/sys/class/net']).split('\n')).toEqual(
-      spawnSync('ls', ['/sys/class/net'], { encoding: 'utf8' }).stdout.trim().split('\n'),
-    )
+  test('a network of its own is the default; the host’s and none are there for the asking', () => {
+    const links = (...flags: string[]) => shop.must(['run', '--rm', ...flags, 'base', 'ls', '/sys/class/net']).split('\n')
+    expect(links()).toEqual(['eth0', 'lo'])
+    expect(links('--network', 'none')).toEqual(['lo'])
+    expect(links('--network', 'host')).toEqual(spawnSync('ls', ['/sys/class/net'], { encoding: 'utf8' }).stdout.trim().split('\n'))
   })
 
   test('capabilities are those of Docker, and more or fewer when asked for', () => {

@@ -8,10 +8,12 @@ const layers: Readonly<Record<string, number>> = {
   builder: 5,
   container: 5,
   store: 4,
-  sandbox: 4,
+  sandbox: 3.4,
   attest: 4,
   trust: 4,
   mirror: 4,
+  // Names, addresses and the words of the runner; the store keeps its records.
+  network: 3.5,
   registry: 3,
   layout: 3,
   archive: 3,

@@ -7,6 +7,7 @@ import type { Image } from '#image/image.ts'
 import type { Stdio } from '#runner/runner.ts'
 import { addBusybox, removeStore, temporaryRoot, testRunner, whyNoContainers } from '#store/busybox.fixture.ts'
 import { doctor } from '#store/doctor.ts'
+import type { NetworkSettings } from './network.ts'
 import { openStore, type LocalStore } from '#store/open.ts'
 import { prune } from '#store/prune.ts'
 import {
@@ -22,7 +23,6 @@ import {
 } from './container.ts'
 import { killContainer, pauseContainer, stopContainer, unpauseContainer, waitContainer } from './control.ts'
 import { attachContainer, execContainer } from './exec.ts'
-import { hostFiles } from './host.ts'
 import { inspectContainer } from './inspect.ts'
 import { readLog } from './log.ts'
 import { parseMount, parseTmpfs, parseVolume } from './mount.ts'
@@ -47,7 +47,8 @@ describe.skipIf(reason !== undefined)(`containers${reason === undefined ? '' : `
     await removeStore(store)
   })
 
-  const create = (options: CreateOptions = {}, from = image) => createContainer(cx, store, from, 'busybox', { network: 'none', ...options })
+  const create = (options: CreateOptions = {}, from = image) =>
+    createContainer(cx, store, from, 'busybox', { network: { choice: { mode: 'none' } }, ...options })
   /** Runs in the foreground, and removes it. */
   async function run(
     command: string,
@@ -112,10 +113,16 @@ describe.skipIf(reason !== undefined)(`containers${reason === undefined ? '' : `
       expect((await run('id -u; id -g', { user: '1234:5678' })).stdout).toBe('1234\n5678\n')
     })
 
-    test('hosts and resolvers are those that are handed in; with the host’s network it has the host’s name', async () => {
-      const files = { hosts: '127.0.0.1 localhost here\n', resolvConf: 'nameserver 192.0.2.1\n' }
-      expect((await run('cat /etc/hosts /etc/resolv.conf', { files, hostname: 'here' })).stdout).toBe(files.hosts + files.resolvConf)
-      expect((await run('hostname', { network: 'host', ...hostFiles('host') })).stdout).toBe(`${hostname()}\n`)
+    test('hosts and resolvers are those that are asked for; with the host’s network it has the host’s name', async () => {
+      const network: NetworkSettings = {
+        choice: { mode: 'none' },
+        addHosts: [{ host: 'there', address: '192.0.2.7' }],
+        resolver: { nameservers: ['192.0.2.1'], searchDomains: ['.'], options: ['ndots:2'] },
+      }
+      const { stdout } = await run('cat /etc/hosts; grep -v "^#" /etc/resolv.conf', { network, hostname: 'here' })
+      expect(stdout).toContain('192.0.2.7\tthere\n127.0.1.1\there\n')
+      expect(stdout).toMatch(/nameserver 192\.0\.2\.1\noptions ndots:2\n$/)
+      expect((await run('hostname', { network: { choice: { mode: 'host' } } })).stdout).toBe(`${hostname()}\n`)
     })
 
     test.each([

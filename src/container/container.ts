@@ -5,6 +5,7 @@ import type { Image } from '#image/image.ts'
 import type { ExecutionConfig } from '#oci/config.ts'
 import type { Digest } from '#oci/digest.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
+import { parseExposed, publishAll } from '#network/port.ts'
 import type { LocalStore } from '#store/open.ts'
 import { isAlive, self, type Owner } from '#store/owner.ts'
 import { makePrivateDirectory } from '#store/private.ts'
@@ -12,8 +13,10 @@ import { randomHex } from '#store/random.ts'
 import { killContainer } from './control.ts'
 import { removeGroups } from './lost.ts'
 import { checkName, generateName } from './name.ts'
+import { settleNetwork, sharedFiles, type ContainerNetwork, type NetworkSettings } from './network.ts'
 import { containerSpec, type ContainerOptions, type ContainerSpec, type SpecMount } from './spec.ts'
 import { readState, readStatus, type ContainerStatus } from './status.ts'
+import { sweepNetworks } from './sweep.ts'
 import { createVolume, fillVolume, getVolume, removeVolume } from './volume.ts'
 
 /** What is known of a container from its creation on. Kept as JSON in the store's database. */
@@ -43,6 +46,8 @@ export interface ContainerRecord {
   /** `false`: what it writes is not kept. */
   readonly log?: boolean
   readonly paused?: boolean
+  /** Absent: `spec.namespaces.network` says all. */
+  readonly network?: ContainerNetwork
   /** The process that made it: while it lives, removing an `autoRemove` container is its business. */
   readonly creator: Owner
 }
@@ -51,7 +56,13 @@ export interface Container extends ContainerRecord {
   readonly status: ContainerStatus
 }
 
-export interface CreateOptions extends ContainerOptions {
+export interface CreateOptions extends Omit<ContainerOptions, 'network' | 'files' | 'hostHostname' | 'domainname'> {
+  /** Default: a private one. */
+  readonly network?: NetworkSettings
+  /** Publish every exposed port that is not published. */
+  readonly publishAll?: boolean
+  /** Ports besides those that the image exposes, as `80/tcp`. */
+  readonly exposed?: readonly string[]
   readonly name?: string
   /** Remove it, and its anonymous volumes, when it has ended. */
   readonly autoRemove?: boolean
@@ -78,7 +89,12 @@ export async function createContainer(
   const { config } = await image.config(cx)
   await reapContainers(cx, store)
   // Everything that a user can have got wrong is found here, before anything is made.
-  const spec = containerSpec(config, options, id)
+  const { network: wanted = { choice: { mode: 'private' } }, ...others } = options
+  const exposedPorts = parseExposed([...Object.keys(config?.ExposedPorts ?? {}), ...(options.exposed ?? [])])
+  const ports = options.publishAll === true ? publishAll(exposedPorts, wanted.ports ?? []) : wanted.ports
+  const settings = { ...wanted, ...(ports !== undefined && { ports }) }
+  const network = settleNetwork(store, settings, (other) => findContainer(store, other))
+  const spec = containerSpec(config, { ...others, ...namesOf(settings, network) }, id)
   const name = options.name === undefined ? generateName((taken) => byName(store, taken) !== undefined) : checkName(options.name)
   if (options.name !== undefined) refuseTaken(store, name)
   const snapshots = (await store.snapshots.ensure(cx, image)).toReversed()
@@ -114,7 +130,8 @@ export async function createContainer(
       ...(options.log === false && { log: false }),
       stopTimeout: options.stopTimeout ?? config?.StopTimeout ?? defaultStopTimeout,
       ...parts(config, options),
-      exposedPorts: Object.keys(config?.ExposedPorts ?? {}),
+      exposedPorts,
+      network,
       anonymousVolumes: made,
       creator: self(),
     }
@@ -136,7 +153,21 @@ export async function createContainer(
   }
 }
 
-function parts(config: ExecutionConfig | undefined, options: ContainerOptions): Pick<ContainerRecord, 'entrypoint' | 'command'> {
+/** What a container is called, and the names that it knows: with a network of its own, as they are when it starts. */
+function namesOf(
+  settings: NetworkSettings,
+  { mode }: ContainerNetwork,
+): Required<Pick<ContainerOptions, 'network' | 'files' | 'hostHostname'>> & Pick<ContainerOptions, 'domainname'> {
+  const { hostname, ...files } = sharedFiles(settings)
+  const network = mode === 'host' || mode === 'none' ? mode : mode === 'container' || mode === 'path' ? 'join' : 'private'
+  const { domainname } = settings
+  return { network, files, hostHostname: hostname, ...(domainname !== undefined && { domainname }) }
+}
+
+function parts(
+  config: ExecutionConfig | undefined,
+  options: Pick<ContainerOptions, 'command' | 'entrypoint'>,
+): Pick<ContainerRecord, 'entrypoint' | 'command'> {
   const command = options.command ?? []
   const inherits = command.length === 0 && options.entrypoint === undefined
   return { entrypoint: options.entrypoint ?? config?.Entrypoint ?? [], command: inherits ? (config?.Cmd ?? []) : command }
@@ -195,6 +226,7 @@ export function listContainers(store: LocalStore): Container[] {
  * one, so whoever comes next does it.
  */
 export async function reapContainers(cx: Context, store: LocalStore): Promise<void> {
+  await sweepNetworks(cx, store)
   const rows = store.database.all("SELECT record FROM container WHERE json_extract(record, '$.autoRemove') = 1")
   for (const row of rows) {
     const container = withStatus(store, row)

@@ -1,5 +1,7 @@
 import type { LocalStore } from '#store/open.ts'
 import type { Container } from './container.ts'
+import { networkMode } from './network.ts'
+import { networkSettings, portBindings } from './networks.ts'
 import type { SpecMount } from './spec.ts'
 import { volumePath, type Volume } from './volume.ts'
 
@@ -36,8 +38,8 @@ export function inspectContainer(store: LocalStore, container: Container): Recor
     HostConfig: {
       Binds: spec.mounts.flatMap(bindText),
       LogConfig: { Type: container.log === false ? 'none' : 'json-file', Config: {} },
-      NetworkMode: spec.namespaces.network,
-      PortBindings: {},
+      NetworkMode: networkMode(container),
+      PortBindings: portBindings(container),
       RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
       AutoRemove: container.autoRemove,
       Privileged: spec.privileged ?? false,
@@ -52,6 +54,10 @@ export function inspectContainer(store: LocalStore, container: Container): Recor
       Init: spec.init ?? false,
       OomScoreAdj: spec.oomScoreAdj ?? 0,
       Capabilities: spec.capabilities,
+      Dns: container.network?.resolver.nameservers ?? [],
+      DnsOptions: container.network?.resolver.options ?? [],
+      DnsSearch: container.network?.resolver.searchDomains ?? [],
+      ExtraHosts: (container.network?.addHosts ?? []).map(({ host, address }) => `${host}:${address}`),
       PidMode: spec.namespaces.pid === 'host' ? 'host' : '',
       IpcMode: spec.namespaces.ipc ?? 'private',
       UTSMode: spec.namespaces.uts === 'host' ? 'host' : '',
@@ -70,6 +76,7 @@ export function inspectContainer(store: LocalStore, container: Container): Recor
     Mounts: spec.mounts.flatMap((mount) => mountPoint(store, mount)),
     Config: {
       Hostname: spec.hostname ?? '',
+      Domainname: container.network?.domainname ?? '',
       User: spec.user ?? '',
       Tty: spec.terminal ?? false,
       OpenStdin: spec.interactive ?? false,
@@ -83,7 +90,7 @@ export function inspectContainer(store: LocalStore, container: Container): Recor
       StopTimeout: container.stopTimeout,
       ExposedPorts: Object.fromEntries(container.exposedPorts.map((port) => [port, {}])),
     },
-    NetworkSettings: { Networks: { [spec.namespaces.network]: {} } },
+    NetworkSettings: networkSettings(store, container),
   }
 }
 

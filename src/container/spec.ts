@@ -21,14 +21,15 @@ export interface ContainerOptions {
   readonly user?: string
   readonly groups?: readonly string[]
   readonly hostname?: string
+  readonly domainname?: string
   readonly terminal?: boolean
   readonly interactive?: boolean
   readonly readonly?: boolean
   readonly init?: boolean
   readonly privileged?: boolean
   readonly noNewPrivileges?: boolean
-  /** Default: `host`. */
-  readonly network?: 'host' | 'none'
+  /** `private` is connected to something when the container starts, `join` is somebody else's. Default: `host`. */
+  readonly network?: 'host' | 'none' | 'private' | 'join'
   readonly pid?: 'private' | 'host'
   readonly ipc?: 'private' | 'host'
   readonly uts?: 'private' | 'host'
@@ -80,6 +81,10 @@ export function containerSpec(config: ExecutionConfig | undefined, options: Cont
   }
   const stopSignal = options.stopSignal ?? config?.StopSignal
   if (stopSignal !== undefined) parseSignal(stopSignal)
+  if (options.domainname !== undefined && uts === 'host') {
+    throw new StaveError('usage', '--domainname needs a UTS namespace of its own, and --uts host has none', { exitCode: 125 })
+  }
+  const sysctl = { ...options.sysctl, ...(options.domainname !== undefined && { 'kernel.domainname': options.domainname }) }
   const namespaces = { network, pid: options.pid ?? 'private', ipc, uts }
   checkSysctls(options.sysctl ?? {}, namespaces)
   const chosenUser = user ?? config?.User ?? ''
@@ -103,7 +108,7 @@ export function containerSpec(config: ExecutionConfig | undefined, options: Cont
     ...(options.resources !== undefined && Object.keys(options.resources).length > 0 && { resources: options.resources }),
     ...(options.ulimits !== undefined && options.ulimits.length > 0 && { ulimits: options.ulimits }),
     ...(ipc === 'private' && { shmBytes: options.shmBytes ?? defaultShmBytes }),
-    ...(options.sysctl !== undefined && { sysctl: options.sysctl }),
+    ...((options.sysctl !== undefined || options.domainname !== undefined) && { sysctl }),
     ...(options.init && { init: true }),
     ...(stopSignal !== undefined && { stopSignal }),
     ...(options.oomScoreAdj !== undefined && { oomScoreAdj: options.oomScoreAdj }),

@@ -8,6 +8,8 @@ import type { LocalStore } from '#store/open.ts'
 import { refresh, removeContainer, type ContainerRecord } from './container.ts'
 import { directoryOf, stopContainer } from './control.ts'
 import type { BindMount } from './mount.ts'
+import { prepareNetwork } from './connect.ts'
+import { explainPort } from './port.ts'
 import type { SpecMount } from './spec.ts'
 import { readStatus } from './status.ts'
 import { lowerTrees, upperTree } from './tree.ts'
@@ -57,7 +59,8 @@ export async function startContainer(
     const { directory } = directoryOf(store, container)
     const { mounts, ...spec } = container.spec
     const runMounts: RunMount[] = []
-    for (const mount of mounts) runMounts.push(openMount(store, container, mount, opened))
+    using network = prepareNetwork(store, container)
+    for (const mount of mounts) runMounts.push(openMount(store, container, current(mount, network.files), opened))
     const result = await store.runner.run(
       cx,
       {
@@ -69,7 +72,8 @@ export async function startContainer(
           ...(container.readonly && { readonly: true }),
           ...(container.autoRemove && { volatile: true }),
         },
-        spec: { ...spec, mounts: runMounts },
+        spec: { ...spec, mounts: runMounts, namespaces: { ...spec.namespaces, ...network.namespaces } },
+        ...(network.network !== undefined && { network: network.network }),
         container: {
           directory,
           log: container.log ?? (options.detach || !container.autoRemove),
@@ -79,7 +83,10 @@ export async function startContainer(
         stopTimeout: container.stopTimeout,
       },
       options.stdio,
-      options.onStarted === undefined ? {} : { onStarted: options.onStarted },
+      {
+        ...(options.onStarted !== undefined && { onStarted: options.onStarted }),
+        ...(network.userns !== undefined && { userns: network.userns }),
+      },
     )
     detached = result.detached ?? false
     return {
@@ -90,7 +97,7 @@ export async function startContainer(
   } catch (error) {
     // It never came to run (or was cancelled): there is nothing that would be left detached.
     detached = false
-    throw error
+    throw explainPort(store, container, error)
   } finally {
     for (const fd of opened) closeSync(fd)
     if (container.autoRemove && !detached) await remove(cx, store, container)
@@ -117,6 +124,12 @@ export async function restartContainer(
     detach: true,
     stdio: { stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' },
   })
+}
+
+/** Names are as they are now, unless the user has mounted files of his own in their place. */
+function current(mount: SpecMount, files: ReadonlyMap<string, string>): SpecMount {
+  const text = mount.type === 'content' ? files.get(mount.target) : undefined
+  return text === undefined ? mount : ({ ...mount, base64: Buffer.from(text).toString('base64') } as SpecMount)
 }
 
 function openMount(store: LocalStore, container: ContainerRecord, mount: SpecMount, opened: number[]): RunMount {

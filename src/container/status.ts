@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { ContainerState } from '#runner/protocol.ts'
+import type { ContainerState, PublishedPort } from '#runner/protocol.ts'
 import { isAlive } from '#store/owner.ts'
 import type { LocalStore } from '#store/open.ts'
 import { recordLost, unknownExit } from './lost.ts'
@@ -13,6 +13,8 @@ export interface ContainerStatus {
   readonly finishedAt?: string
   readonly oomKilled?: boolean
   readonly error?: string
+  /** Published ports while it runs, with the numbers that they got. */
+  readonly ports?: readonly PublishedPort[]
 }
 
 /**
@@ -46,7 +48,12 @@ export function readStatus(
     const { finishedAt: seen, error: why } = recordLost(store, container.id, state)
     return { state: 'exited', exitCode: unknownExit, ...common, finishedAt: seen!, error: why! }
   }
-  return { state: container.paused === true ? 'paused' : 'running', ...(pid !== undefined && { pid }), ...common }
+  return {
+    state: container.paused === true ? 'paused' : 'running',
+    ...(pid !== undefined && { pid }),
+    ...common,
+    ...(state.ports !== undefined && { ports: state.ports }),
+  }
 }
 
 /** What is written down of it, true or not. */

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { encodeRequest, type LocalRequest } from './process.ts'
-import type { ContainerState, RunnerEvent, RunSpec, Verb } from './protocol.ts'
+import type { ContainerState, NetworkLink, RunnerEvent, RunSpec, Verb } from './protocol.ts'
 
 // The Rust half reads and writes the same files in its own test. `vitest -u` rewrites them from here.
 const fixtures = join(import.meta.dirname, '../../fixtures/protocol')
@@ -22,6 +22,24 @@ const layerResult = {
   treeDigest: digest('c'),
 } as const
 
+const port = { hostAddress: '127.0.0.1', hostPort: 8080, containerPort: 80, protocol: 'tcp' } as const
+
+const link: NetworkLink = {
+  interface: 'eth0',
+  mac: '02:42:0a:59:00:02',
+  addresses: ['10.89.0.2/24', 'fd00::2/64'],
+  gateways: ['10.89.0.1', 'fd00::1'],
+  names: ['web', 'www'],
+  bridge: {
+    network: 'e'.repeat(64),
+    name: 'staveeeeeeeee',
+    addresses: ['10.89.0.1/24', 'fd00::1/64'],
+    internal: true,
+    isolated: true,
+    mtu: 1400,
+  },
+}
+
 const spec: RunSpec = {
   args: ['/bin/sh', '-c', 'make "$TARGET"'],
   env: ['PATH=/usr/bin:/bin', 'TARGET=all'],
@@ -32,7 +50,7 @@ const spec: RunSpec = {
   hostname: 'box',
   terminal: true,
   interactive: true,
-  namespaces: { network: 'none', pid: 'private', ipc: 'host', uts: 'private' },
+  namespaces: { network: 'join', networkPath: { fd: 24 }, pid: 'private', ipc: 'host', uts: 'private' },
   capabilities: ['CAP_CHOWN', 'CAP_KILL'],
   noNewPrivileges: true,
   seccomp: 'default',
@@ -153,6 +171,13 @@ const requests: { [V in Verb]: LocalRequest<V> } = {
     spec,
     layer,
     container: { directory: store('containers/ff'), log: true, detach: true, detachKeys: 'ctrl-p,ctrl-q', cgroupName: 'stave-ff' },
+    network: {
+      state: store('networks'),
+      links: [link],
+      ports: [port],
+      resolver: { nameservers: ['192.0.2.53'] },
+      userMode: { kind: 'pasta', program: '/usr/bin/pasta' },
+    },
     stopTimeout: 10,
   },
   exec: {
@@ -185,6 +210,14 @@ const requests: { [V in Verb]: LocalRequest<V> } = {
     },
     detach: true,
   },
+  network: {
+    verb: 'network',
+    action: 'connect',
+    state: store('networks'),
+    container: { id: 'f'.repeat(64), directory: store('containers/ff') },
+    link,
+    network: 'e'.repeat(64),
+  },
   signal: { verb: 'signal', container: { directory: store('containers/ff') }, signal: 15, all: true, action: 'pause' },
   attach: { verb: 'attach', container: { directory: store('containers/ff') }, interactive: true, detachKeys: 'ctrl-]' },
 }
@@ -212,6 +245,7 @@ const results: { [V in Verb]: RunnerEvent<V> } = {
   read: { event: 'result', files: [{ path: 'etc/os-release', section: '.go.buildinfo', base64: 'SUQ9ZGViaWFuCg==' }] },
   run: { event: 'result', exitCode: 137, signal: 9, oomKilled: true, detached: false, pid: 4711, layer: layerResult },
   exec: { event: 'result', exitCode: 3 },
+  network: { event: 'result' } as RunnerEvent<'network'>,
   signal: { event: 'result' } as RunnerEvent<'signal'>,
   attach: { event: 'result', exitCode: 0 },
 }
@@ -247,6 +281,7 @@ const state: ContainerState = {
   oomKilled: true,
   error: 'out of memory',
   cgroup: '/stave/ff',
+  ports: [port],
 }
 
 describe('messages are what both halves agreed on', () => {

@@ -359,7 +359,9 @@ export interface RunSpec {
   /** Keep stdin open (fd 0 is the user's). Else it is /dev/null. */
   readonly interactive?: boolean
   readonly namespaces: {
-    readonly network: 'host' | 'none' | 'private'
+    /** `private` has a `network` in the request; `join` is the namespace that is open as `networkPath`. */
+    readonly network: 'host' | 'none' | 'private' | 'join'
+    readonly networkPath?: Place
     readonly pid?: 'private' | 'host'
     readonly ipc?: 'private' | 'host'
     readonly uts?: 'private' | 'host'
@@ -405,8 +407,65 @@ export interface RunRequest extends RequestBase {
     readonly detachKeys?: string
     readonly cgroupName?: string
   }
+  /** What a private network is connected to. */
+  readonly network?: RunNetwork
   /** Seconds between SIGTERM and SIGKILL when the lifeline ends. */
   readonly stopTimeout?: number
+}
+
+/** How a container with a network namespace of its own is connected. */
+export interface RunNetwork {
+  /** The directory of the store that says which containers are on which networks. */
+  readonly state: Place
+  readonly links: readonly NetworkLink[]
+  readonly ports: readonly PublishedPort[]
+  /** The container gets a name server at 127.0.0.11, which knows its neighbours and asks these for all other names. */
+  readonly resolver?: { readonly nameservers: readonly string[] }
+  /** A program that carries the packets of an ordinary user. */
+  readonly userMode?: { readonly kind: 'pasta' | 'slirp4netns'; readonly program: string }
+}
+
+/** A container's place on a named network. Addresses are written `ADDRESS/BITS`. */
+export interface NetworkLink {
+  /** Its name inside. */
+  readonly interface: string
+  readonly mac?: string
+  readonly addresses: readonly string[]
+  /** What leads outside goes there. */
+  readonly gateways: readonly string[]
+  /** What the others on the network can call the container. */
+  readonly names: readonly string[]
+  readonly bridge: {
+    /** The id of the network. */
+    readonly network: string
+    readonly name: string
+    readonly addresses: readonly string[]
+    readonly internal?: boolean
+    /** Those on it do not reach each other. */
+    readonly isolated?: boolean
+    readonly mtu?: number
+  }
+}
+
+/** Changes the networks of a container that runs, or takes away what dead ones have left. */
+export interface NetworkRequest extends RequestBase {
+  readonly verb: 'network'
+  readonly action: 'connect' | 'disconnect' | 'sweep'
+  readonly state: Place
+  readonly container?: { readonly id: string; readonly directory: Place }
+  /** Of `connect`. */
+  readonly link?: NetworkLink
+  /** Of `disconnect`: the id of the network. */
+  readonly network?: string
+}
+
+export interface PublishedPort {
+  /** Absent: all of this machine. */
+  readonly hostAddress?: string
+  /** 0: one that is free. */
+  readonly hostPort: number
+  readonly containerPort: number
+  readonly protocol: 'tcp' | 'udp'
 }
 
 /** `state.json` of a container, replaced atomically. */
@@ -424,6 +483,8 @@ export interface ContainerState {
   readonly oomKilled?: boolean
   readonly error?: string
   readonly cgroup?: string
+  /** Published ports, with the numbers that they got. */
+  readonly ports?: readonly PublishedPort[]
 }
 
 export interface RunResult {
@@ -489,6 +550,7 @@ export type Request =
   | RunRequest
   | ExecRequest
   | SignalRequest
+  | NetworkRequest
   | AttachRequest
 
 export type Verb = Request['verb']
@@ -505,6 +567,7 @@ export interface Results {
   run: RunResult
   exec: ExecResult
   signal: Record<string, never>
+  network: Record<string, never>
   attach: ExecResult
 }
 

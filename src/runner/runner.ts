@@ -20,6 +20,7 @@ import type {
   RunRequest,
   RunResult,
   RunnerEvent,
+  NetworkRequest,
   SignalRequest,
   UnpackRequest,
   UnpackResult,
@@ -56,10 +57,13 @@ export interface Runner extends AsyncDisposable {
   run(cx: Context, job: Job<RunRequest>, stdio: Stdio, hooks?: RunHooks): Promise<RunResult>
   exec(cx: Context, job: Job<ExecRequest>, stdio: Stdio): Promise<ExecResult>
   signal(cx: Context, job: Job<SignalRequest>): Promise<void>
+  network(cx: Context, job: Job<NetworkRequest>): Promise<void>
   attach(cx: Context, job: Job<AttachRequest>, stdio: Stdio): Promise<ExecResult>
 }
 
 export interface RunHooks {
+  /** An open user namespace that the container is made in, in place of this invocation's own. */
+  readonly userns?: number
   /** @param deliver Passes a signal on to the command. */
   onStarted?(pid: number, deliver: (signal: NodeJS.Signals) => void): void
   onExit?(exitCode: number): void
@@ -84,7 +88,7 @@ export function createRunner(options: RunnerOptions): Runner {
   let namespace: Promise<Namespace> | undefined
 
   function start<V extends Verb>(cx: Context, request: LocalRequest<V>, extra: JobExtra<V> = {}): Promise<Results[V]> {
-    const { onProcess, ...rest } = extra
+    const { onProcess, userns: _, ...rest } = extra
     const process = startRunner<V>({
       binary: options.binary,
       env,
@@ -98,6 +102,7 @@ export function createRunner(options: RunnerOptions): Runner {
   }
   async function job<V extends Verb>(cx: Context, request: LocalRequest<V>, extra: JobExtra<V> = {}): Promise<Results[V]> {
     if (options.uid === 0) return start(cx, request, extra)
+    if (extra.userns !== undefined) return start(cx, { ...request, userns: { mode: 'join', fd: extra.userns } }, extra)
     namespace ??= holdNamespace(cx, options, env).catch((error: unknown) => {
       namespace = undefined
       throw error
@@ -137,6 +142,7 @@ export function createRunner(options: RunnerOptions): Runner {
           stdio,
           onEvent,
           onProcess: (started) => (process = started),
+          ...(hooks?.userns !== undefined && { userns: hooks.userns }),
           graceMs: ((request.stopTimeout ?? 10) + 5) * 1000,
         },
       )
@@ -146,6 +152,9 @@ export function createRunner(options: RunnerOptions): Runner {
     exec: (cx, request, stdio) => start<'exec'>(cx, { verb: 'exec', ...request }, { stdio }),
     async signal(cx, request) {
       await start<'signal'>(cx, { verb: 'signal', ...request })
+    },
+    async network(cx, request) {
+      await job<'network'>(cx, { verb: 'network', ...request })
     },
     attach: (cx, request, stdio) => start<'attach'>(cx, { verb: 'attach', ...request }, { stdio }),
     async [Symbol.asyncDispose]() {
@@ -165,6 +174,7 @@ interface JobExtra<V extends Verb> {
   readonly stdio?: Stdio
   readonly onEvent?: (event: RunnerEvent<V>) => void
   readonly graceMs?: number
+  readonly userns?: number
 }
 
 interface Namespace {

@@ -5,7 +5,7 @@ type Namespace = 'network' | 'ipc' | 'uts'
 
 /** Which parameters belong to a namespace, and the flag that gives a container its own. */
 const owners: readonly (readonly [RegExp, Namespace, string])[] = [
-  [/^net\./, 'network', '--network none'],
+  [/^net\./, 'network', '--network private'],
   [/^(fs\.mqueue\..+|kernel\.(msgmax|msgmnb|msgmni|sem|shmall|shmmax|shmmni|shm_rmid_forced))$/, 'ipc', '--ipc private'],
   [/^kernel\.domainname$/, 'uts', '--uts private'],
 ]
@@ -25,8 +25,12 @@ export function checkSysctls(sysctl: Readonly<Record<string, string>>, namespace
         'A container can have its own net.*, fs.mqueue.* and kernel.{msg,sem,shm}*.',
       )
     }
-    if (namespaces[namespace] === 'host') {
-      throw refused(name, `the container shares the ${namespace} namespace of this machine`, `With ${flag} it has its own.`)
+    if (['host', 'join'].includes(namespaces[namespace] ?? '')) {
+      throw refused(
+        name,
+        `the container shares the ${namespace} namespace of this machine, or of another container`,
+        `With ${flag} it has its own.`,
+      )
     }
   }
 }

@@ -35,6 +35,8 @@ const migrations: readonly string[] = [
    CREATE TABLE volume (name TEXT PRIMARY KEY, record TEXT NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID;`,
   `CREATE TABLE verified (digest TEXT PRIMARY KEY, stamp TEXT NOT NULL) WITHOUT ROWID;
    CREATE TABLE stack (config TEXT PRIMARY KEY, chains TEXT NOT NULL) WITHOUT ROWID;`,
+  `CREATE TABLE network (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, record TEXT NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID;
+   CREATE TABLE address (network TEXT NOT NULL, container TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY (network, container)) WITHOUT ROWID;`,
 ]
 
 /** How long a statement waits for another process's transaction. */

@@ -6,7 +6,7 @@ import { chmodSync, closeSync, fchmodSync, fstatSync, mkdirSync, openSync, readd
 import { join } from 'node:path'
 
 /** What lies directly below the root of a store. */
-export const storeDirectories: readonly string[] = ['blobs', 'cache', 'containers', 'logs', 'snapshots', 'tmp', 'volumes']
+export const storeDirectories: readonly string[] = ['blobs', 'cache', 'containers', 'logs', 'networks', 'snapshots', 'tmp', 'volumes']
 const storeFiles: readonly string[] = ['stave.db', 'stave.db-shm', 'stave.db-wal']
 /** What is found in a file system of its own, and says nothing about whose directory it is. */
 const neutral: readonly string[] = ['lost+found']

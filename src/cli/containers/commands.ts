@@ -1,5 +1,6 @@
 import { command, type Command, type Flags } from '../command.ts'
 import { formatFlags, registryFlags, trustFlags } from '../shared-flags.ts'
+import { networkFlags } from './network-flags.ts'
 
 const processFlags = {
   interactive: { kind: 'boolean', short: 'i', doc: 'Keep stdin open' },
@@ -34,12 +35,8 @@ export const createFlags = {
   volume: { kind: 'list', short: 'v', value: 'SRC:DST[:OPTS]', doc: 'Bind a directory or named volume; OPTS: ro, rw' },
   mount: { kind: 'list', value: 'type=…', doc: 'type=bind,src=…,dst=…[,ro], type=volume,…, or type=tmpfs,dst=…' },
   tmpfs: { kind: 'list', value: 'DST[:OPTS]', doc: 'Temporary file system in memory' },
-  network: { kind: 'string', value: 'host|none', doc: 'Network (default host)', aliases: ['net'] },
+  ...networkFlags,
   hostname: { kind: 'string', short: 'h', value: 'NAME', doc: 'Host name inside' },
-  'add-host': { kind: 'list', value: 'HOST:IP', doc: 'Line of /etc/hosts' },
-  dns: { kind: 'list', value: 'IP', doc: 'Name server, in place of those of this machine' },
-  'dns-search': { kind: 'list', value: 'DOMAIN', doc: 'Domain that names are looked up in; . for none' },
-  'dns-option': { kind: 'list', value: 'OPTION', doc: 'Option of the resolver', aliases: ['dns-opt'] },
   'read-only': { kind: 'boolean', doc: 'Mount the root read-only' },
   memory: { kind: 'string', short: 'm', value: 'SIZE', doc: 'Memory limit: 512m, 2g' },
   'memory-swap': { kind: 'string', value: 'SIZE', doc: 'Limit of memory and swap; -1 for none' },
@@ -99,7 +96,6 @@ export const createFlags = {
     instead: 'Other ways to isolate are those of Windows.',
     doc: 'Accepted for docker: default, as it is',
   },
-  expose: { kind: 'list', hidden: true, value: 'PORT', doc: 'Accepted for docker: on the network of the host every port is exposed' },
   'no-healthcheck': { kind: 'boolean', hidden: true, doc: 'Accepted for docker: no health checks are run' },
   'sig-proxy': { kind: 'boolean', hidden: true, doc: 'Accepted for docker: signals are passed on' },
   ...registryFlags,
@@ -108,16 +104,9 @@ export const createFlags = {
 
 export const execFlags = processFlags
 
-const shared = 'The container shares the network of this machine: what listens in it is reached on its own port.'
 const unchecked = 'Nothing is checked in the background. Let whoever watches the container call stave exec.'
 const absentFlags = {
-  '-p': shared,
-  '--publish': shared,
-  '-P': shared,
-  '--publish-all': shared,
-  '--link': shared,
-  '--network-alias': shared,
-  '--ip': shared,
+  '--link': 'Containers of one network find each other by name: stave network create.',
   '--volumes-from': 'Name the volumes with --volume.',
   '--gpus': 'Pass the devices with --device.',
   '--runtime': 'stave runs containers itself.',
@@ -127,7 +116,7 @@ const absentFlags = {
   '--health-retries': unchecked,
   '--health-start-period': unchecked,
   '--health-timeout': unchecked,
-  '--pod': 'There are no pods. Containers on the host network reach each other over localhost.',
+  '--pod': 'There are no pods. With --network container:ID containers share one network, and reach each other over localhost.',
 } as const
 
 export const psFlags = {
@@ -210,6 +199,7 @@ export const containerCommands: readonly Command[] = [
     examples: [
       { command: 'stave run --rm -it debian bash', doc: 'A shell' },
       { command: 'stave run -d --name web -v "$PWD/site:/srv:ro" web', doc: 'In the background' },
+      { command: 'stave run -d -p 8080:80 --network app web', doc: 'Reached on a port of this machine, and by name on a network' },
       { command: 'stave run --rm --network none --memory 256m --pids-limit 64 web ./check', doc: 'Confined' },
     ],
     load: () => import('./run.ts'),

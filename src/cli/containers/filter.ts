@@ -1,4 +1,5 @@
 import type { Container } from '#container/container.ts'
+import { networkNames } from '#container/network.ts'
 import { StaveError } from '#error.ts'
 import { parseUntil } from '../images/filter.ts'
 
@@ -52,7 +53,9 @@ function filterOf(key: string, value: string, word: string, all: readonly Contai
             (mount.type === 'bind' && mount.source === value),
         )
     case 'network':
-      return ({ spec }) => spec.namespaces.network === value
+      return (container) =>
+        networkNames(container).includes(value) ||
+        (value !== '' && (container.network?.networks ?? []).some(({ id }) => id.startsWith(value)))
     case 'until': {
       const limit = parseUntil(word, value)
       return ({ createdAt }) => Date.parse(createdAt) < limit

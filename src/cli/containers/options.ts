@@ -2,9 +2,11 @@ import { isIP } from 'node:net'
 import { release } from 'node:os'
 import { StaveError } from '#error.ts'
 import { chooseCapabilities } from '#sandbox/capability.ts'
-import { hostFiles } from '#container/host.ts'
 import { parseMount, parseTmpfs, parseVolume } from '#container/mount.ts'
 import type { CreateOptions } from '#container/container.ts'
+import type { NetworkSettings } from '#container/network.ts'
+import { checkHostName, parseNetworks } from '#network/choice.ts'
+import { parseExposed, parsePorts } from '#network/port.ts'
 import type { ContainerOptions } from '#container/spec.ts'
 import { parseSeccompProfile } from '#sandbox/seccomp.ts'
 import { parseBytes } from '#text/size.ts'
@@ -16,14 +18,10 @@ import type { Values } from '../command.ts'
 import { environmentWords, keyValues, readEnvFile, readLabelFile, readSmallFile } from '../key-values.ts'
 import type { Settings } from '../settings.ts'
 import type { createFlags } from './commands.ts'
+import type { networkFlags } from './network-flags.ts'
 
 /** What the flags of `run` and `create` mean. @throws StaveError `usage` */
-export function containerOptions(
-  flags: Values<typeof createFlags>,
-  command: readonly string[],
-  settings: Settings,
-): ContainerOptions & Pick<CreateOptions, 'name' | 'autoRemove' | 'log'> {
-  const network = networkOf(flags.network)
+export function containerOptions(flags: Values<typeof createFlags>, command: readonly string[], settings: Settings): CreateOptions {
   const mounts = [
     ...flags.volume.map((text) => parseVolume(text, settings.cwd)),
     ...flags.mount.map((text) => parseMount(text, settings.cwd)),
@@ -44,7 +42,9 @@ export function containerOptions(
     init: flags.init ?? false,
     privileged: flags.privileged ?? false,
     ...security,
-    network,
+    network: networkSettings(flags),
+    publishAll: flags['publish-all'] ?? false,
+    exposed: parseExposed(flags.expose),
     ...(flags.pid !== undefined && { pid: flags.pid as 'host' | 'private' }),
     ...(flags.ipc !== undefined && { ipc: flags.ipc === 'host' ? 'host' : 'private' }),
     ...(flags.uts !== undefined && { uts: flags.uts as 'host' | 'private' }),
@@ -60,24 +60,27 @@ export function containerOptions(
     ...(flags['stop-signal'] !== undefined && { stopSignal: flags['stop-signal'] }),
     ...(flags['stop-timeout'] !== undefined && { stopTimeout: flags['stop-timeout'] }),
     ...(flags['oom-score-adj'] !== undefined && { oomScoreAdj: flags['oom-score-adj'] }),
-    ...hostFiles(network, {
-      addHosts: flags['add-host'].map(hostOf),
-      nameservers: flags.dns.map(addressOf),
-      searchDomains: flags['dns-search'],
-      options: flags['dns-option'],
-    }),
     ...(flags.name !== undefined && { name: flags.name }),
     autoRemove: flags.rm ?? false,
     ...(flags['log-driver'] === 'none' && { log: false }),
   }
 }
 
-function networkOf(text: string | undefined): 'host' | 'none' {
-  if (text === undefined || text === 'host') return 'host'
-  if (text === 'none') return 'none'
-  throw new StaveError('usage', `--network takes host or none, not ${JSON.stringify(text)}`, {
-    hint: 'With host the container shares the network of this machine; with none it has only its own loopback.',
-  })
+/** What the flags about networks mean. @throws StaveError `usage` */
+export function networkSettings(flags: Values<typeof networkFlags>): NetworkSettings {
+  const { ip, ip6, 'mac-address': mac, domainname } = flags
+  return {
+    choice: parseNetworks(flags.network, {
+      aliases: flags['network-alias'],
+      ...(ip !== undefined && { ip }),
+      ...(ip6 !== undefined && { ip6 }),
+      ...(mac !== undefined && { mac }),
+    }),
+    ports: parsePorts(flags.publish),
+    ...(domainname !== undefined && domainname !== '' && { domainname: checkHostName(domainname, '--domainname') }),
+    addHosts: flags['add-host'].map(hostOf),
+    resolver: { nameservers: flags.dns.map(addressOf), searchDomains: flags['dns-search'], options: flags['dns-option'] },
+  }
 }
 
 /** One command, or a JSON array of its words; empty resets the image's. */

@@ -1,3 +1,5 @@
+import { networkNames } from '#container/network.ts'
+import { portsText } from '#container/port.ts'
 import { listContainers, reapContainers, type Container } from '#container/container.ts'
 import type { Invocation } from '../command.ts'
 import { containerFilter } from './filter.ts'
@@ -31,6 +33,7 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof psF
       { heading: 'COMMAND', value: command },
       { heading: 'CREATED', value: ({ createdAt }) => formatAge(new Date(createdAt)) },
       { heading: 'STATUS', value: statusText },
+      { heading: 'PORTS', value: portsText },
       { heading: 'NAMES', value: ({ name }) => name },
     ],
     (container) => ({
@@ -52,8 +55,8 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof psF
         .join(','),
       Label: (name: unknown) => container.labels[String(name)] ?? '',
       Mounts: mountSources(container).join(','),
-      Networks: container.spec.namespaces.network,
-      Ports: '',
+      Networks: networkNames(container).join(','),
+      Ports: portsText(container),
     }),
     flags,
   )

@@ -1,0 +1,26 @@
+import { readdirSync } from 'node:fs'
+import type { Context } from '#context.ts'
+import type { LocalStore } from '#store/open.ts'
+import { readStatus } from './status.ts'
+
+/**
+ * Takes away links, rules and names that containers have left on networks because their monitors were killed, or the
+ * machine was. Costs one look at a directory where there are none.
+ */
+export async function sweepNetworks(cx: Context, store: LocalStore): Promise<void> {
+  const directory = `${store.root}/networks`
+  const members = entries(directory).flatMap((network) => entries(`${directory}/${network}`))
+  const lives = (id: string) => ['running', 'paused'].includes(readStatus(store, { id }).state)
+  if (members.every(lives)) return
+  // One that is only just starting looks dead from here; the runner looks at its process.
+  await store.runner.network(cx, { action: 'sweep', state: { fd: store.directory, path: 'networks' } })
+}
+
+function entries(directory: string): readonly string[] {
+  try {
+    return readdirSync(directory).filter((name) => /^[0-9a-f]{64}$/.test(name))
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return []
+    throw error
+  }
+}
