@@ -136,6 +136,43 @@ describe('making one', () => {
   })
 })
 
+test('--volumes-from: the same volumes at the same places, which outlive the one that made them', () => {
+  const of = ['run', '--network', 'none']
+  shop.must([...of, '--name', 'giver', '-v', '/data', '-v', `${shop.directory}:/bound:ro`, 'base', 'sh', '-c', 'echo kept > /data/file'])
+  shop.must(['create', '--name', 'taker', '--volumes-from', 'giver', 'base', 'cat', '/data/file'])
+  expect(
+    shop.must([...of, '--rm', '--volumes-from', 'giver', 'base', 'sh', '-c', 'cat /data/file; echo x > /data/own; ls /bound']),
+  ).toContain('kept')
+  expect(shop.stave([...of, '--rm', '--volumes-from', 'giver:ro', 'base', 'touch', '/data/x']).stderr).toContain('Read-only')
+  expect(shop.must([...of, '--rm', '--volumes-from', 'giver', '--tmpfs', '/data', 'base', 'ls', '/data'])).toBe('')
+  expect(shop.stave([...of, '--volumes-from', 'nobody', 'base', 'true']).status).toBe(125)
+  shop.must(['rm', '-v', 'giver'])
+  expect(shop.must(['start', '-a', 'taker'])).toBe('kept')
+  shop.must(['rm', '-v', 'taker'])
+  const isAnonymous = (name: string) => name.length === 64
+  expect(shop.must(['volume', 'ls', '-q']).split('\n').filter(isAnonymous)).toEqual([])
+})
+
+test('--env-host: the caller’s environment, which the image and --env go before', () => {
+  const flags = ['run', '--rm', '--network', 'none', '--env-host', '-e', 'SECOND=mine', 'base', 'sh', '-c', 'echo $FIRST $SECOND $PATH']
+  // The image says where its own programs are.
+  const said = shop.must(flags, { env: { FIRST: '1', SECOND: '2' } })
+  expect(said).toBe(`1 mine ${shop.must(['run', '--rm', '--network', 'none', 'base', 'sh', '-c', 'echo $PATH'])}`)
+})
+
+test('top: processes by the columns of docker and podman', () => {
+  sleeper('busy')
+  shop.must(['exec', '-d', 'busy', 'sleep', '999'])
+  const [heading, ...lines] = shop.must(['top', 'busy']).split('\n')
+  expect(heading).toMatch(/^UID +PID +PPID +C +STIME +TTY +TIME +CMD$/)
+  expect(lines.map((line) => line.replace(/.* (sleep \d+)$/, '$1')).toSorted()).toEqual(['sleep 1000', 'sleep 999'])
+  expect(shop.must(['container', 'top', 'busy', 'nspid', 'comm']).split('\n')[1]).toMatch(/^1 +sleep$/)
+  expect(shop.must(['top', 'busy', '-eo', 'user,args']).split('\n')[1]).toMatch(/^\S+ +sleep 1000$/)
+  expect(shop.stave(['top', 'busy', 'nonsense'])).toMatchObject({ status: 2, stderr: expect.stringContaining('no column') })
+  shop.must(['rm', '-f', 'busy'])
+  expect(shop.stave(['top', 'busy']).status).toBe(1)
+})
+
 test('exit statuses: 125 for all that stave itself could not do, whatever the words', () => {
   for (const words of [
     ['run'],

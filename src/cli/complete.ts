@@ -38,7 +38,7 @@ ${choices.join('\n')}
   esac
   case $command in
 ${named(['run', 'create', 'push', 'rmi', 'tag', 'untag', 'history', 'save', 'inspect'], "stave images --format '{{.Repository}}:{{.Tag}}'")}
-${named(['exec', 'logs', 'stop', 'kill', 'rm', 'start', 'restart', 'attach', 'wait', 'pause', 'unpause', 'rename'], "stave ps -a --format '{{.Names}}'")}
+${named(['exec', 'logs', 'stop', 'kill', 'rm', 'start', 'restart', 'attach', 'wait', 'pause', 'unpause', 'rename', 'top'], "stave ps -a --format '{{.Names}}'")}
   esac
   case $command in
 ${cases.join('\n')}

@@ -28,6 +28,7 @@ const groups: Readonly<Record<string, Group>> = {
       'run',
       'start',
       'stop',
+      'top',
       'unpause',
       'wait',
     ],

@@ -17,7 +17,7 @@ import { settleNetwork, sharedFiles, type ContainerNetwork, type NetworkSettings
 import { containerSpec, type ContainerOptions, type ContainerSpec, type SpecMount } from './spec.ts'
 import { readState, readStatus, type ContainerStatus } from './status.ts'
 import { sweepNetworks } from './sweep.ts'
-import { createVolume, fillVolume, getVolume, removeVolume } from './volume.ts'
+import { createVolume, fillVolume, getVolume, isVolumeUsed, removeVolume } from './volume.ts'
 
 /** What is known of a container from its creation on. Kept as JSON in the store's database. */
 export interface ContainerRecord {
@@ -303,8 +303,10 @@ export async function removeContainer(
   rmSync(`${store.root}/${directory}`, { recursive: true, force: true })
   store.database.run('DELETE FROM container WHERE id = ?', container.id)
   if (options.volumes !== true && !container.autoRemove) return
-  for (const volume of container.anonymousVolumes) {
-    if (getVolume(store, volume) !== undefined) await removeVolume(cx, store, volume)
+  const mounted = container.spec.mounts.flatMap((mount) => (mount.type === 'volume' && mount.name !== undefined ? [mount.name] : []))
+  for (const volume of new Set([...container.anonymousVolumes, ...mounted])) {
+    // With --volumes-from several have one: the last takes it along.
+    if (getVolume(store, volume)?.anonymous === true && !isVolumeUsed(store, volume)) await removeVolume(cx, store, volume)
   }
 }
 

@@ -17,6 +17,8 @@ export interface ContainerOptions {
   readonly entrypoint?: readonly string[]
   /** `KEY=value`. */
   readonly env?: readonly string[]
+  /** The caller's whole environment: what the image says goes before it (podman's rule). */
+  readonly callerEnv?: readonly string[]
   readonly workdir?: string
   readonly user?: string
   readonly groups?: readonly string[]
@@ -130,7 +132,7 @@ function commandLine(config: ExecutionConfig | undefined, options: ContainerOpti
 
 function environment(image: readonly string[], options: ContainerOptions, hostname: string): string[] {
   const defaults = [`PATH=${defaultPath}`, `HOSTNAME=${hostname}`, ...(options.terminal ? ['TERM=xterm'] : [])]
-  return mergeEnv(defaults, image, options.env ?? [])
+  return mergeEnv(defaults, options.callerEnv ?? [], image, options.env ?? [])
 }
 
 /** Later lists win; a variable keeps the place where it was first set. */

@@ -88,6 +88,11 @@ export async function pruneVolumes(cx: Context, store: LocalStore, options: { re
   return unused.map((volume) => volume.name)
 }
 
+/** Whether a container, running or not, has it. */
+export function isVolumeUsed(store: LocalStore, name: string): boolean {
+  return volumeUsers(store).has(name)
+}
+
 /** Names of containers, by the name of the volume that they have. */
 function volumeUsers(store: LocalStore): Map<string, string[]> {
   const users = new Map<string, string[]>()

@@ -35,6 +35,8 @@ export const createFlags = {
   volume: { kind: 'list', short: 'v', value: 'SRC:DST[:OPTS]', doc: 'Bind a directory or named volume; OPTS: ro, rw' },
   mount: { kind: 'list', value: 'type=…', doc: 'type=bind,src=…,dst=…[,ro], type=volume,…, or type=tmpfs,dst=…' },
   tmpfs: { kind: 'list', value: 'DST[:OPTS]', doc: 'Temporary file system in memory' },
+  'volumes-from': { kind: 'list', value: 'CONTAINER[:ro]', doc: 'Volumes and binds of another container, at the same places' },
+  'env-host': { kind: 'boolean', doc: "All of the caller's environment, below that of the image" },
   ...networkFlags,
   hostname: { kind: 'string', short: 'h', value: 'NAME', doc: 'Host name inside' },
   'read-only': { kind: 'boolean', doc: 'Mount the root read-only' },
@@ -107,7 +109,6 @@ export const execFlags = processFlags
 const unchecked = 'Nothing is checked in the background. Let whoever watches the container call stave exec.'
 const absentFlags = {
   '--link': 'Containers of one network find each other by name: stave network create.',
-  '--volumes-from': 'Name the volumes with --volume.',
   '--gpus': 'Pass the devices with --device.',
   '--runtime': 'stave runs containers itself.',
   '--log-opt': 'A container has one log file, which grows until the container is removed. --log-driver none keeps none.',
@@ -182,6 +183,8 @@ export const containerPruneFlags = {
   filter: psFlags.filter,
   ...forceFlag,
 } as const satisfies Flags
+
+export const topFlags = formatFlags
 
 export const containerCommands: readonly Command[] = [
   command({
@@ -329,6 +332,17 @@ export const containerCommands: readonly Command[] = [
     flags: noFlags,
     examples: [{ command: 'stave wait job', doc: 'Prints 0 if it went well' }],
     load: () => import('./wait.ts'),
+  }),
+  command({
+    name: 'top',
+    group: 'Containers',
+    summary: 'List the processes of a container',
+    operands: 'CONTAINER [COLUMN...]',
+    least: 1,
+    passthrough: true,
+    flags: topFlags,
+    examples: [{ command: 'stave top web pid,state,time,args', doc: 'Some columns' }],
+    load: () => import('./top.ts'),
   }),
   command({
     name: 'rename',

@@ -1,6 +1,7 @@
 import { rmSync, writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { createContainer, findContainer, removeContainer, type Container } from '#container/container.ts'
+import { createContainer, findContainer, removeContainer, type Container, type CreateOptions } from '#container/container.ts'
+import type { MountOption } from '#container/mount.ts'
 import { hasCode, StaveError } from '#error.ts'
 import type { LocalStore } from '#store/open.ts'
 import type { Invocation } from '../command.ts'
@@ -23,13 +24,29 @@ export async function newContainer(
   try {
     const { image, name } = await ensureImage(cx, session, settings, imageName, flags)
     if (flags.replace && flags.name !== undefined) await removeNamed(cx, session.store, flags.name)
-    const container = await createContainer(cx, session.store, image, name, options)
+    const borrowed = flags['volumes-from'].flatMap((text) => mountsOf(session.store, text))
+    const container = await createContainer(cx, session.store, image, name, withMounts(options, borrowed))
     if (idFile !== undefined) writeIdFile(idFile, container.id, 'w')
     return container
   } catch (error) {
     if (idFile !== undefined) rmSync(idFile, { force: true })
     throw error
   }
+}
+
+/** `CONTAINER[:ro|rw]`: what it has mounted, where it has it. */
+function mountsOf(store: LocalStore, text: string): readonly MountOption[] {
+  const [, name = '', access] = /^(.*?)(?::(ro|rw|z|Z))?$/s.exec(text)!
+  return findContainer(store, name).spec.mounts.flatMap((mount): readonly MountOption[] => {
+    if (mount.type !== 'volume' && mount.type !== 'bind') return []
+    return [access === 'ro' ? { ...mount, readonly: true } : mount]
+  })
+}
+
+/** Docker's rule: what is mounted by its own flag goes before what comes from another container, the last of which wins. */
+function withMounts(options: CreateOptions, borrowed: readonly MountOption[]): CreateOptions {
+  const byTarget = new Map([...borrowed, ...(options.mounts ?? [])].map((mount) => [mount.target, mount]))
+  return borrowed.length === 0 ? options : { ...options, mounts: [...byTarget.values()] }
 }
 
 async function removeNamed(cx: Invocation['cx'], store: LocalStore, name: string): Promise<void> {

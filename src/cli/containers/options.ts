@@ -31,6 +31,7 @@ export function containerOptions(flags: Values<typeof createFlags>, command: rea
   return {
     ...(command.length > 0 && { command }),
     ...(flags.entrypoint !== undefined && { entrypoint: entrypointOf(flags.entrypoint) }),
+    ...(flags['env-host'] && { callerEnv: Object.entries(settings.env).map(([name, value = '']) => `${name}=${value}`) }),
     env: [...flags['env-file'].flatMap((file) => readEnvFile(file, settings)), ...environmentWords(flags.env, settings)],
     ...(flags.workdir !== undefined && { workdir: flags.workdir }),
     ...(flags.user !== undefined && { user: flags.user }),
