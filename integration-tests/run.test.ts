@@ -266,7 +266,7 @@ describe('signals', () => {
     expect(seen).toMatch(/^exited 137 2/)
     await delay(50)
     expect(shop.must(['inspect', '--format', format, 'lost'])).toBe(seen)
-    shop.must(['rm', 'lost'])
+    shop.must(['rm', '-v', 'lost'])
     expect(groups.filter((group) => group !== '' && existsSync(group))).toEqual([])
   })
 
@@ -282,7 +282,7 @@ describe('signals', () => {
     await ended
     await delay(1500)
     expect(shop.must(['ps', '--format', '{{.Names}}'])).toBe('window')
-    shop.must(['rm', '-f', 'window'])
+    shop.must(['rm', '-fv', 'window'])
   })
 
   test('a container does not outlive a killed stave that it belongs to', async () => {
