@@ -173,7 +173,8 @@ function runnersBelow(pid: number): readonly number[] {
     .stdout.split('\n')
     .filter((line) => line !== '')
   return children.flatMap((text) => {
-    const name = readFileSync(`/proc/${text}/comm`, 'utf8').trim()
+    // One that has ended since it was listed has no name, and none below it.
+    const name = spawnSync('cat', [`/proc/${text}/comm`], { encoding: 'utf8' }).stdout.trim()
     return [...(name.startsWith('stave-runner') ? [Number(text)] : []), ...runnersBelow(Number(text))]
   })
 }
@@ -233,6 +234,18 @@ describe('signals', () => {
     }
     expect(await ended).toBe(137)
     expect(shop.must(['ps', '-aq'])).toBe('')
+  })
+
+  test('--timeout kills it when it has run long enough, in the background too', async () => {
+    const script = 'trap "" TERM; while :; do sleep 0.05; done'
+    const started = performance.now()
+    expect(shop.stave([...none, '--timeout', '0.5', 'base', 'sh', '-c', script]).status).toBe(137)
+    expect(performance.now() - started).toBeLessThan(8000)
+    expect(shop.stave([...none, '--timeout', '30', 'base', 'sh', '-c', 'exit 4']).status).toBe(4)
+    expect(shop.stave([...none, '--timeout', '-1', 'base', 'true']).status).toBe(125)
+    shop.must(['run', '-d', '--name', 'timed', '--network', 'none', '--timeout', '0.5', 'base', 'sh', '-c', script])
+    expect(shop.must(['wait', 'timed'])).toBe('137')
+    shop.must(['rm', '-v', 'timed'])
   })
 
   test('one that heeds no Ctrl-C says so, with the way out', async () => {

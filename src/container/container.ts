@@ -38,6 +38,8 @@ export interface ContainerRecord {
   readonly readonly: boolean
   /** Seconds between the stop signal and SIGKILL. */
   readonly stopTimeout: number
+  /** Seconds that it may run. */
+  readonly timeout?: number
   readonly entrypoint: readonly string[]
   readonly command: readonly string[]
   readonly exposedPorts: readonly string[]
@@ -129,6 +131,7 @@ export async function createContainer(
       readonly: options.readonly ?? false,
       ...(options.log === false && { log: false }),
       stopTimeout: options.stopTimeout ?? config?.StopTimeout ?? defaultStopTimeout,
+      ...(options.timeout !== undefined && { timeout: options.timeout }),
       ...parts(config, options),
       exposedPorts,
       network,

@@ -48,6 +48,8 @@ export interface ContainerOptions {
   readonly stopSignal?: string
   /** Seconds. */
   readonly stopTimeout?: number
+  /** Seconds that it may run. */
+  readonly timeout?: number
   readonly oomScoreAdj?: number
   /** Contents for /etc/hosts and /etc/resolv.conf. */
   readonly files?: { readonly hosts?: string; readonly resolvConf?: string }

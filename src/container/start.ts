@@ -81,6 +81,7 @@ export async function startContainer(
           ...(options.detachKeys !== undefined && { detachKeys: options.detachKeys }),
         },
         stopTimeout: container.stopTimeout,
+        ...(container.timeout !== undefined && { timeout: container.timeout }),
       },
       options.stdio,
       {

@@ -179,6 +179,7 @@ const requests: { [V in Verb]: LocalRequest<V> } = {
       userMode: { kind: 'pasta', program: '/usr/bin/pasta' },
     },
     stopTimeout: 10,
+    timeout: 3600,
   },
   exec: {
     verb: 'exec',

@@ -411,6 +411,8 @@ export interface RunRequest extends RequestBase {
   readonly network?: RunNetwork
   /** Seconds between SIGTERM and SIGKILL when the lifeline ends. */
   readonly stopTimeout?: number
+  /** Seconds that it may run: it is killed then. */
+  readonly timeout?: number
 }
 
 /** How a container with a network namespace of its own is connected. */

@@ -90,6 +90,8 @@ pub struct Monitor {
     /// Our own stdin is to be passed on.
     own_input: Option<Input>,
     stopping: bool,
+    /// When it has run long enough, and is killed.
+    deadline: Option<Instant>,
     /// Why something could not be written to our own streams.
     problems: Vec<(i32, Errno)>,
     terminal: bool,
@@ -122,6 +124,7 @@ impl Monitor {
             input_ended: false,
             own_input: None,
             stopping: false,
+            deadline: None,
             problems: Vec::new(),
             terminal: false,
             peer: None,
@@ -177,6 +180,11 @@ impl Monitor {
         self.sources.push(Source { from: terminal, number: 1 });
         self.terminal = true;
         Ok(())
+    }
+
+    /// Lets it run this long from now, and no longer.
+    pub fn limit_time(&mut self, time: Duration) {
+        self.deadline = Instant::now().checked_add(time);
     }
 
     /// Tells everyone who is connected.
@@ -237,7 +245,7 @@ impl Monitor {
             let _ = task::signal_process(pidfd, signal);
         }
         let mut ended: Option<(Ended, Instant)> = None;
-        let mut kill_at: Option<Instant> = None;
+        let mut kill_at = self.deadline;
         loop {
             if let Some((how, when)) = ended {
                 if self.is_drained() || when.elapsed() > LINGER && (self.stopping || !self.is_busy()) {
@@ -261,7 +269,8 @@ impl Monitor {
             }
             stop |= self.hear(pidfd);
             if stop && ended.is_none() {
-                kill_at = Some(self.begin_stop(pidfd));
+                let patient_until = self.begin_stop(pidfd);
+                kill_at = Some(kill_at.map_or(patient_until, |at| at.min(patient_until)));
             }
             if kill_at.is_some_and(|at| Instant::now() >= at) {
                 let _ = task::signal_process(pidfd, libc::SIGKILL);

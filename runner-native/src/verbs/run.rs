@@ -295,6 +295,9 @@ impl Job {
         };
         self.write_state(&running);
         notify(monitor, &Notice::Started { pid: started.pid, terminal: self.plan.process.terminal });
+        if let Some(time) = self.request.timeout.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok()) {
+            monitor.limit_time(time);
+        }
         let ended = monitor.watch(started.pid, &started.pidfd);
         for text in monitor.problems().collect::<Vec<_>>() {
             notify(monitor, &Notice::Warning { text });

@@ -570,6 +570,8 @@ pub struct Run {
     pub network: Option<RunNetwork>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stop_timeout: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<f64>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

@@ -70,6 +70,7 @@ export const createFlags = {
   },
   'stop-signal': { kind: 'string', value: 'SIGNAL', doc: 'Signal that stop sends' },
   'stop-timeout': { kind: 'number', value: 'SECONDS', doc: 'How long stop waits (default 10)' },
+  timeout: { kind: 'number', value: 'SECONDS', doc: 'Kill it when it has run this long; 0 for no limit' },
   'oom-score-adj': { kind: 'number', value: 'N', doc: 'Preference of the OOM killer' },
   replace: { kind: 'boolean', doc: 'Remove the container that has this name first' },
   cidfile: { kind: 'string', value: 'FILE', doc: 'Write the ID to a file' },

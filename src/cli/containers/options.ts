@@ -60,6 +60,7 @@ export function containerOptions(flags: Values<typeof createFlags>, command: rea
     labels: keyValues([...flags['label-file'].flatMap((file) => readLabelFile(file, settings)), ...flags.label], '--label'),
     ...(flags['stop-signal'] !== undefined && { stopSignal: flags['stop-signal'] }),
     ...(flags['stop-timeout'] !== undefined && { stopTimeout: flags['stop-timeout'] }),
+    ...timeLimit(flags.timeout),
     ...(flags['oom-score-adj'] !== undefined && { oomScoreAdj: flags['oom-score-adj'] }),
     ...(flags.name !== undefined && { name: flags.name }),
     autoRemove: flags.rm ?? false,
@@ -82,6 +83,13 @@ export function networkSettings(flags: Values<typeof networkFlags>): NetworkSett
     addHosts: flags['add-host'].map(hostOf),
     resolver: { nameservers: flags.dns.map(addressOf), searchDomains: flags['dns-search'], options: flags['dns-option'] },
   }
+}
+
+/** Zero is no limit (podman's rule). */
+function timeLimit(seconds: number | undefined): { timeout?: number } {
+  if (seconds === undefined || seconds === 0) return {}
+  if (seconds > 0) return { timeout: seconds }
+  throw new StaveError('usage', `--timeout takes a number of seconds, not ${seconds}`)
 }
 
 /** One command, or a JSON array of its words; empty resets the image's. */
