@@ -4,7 +4,7 @@ import { chownSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'nod
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { binary, busyboxTar, workshop } from './stave.ts'
+import { binary, busyboxTar, ordinaryUser, workshop, type User } from './stave.ts'
 
 const shop = workshop('build')
 let count = 0
@@ -191,27 +191,11 @@ test('builder prune: cache mounts count, and go when they were not used for long
   use('one')
 })
 
-/** An ordinary user with subordinate ids: root makes one for this. @returns or why there is none */
-function ordinaryUser(): { uid: number; gid: number } | string {
-  if (process.getuid?.() !== 0) return 'only root can be two users'
-  if (spawnSync('sh', ['-c', 'command -v newuidmap useradd']).status !== 0) return 'newuidmap or useradd is missing'
-  spawnSync('useradd', ['--create-home', '--shell', '/bin/sh', 'tester'])
-  for (const kind of ['uid', 'gid']) {
-    if (!readFileSync(`/etc/sub${kind}`, 'utf8').includes('tester:')) {
-      spawnSync('usermod', [`--add-sub${kind}s`, '100000-165535', 'tester'])
-    }
-    if (!readFileSync(`/etc/sub${kind}`, 'utf8').includes('tester:')) return `tester has no ids in /etc/sub${kind}`
-  }
-  const id = (flag: string): number => Number(spawnSync('id', [flag, 'tester'], { encoding: 'utf8' }).stdout)
-  const user = { uid: id('-u'), gid: id('-g') }
-  return spawnSync(process.execPath, ['-e', '0'], { ...user, cwd: '/' }).status === 0 ? user : `tester may not run ${process.execPath}`
-}
-
-const user = ordinaryUser()
+const user = process.getuid?.() === 0 ? ordinaryUser() : 'only root can be two users'
 const why = typeof user === 'string' ? ` (skipped, because ${user})` : ''
 
 test.skipIf(typeof user === 'string')(`reproducible: root and rootless, whatever --jobs, the umask and times${why}`, () => {
-  using other = workshop('rootless-build', user as { uid: number; gid: number })
+  using other = workshop('rootless-build', user as User)
   const dockerfile = `FROM base AS a
 RUN mkdir -p /a/b && echo a > /a/b/f && chown -R 12:34 /a && chmod 4755 /a/b/f
 FROM base AS b

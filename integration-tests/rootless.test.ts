@@ -1,34 +1,10 @@
 /** The same, as somebody who is not root: in a user namespace with subordinate ids. */
 import { spawnSync } from 'node:child_process'
-import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, writeFileSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { tarOf } from './hostile.ts'
-import { busyboxTar, embeddedRegistry, workshop } from './stave.ts'
-
-interface User {
-  readonly uid: number
-  readonly gid: number
-}
-
-/** An ordinary user: the caller, or one that root makes for this. @returns or why there is none */
-function ordinaryUser(): User | string {
-  const ids = (...of: string[]) => {
-    const { status, stdout } = spawnSync('id', of, { encoding: 'utf8' })
-    return status === 0 ? Number(stdout) : undefined
-  }
-  const isRoot = process.getuid?.() === 0
-  const name = isRoot ? 'tester' : spawnSync('id', ['-un'], { encoding: 'utf8' }).stdout.trim()
-  if (isRoot && ids('-u', name) === undefined && spawnSync('useradd', ['--create-home', '--shell', '/bin/sh', name]).status !== 0)
-    return 'useradd does not work'
-  if (spawnSync('sh', ['-c', 'command -v newuidmap']).status !== 0) return 'newuidmap is missing'
-  for (const file of ['/etc/subuid', '/etc/subgid'])
-    if (!readFileSync(file, 'utf8').includes(`${name}:`)) return `${name} has no ids in ${file}`
-  const user = { uid: ids('-u', name)!, gid: ids('-g', name)! }
-  if (isRoot && spawnSync(process.execPath, ['-e', '0'], { ...user, cwd: '/' }).status !== 0)
-    return `${name} may not run ${process.execPath}`
-  return user
-}
+import { busyboxTar, embeddedRegistry, ordinaryUser, workshop, type User } from './stave.ts'
 
 const user = ordinaryUser()
 const why = typeof user === 'string' ? ` (skipped, because ${user})` : ''

@@ -1,5 +1,5 @@
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
-import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -32,10 +32,41 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>
   readonly cwd?: string
   readonly store?: string
+  /** Descriptors that are left open for stave, as 3 and on. */
+  readonly descriptors?: readonly number[]
+}
+
+/** Whom stave is run as. */
+export interface User {
+  readonly uid: number
+  readonly gid: number
+}
+
+/** An ordinary user with subordinate ids: the caller, or one that root makes for this. @returns or why there is none */
+export function ordinaryUser(): User | string {
+  const ids = (...of: string[]) => {
+    const { status, stdout } = spawnSync('id', of, { encoding: 'utf8' })
+    return status === 0 ? Number(stdout) : undefined
+  }
+  const isRoot = process.getuid?.() === 0
+  const name = isRoot ? 'tester' : spawnSync('id', ['-un'], { encoding: 'utf8' }).stdout.trim()
+  if (isRoot && ids('-u', name) === undefined && spawnSync('useradd', ['--create-home', '--shell', '/bin/sh', name]).status !== 0)
+    return 'useradd does not work'
+  if (spawnSync('sh', ['-c', 'command -v newuidmap']).status !== 0) return 'newuidmap is missing'
+  for (const kind of ['uid', 'gid']) {
+    const has = () => readFileSync(`/etc/sub${kind}`, 'utf8').includes(`${name}:`)
+    // Some systems give a new user no ids.
+    if (isRoot && !has()) spawnSync('usermod', [`--add-sub${kind}s`, '100000-165535', name])
+    if (!has()) return `${name} has no ids in /etc/sub${kind}`
+  }
+  const user = { uid: ids('-u', name)!, gid: ids('-g', name)! }
+  if (isRoot && spawnSync(process.execPath, ['-e', '0'], { ...user, cwd: '/' }).status !== 0)
+    return `${name} may not run ${process.execPath}`
+  return user
 }
 
 /** @param user Whom stave is run as, where this is root. */
-export function workshop(name: string, user?: { readonly uid: number; readonly gid: number }): Workshop {
+export function workshop(name: string, user?: User): Workshop {
   const directory = mkdtempSync(join(tmpdir(), `stave-${name}-`))
   if (user) chownSync(directory, user.uid, user.gid)
   const store = join(directory, 'store')
@@ -51,6 +82,7 @@ export function workshop(name: string, user?: { readonly uid: number; readonly g
         cwd: options.cwd ?? directory,
         encoding: 'utf8',
         input: options.input ?? '',
+        stdio: ['pipe', 'pipe', 'pipe', ...(options.descriptors ?? [])],
         maxBuffer: 1 << 28,
         ...user,
       })
