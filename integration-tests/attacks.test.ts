@@ -247,7 +247,7 @@ describe.each(users)('as %s', (name, who) => {
         return shop.must(['run', '-d', '--network', 'none', ...flags, 'base', 'sh', '-c', script])
       }
 
-      test('cp through a directory that becomes a link', { timeout: 600_000 }, () => {
+      test('cp through a directory that becomes a link', { timeout: 60_000 + tries * 5_000 }, () => {
         const container = swapping()
         try {
           const source = context('FROM scratch\n')
@@ -259,7 +259,7 @@ describe.each(users)('as %s', (name, who) => {
         }
       })
 
-      test('a mount onto a directory that becomes a link', { timeout: 600_000 }, () => {
+      test('a mount onto a directory that becomes a link', { timeout: 60_000 + tries * 5_000 }, () => {
         const container = swapping('-v', 'swapped:/v')
         try {
           for (let round = 0; round < tries; round++)
@@ -272,7 +272,7 @@ describe.each(users)('as %s', (name, who) => {
         }
       })
 
-      test('a cache mount whose part becomes a link', { timeout: 600_000 }, async () => {
+      test('a cache mount whose part becomes a link', { timeout: 60_000 + tries * 5_000 }, async () => {
         const climb = `${up}${prey.slice(1)}`
         const mount = '--mount=type=cache,id=raced,target=/v'
         const swap = `mkdir -p /v/d; ln -sfn ${climb} /v/link; touch /v/go; i=0
@@ -290,7 +290,7 @@ describe.each(users)('as %s', (name, who) => {
         }
       })
 
-      test('a program that joins a container is not to be had', { timeout: 600_000 }, () => {
+      test('a program that joins a container is not to be had', { timeout: 60_000 + tries * 5_000 }, () => {
         const before = createHash('sha256').update(readFileSync(runner)).digest('hex')
         const script = `while :; do for p in /proc/[0-9]*; do
             [ $p = /proc/1 ] || [ $p = /proc/$$ ] && continue

@@ -85,3 +85,14 @@ test('only runner/ starts the native program', () => {
   const spawning = outsideCli.filter((file) => !file.startsWith('runner/') && /stave-runner/.test(readFileSync(join(root, file), 'utf8')))
   expect(spawning).toEqual([])
 })
+
+test('docs/threats.md names tests that exist', () => {
+  const home = join(root, '..')
+  const document = readFileSync(join(home, 'docs/threats.md'), 'utf8')
+  const missing: string[] = []
+  for (const [, file, titles] of document.matchAll(/`([\w./-]+(?:\.test\.ts|tests\/\w+\.rs))`((?:,? "[^"]+")*)/g)) {
+    const text = readFileSync(join(home, file!), 'utf8')
+    for (const [, title] of titles!.matchAll(/"([^"]+)"/g)) if (!text.includes(title!)) missing.push(`${file}: ${title}`)
+  }
+  expect(missing).toEqual([])
+})

@@ -466,7 +466,7 @@ fn an_archive_changes_no_directory_that_it_does_not_hold() {
         return;
     }
     let scene = Scene::new(&[], &[&["d 755 opt", "d 1777 opt/app"]]);
-    let make = "mkdir -p \"$0/in/deep/er\" && echo A > \"$0/in/deep/er/a\" && chmod 700 \"$0/in\" && chown 5:6 \"$0/in\" \
+    let make = "mkdir -p \"$0/in/deep/er\" && echo A > \"$0/in/deep/er/a\" && chmod 644 \"$0/in/deep/er/a\" && chmod 700 \"$0/in\" && chown 5:6 \"$0/in\" \
         && tar -C \"$0/in\" -cf \"$0/whole.tar\" --no-recursion ./ deep/er/a";
     assert!(std::process::Command::new("sh").args(["-ec", make]).arg(scene.path("context")).status().unwrap().success());
     let selection = json!({ "from": scene.context(), "sources": ["whole.tar"], "resetOwner": true, "unpack": true });
