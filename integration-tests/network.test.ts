@@ -23,7 +23,7 @@ beyond() { nsenter -n -t $outside "$@"; }
 beyond ip addr add 198.51.100.2/24 dev up1; beyond ip -6 addr add 2001:db8::2/64 dev up1 nodad; beyond ip link set up1 up; beyond ip link set lo up
 ip route add default via 198.51.100.2
 `
-  const { status, stdout, stderr } = spawnSync('timeout', [String(seconds), 'unshare', '-n', 'sh', '-c', set + script], {
+  const { status, stdout, stderr } = spawnSync('timeout', [String(seconds), 'unshare', '-n', '-m', 'sh', '-c', set + script], {
     env: { PATH: process.env['PATH'], HOME: shop.directory, STAVE_ROOT: shop.store },
     cwd: shop.directory,
     encoding: 'utf8',
@@ -222,5 +222,69 @@ ${left}ls $STAVE_ROOT/containers | wc -l`,
       100,
     )
     expect(lines).toEqual(['0'])
+  })
+})
+
+/** An ordinary user with subordinate ids, and a program that carries packets: else there is nothing to test. */
+const canBeUser =
+  isRoot && spawnSync('sh', ['-c', 'id -u tester && grep -q ^tester: /etc/subuid && command -v newuidmap pasta slirp4netns']).status === 0
+
+describe.skipIf(!canBeUser)('networks of an ordinary user (skipped without the user tester, pasta and slirp4netns)', () => {
+  let shop: Workshop
+  beforeAll(() => {
+    const id = (flag: string) => Number(spawnSync('id', [flag, 'tester'], { encoding: 'utf8' }).stdout)
+    shop = workshop('network-user', { uid: id('-u'), gid: id('-g') })
+    shop.must(['import', '-q', busyboxTar(), 'base'])
+  })
+  afterAll(() => shop[Symbol.dispose]())
+
+  /** As root, a device that everybody may open in the place of one that only root may; then as the user. */
+  const asUser = (script: string) => `mount -t tmpfs -o mode=755 tmpfs /dev/net; mknod -m 666 /dev/net/tun c 10 200
+cat > script <<'END'
+set -eu; export HOME=${shop.directory} STAVE_ROOT=${shop.store}
+stave() { timeout 30 ${binary} "$@"; }
+${script}
+END
+su tester -s /bin/sh -c "sh ${shop.directory}/script"`
+
+  test.each(['pasta', 'slirp4netns'])('%s: the outside, this machine, published ports, a shared network', (program) => {
+    const lines = must(
+      shop,
+      `mkdir -p www; echo outside > www/name; beyond busybox httpd -p 8000 -h www; busybox httpd -p 8001 -h www
+${asUser(`stave run --rm --network ${program} base wget -qO- http://198.51.100.2:8000/name
+stave run --rm --network ${program} --add-host here:host-gateway base wget -qO- http://here:8001/name
+stave run --rm --network ${program} base wget -T 1 -qO- http://10.0.2.2:8001/name 2>/dev/null || echo not its loopback
+stave run -d --name web --network ${program} -p 8082:80 base ${server} >/dev/null
+for i in $(seq 100); do curl -sf -m 1 http://127.0.0.1:8082/name >/dev/null && break; sleep 0.05; done
+curl -s http://127.0.0.1:8082/name | wc -l; stave port web
+stave run --rm --network container:web base wget -qO- http://127.0.0.1/name | wc -l
+stave run --rm --network ${program} -p 8082:80 base true 2>&1 | grep -o 'cannot publish port 8082/tcp'
+stave rm -f web >/dev/null; ps -u tester -o stat=,comm= | grep -v ^Z | grep -c '${program}' || true`)}`,
+    )
+    const expected = ['outside', 'outside', 'not its loopback', '1', '80/tcp -> 0.0.0.0:8082', '1', 'cannot publish port 8082/tcp', '0']
+    expect(lines).toEqual(expected)
+  })
+
+  test('two containers of a named network reach each other by name with IPv4 and IPv6, and this machine; all goes with the last', () => {
+    const lines = must(
+      shop,
+      `mkdir -p www; echo outside > www/name; busybox httpd -p 8001 -h www
+${asUser(`stave network create --ipv6 pair >/dev/null
+stave run -d --name web --network pair -p 8083:80 base ${server} >/dev/null
+stave run --rm --network pair --add-host here:host-gateway base sh -c 'ping -4 -c1 -W2 web >/dev/null && echo four; ping -6 -c1 -W2 web >/dev/null && echo six
+wget -qO- http://web/name | wc -l; wget -qO- http://here:8001/name'
+curl -s -m 2 http://127.0.0.1:8083/name | wc -l
+stave rm -f web >/dev/null; stave network rm pair
+for i in $(seq 40); do test -e $STAVE_ROOT/networks/keeper.json || break; sleep 0.5; done
+ps -u tester -o stat=,comm= | grep -v ^Z | grep -c 'pasta\\|passt\\|stave' || true`)}`,
+    )
+    expect(lines).toEqual(['four', 'six', '1', 'outside', '1', 'pair', '0'])
+  })
+
+  test('without access to /dev/net/tun it is said what to do, and the host’s network is not used instead', () => {
+    const script = 'set -eu; stave run --rm base true'
+    const { status, stderr } = inOwnNetwork(shop, asUser(script).replace('-m 666', '-m 600'))
+    expect(status).toBe(125)
+    expect(stderr).toMatch(/cannot make a private network: this user may not open \/dev\/net\/tun[^]*--network host/)
   })
 })

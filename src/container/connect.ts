@@ -1,5 +1,6 @@
 import { closeSync, constants, openSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
+import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import { findUserMode, outwardAddress, readHostFacts } from '#network/host.ts'
 import { bridgeConnection, userModeConnection, type Connection, type Membership, type NetworkWishes } from '#network/request.ts'
@@ -9,6 +10,7 @@ import type { LocalStore } from '#store/open.ts'
 import { makePrivateDirectory } from '#store/private.ts'
 import { findContainer, refresh, type ContainerRecord } from './container.ts'
 import { isRoot, type ConnectedNetwork, type ContainerNetwork } from './network.ts'
+import { ensureShared } from './shared.ts'
 import { readStatus } from './status.ts'
 
 /** How the runner is to start it. */
@@ -27,7 +29,7 @@ export interface PreparedNetwork extends Disposable {
  * @throws StaveError `isolation` where this machine cannot do it; `conflict`; `container-state` if the container whose
  *   network it shares does not run
  */
-export function prepareNetwork(store: LocalStore, container: ContainerRecord): PreparedNetwork {
+export async function prepareNetwork(cx: Context, store: LocalStore, container: ContainerRecord): Promise<PreparedNetwork> {
   const { network } = container
   const none = { files: new Map<string, string>(), [Symbol.dispose]() {} }
   if (network === undefined) return { namespaces: { network: container.spec.namespaces.network }, ...none }
@@ -43,11 +45,19 @@ export function prepareNetwork(store: LocalStore, container: ContainerRecord): P
     case 'networks': {
       const { network: request, ...texts } = connectionOf(store, container, network, true)
       makePrivateDirectory(`${store.root}/networks`)
+      const shared = network.mode === 'networks' && !isRoot() ? await ensureShared(cx, store) : undefined
       return {
-        ...none,
         namespaces: { network: 'private' },
-        network: { ...request, state: { fd: store.directory, path: 'networks' } },
+        network: {
+          ...request,
+          state: { fd: store.directory, path: 'networks' },
+          ...(shared !== undefined && { outside: { fd: shared.namespace } }),
+        },
         files: filesOf(texts),
+        ...(shared !== undefined && { userns: shared.userns }),
+        [Symbol.dispose]() {
+          shared?.[Symbol.dispose]()
+        },
       }
     }
     default:
@@ -69,7 +79,9 @@ function connectionOf(store: LocalStore, container: ContainerRecord, network: Co
     return userModeConnection(findUserMode(network.program), outwardAddress(networkInterfaces()), wishes, resolvConf)
   }
   const members = (network.networks ?? []).map((place) => membership(store, container, place, takes))
-  return bridgeConnection(container, members, wishes, resolvConf)
+  // A user's bridges are not this machine's: it is beyond them.
+  const host = isRoot() ? undefined : outwardAddress(networkInterfaces())
+  return bridgeConnection(container, members, wishes, resolvConf, host)
 }
 
 /** A container's place on a network, its addresses taken if they are to be. */

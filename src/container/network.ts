@@ -69,16 +69,9 @@ export function settleNetwork(
       return settlePrivate(store, choice, common)
     case 'networks': {
       const [first] = choice.networks
-      if (!isRoot()) {
-        if (choice.networks.length === 1 && first?.name === defaultNetwork) return settlePrivate(store, { mode: 'private' }, common)
-        throw new StaveError(
-          'unsupported',
-          `cannot connect to the network ${first?.name}: networks with a name are bridges, which root makes`,
-          {
-            hint: 'As an ordinary user, containers share one with --network container:NAME, or publish ports with -p.',
-          },
-        )
-      }
+      // Docker's word for the default.
+      if (!isRoot() && choice.networks.length === 1 && first?.name === defaultNetwork)
+        return settlePrivate(store, { mode: 'private' }, common)
       const networks = choice.networks.map((place) => ({ ...place, id: findNetwork(store.database, place.name).id }))
       return { mode: 'networks', networks, ...common }
     }

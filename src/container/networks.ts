@@ -11,6 +11,7 @@ import { directoryOf } from './control.ts'
 import { membership } from './connect.ts'
 import { networkMode, type ConnectedNetwork } from './network.ts'
 import { publishedPorts } from './port.ts'
+import { changeNetwork } from './sweep.ts'
 
 /** The containers on each network, running or not, by the network's id. */
 export function networkUsers(store: LocalStore): ReadonlyMap<string, readonly Container[]> {
@@ -60,7 +61,7 @@ export async function connectNetwork(cx: Context, store: LocalStore, container: 
     if (own.mode === 'none') throw refuse('it was started without a network; connect it before it starts')
     const member = membership(store, container, connected, true)
     const link = linkOf(container, member, there.length, there.length === 0)
-    await store.runner.network(cx, { action: 'connect', ...jobOf(store, container), link })
+    await changeNetwork(cx, store, { action: 'connect', ...jobOf(store, container), link })
   }
   const networks = [...there, connected]
   updateContainer(store, container, { network: { ...own, mode: 'networks', networks }, ...asPrivate(container) })
@@ -86,7 +87,7 @@ export async function disconnectNetwork(cx: Context, store: LocalStore, containe
     throw new StaveError('not-found', `the container ${container.name} is not on the network ${network.name}`)
   }
   if (container.status.state === 'running' || container.status.state === 'paused') {
-    await store.runner.network(cx, { action: 'disconnect', ...jobOf(store, container), network: network.id })
+    await changeNetwork(cx, store, { action: 'disconnect', ...jobOf(store, container), network: network.id })
   }
   dropLease(store.database, network, container.id)
   // The others keep the interfaces that they have.
@@ -95,10 +96,7 @@ export async function disconnectNetwork(cx: Context, store: LocalStore, containe
 }
 
 function jobOf(store: LocalStore, container: ContainerRecord) {
-  return {
-    state: { fd: store.directory, path: 'networks' },
-    container: { id: container.id, ...directoryOf(store, container) },
-  }
+  return { container: { id: container.id, ...directoryOf(store, container) } }
 }
 
 /** A network in the shape of Docker's `network inspect`, with what podman's has beside it. */

@@ -59,7 +59,7 @@ export async function startContainer(
     const { directory } = directoryOf(store, container)
     const { mounts, ...spec } = container.spec
     const runMounts: RunMount[] = []
-    using network = prepareNetwork(store, container)
+    using network = await prepareNetwork(cx, store, container)
     for (const mount of mounts) runMounts.push(openMount(store, container, current(mount, network.files), opened))
     const result = await store.runner.run(
       cx,

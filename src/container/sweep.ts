@@ -1,6 +1,8 @@
 import { readdirSync } from 'node:fs'
 import type { Context } from '#context.ts'
 import type { LocalStore } from '#store/open.ts'
+import { isRoot } from './network.ts'
+import { findShared } from './shared.ts'
 import { readStatus } from './status.ts'
 
 /**
@@ -13,7 +15,18 @@ export async function sweepNetworks(cx: Context, store: LocalStore): Promise<voi
   const lives = (id: string) => ['running', 'paused'].includes(readStatus(store, { id }).state)
   if (members.every(lives)) return
   // One that is only just starting looks dead from here; the runner looks at its process.
-  await store.runner.network(cx, { action: 'sweep', state: { fd: store.directory, path: 'networks' } })
+  await changeNetwork(cx, store, { action: 'sweep' })
+}
+
+/** Does something to the networks where the bridges are: on this machine, or in what a user's containers share. */
+export async function changeNetwork(
+  cx: Context,
+  store: LocalStore,
+  job: Omit<Parameters<LocalStore['runner']['network']>[1], 'state' | 'outside'>,
+): Promise<void> {
+  using shared = isRoot() ? undefined : findShared(store)
+  const outside = shared === undefined ? {} : { outside: { fd: shared.namespace } }
+  await store.runner.network(cx, { ...job, state: { fd: store.directory, path: 'networks' }, ...outside }, shared?.userns)
 }
 
 function entries(directory: string): readonly string[] {

@@ -44,13 +44,14 @@ const ownResolver = '127.0.0.11'
  * How a container is connected to networks on bridges. Pure.
  *
  * @param container Its id: its first twelve digits are a name as well.
- * @param resolvConf This machine's.
+ * @param resolvConf This machine's. @param host Where this machine is, if not at the gateway.
  */
 export function bridgeConnection(
   container: { readonly id: string; readonly name: string },
   members: readonly Membership[],
   wishes: NetworkWishes,
   resolvConf: string,
+  host?: string,
 ): Connection {
   const outward = members.find(({ network }) => !network.internal)
   const named = members.some(({ network }) => network.names)
@@ -67,7 +68,7 @@ export function bridgeConnection(
       ports: wishes.ports,
       ...(resolves && { resolver: { nameservers: outward === undefined ? [] : asked } }),
     },
-    hosts: privateHosts({ addresses, names: wishes.names }, gateway, wishes.addHosts),
+    hosts: privateHosts({ addresses, names: wishes.names }, host ?? gateway, wishes.addHosts),
     resolvConf: privateResolvConf(resolvConf, resolves ? [ownResolver] : reachable, wishes.resolver),
   }
 }

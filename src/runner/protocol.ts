@@ -424,7 +424,14 @@ export interface RunNetwork {
   /** The container gets a name server at 127.0.0.11, which knows its neighbours and asks these for all other names. */
   readonly resolver?: { readonly nameservers: readonly string[] }
   /** A program that carries the packets of an ordinary user. */
-  readonly userMode?: { readonly kind: 'pasta' | 'slirp4netns'; readonly program: string }
+  readonly userMode?: UserMode
+  /** The network namespace that has the bridges. Absent: this machine's. */
+  readonly outside?: Place
+}
+
+export interface UserMode {
+  readonly kind: 'pasta' | 'slirp4netns'
+  readonly program: string
 }
 
 /** A container's place on a named network. Addresses are written `ADDRESS/BITS`. */
@@ -452,8 +459,13 @@ export interface NetworkLink {
 /** Changes the networks of a container that runs, or takes away what dead ones have left. */
 export interface NetworkRequest extends RequestBase {
   readonly verb: 'network'
-  readonly action: 'connect' | 'disconnect' | 'sweep'
+  /** `keep` makes the namespace that an ordinary user's containers share, and leaves its process in `keeper.json`. */
+  readonly action: 'connect' | 'disconnect' | 'sweep' | 'keep'
   readonly state: Place
+  /** The network namespace that has the bridges. Absent: this machine's. */
+  readonly outside?: Place
+  /** Of `keep`. */
+  readonly userMode?: UserMode
   readonly container?: { readonly id: string; readonly directory: Place }
   /** Of `connect`. */
   readonly link?: NetworkLink

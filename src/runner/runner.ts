@@ -57,7 +57,8 @@ export interface Runner extends AsyncDisposable {
   run(cx: Context, job: Job<RunRequest>, stdio: Stdio, hooks?: RunHooks): Promise<RunResult>
   exec(cx: Context, job: Job<ExecRequest>, stdio: Stdio): Promise<ExecResult>
   signal(cx: Context, job: Job<SignalRequest>): Promise<void>
-  network(cx: Context, job: Job<NetworkRequest>): Promise<void>
+  /** `userns` as for `run`: the one that owns the namespace that has the bridges. */
+  network(cx: Context, job: Job<NetworkRequest>, userns?: number): Promise<void>
   attach(cx: Context, job: Job<AttachRequest>, stdio: Stdio): Promise<ExecResult>
 }
 
@@ -153,8 +154,8 @@ export function createRunner(options: RunnerOptions): Runner {
     async signal(cx, request) {
       await start<'signal'>(cx, { verb: 'signal', ...request })
     },
-    async network(cx, request) {
-      await job<'network'>(cx, { verb: 'network', ...request })
+    async network(cx, request, userns) {
+      await job<'network'>(cx, { verb: 'network', ...request }, userns === undefined ? {} : { userns })
     },
     attach: (cx, request, stdio) => start<'attach'>(cx, { verb: 'attach', ...request }, { stdio }),
     async [Symbol.asyncDispose]() {

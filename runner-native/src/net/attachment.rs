@@ -10,6 +10,7 @@ use crate::net::user_mode;
 use crate::sys::task;
 use crate::wire::error::{Error, Kind, Result};
 use crate::wire::network::{PublishedPort, RunNetwork};
+use rustix::fd::OwnedFd;
 use std::net::IpAddr;
 
 /// What is to be done for a container, and what has been done.
@@ -23,20 +24,28 @@ pub struct Attachment<'a> {
     ports: Vec<PublishedPort>,
     /// Processes that end with the container.
     helpers: Vec<i32>,
+    /// Keeps the namespace that it shares.
+    _users: Option<OwnedFd>,
 }
 
 impl<'a> Attachment<'a> {
     /// Takes the published ports, and sweeps what others have left.
     pub fn prepare(container: &'a str, request: &'a RunNetwork) -> Result<Self> {
         let places = Places::open(&request.state)?;
-        let outside = Outside::here()?;
+        let (outside, users) = match &request.outside {
+            None => (Outside::here()?, None),
+            Some(place) => {
+                let namespace = crate::sys::borrow(place.fd)?.try_clone_to_owned().map_err(|error| Error::io("dup(…)", &error))?;
+                (Outside::shared(namespace)?, Some(places.use_shared()?))
+            }
+        };
         let mut taken = ports::take(&request.ports)?;
         let ports = taken.iter().map(|taken| taken.port.clone()).collect();
         // What publishes by itself must find them free.
         if request.user_mode.as_ref().is_some_and(user_mode::publishes) {
             taken.clear();
         }
-        Ok(Self { container, request, places, outside, taken, ports, helpers: Vec::new() })
+        Ok(Self { container, request, places, outside, taken, ports, helpers: Vec::new(), _users: users })
     }
 
     pub fn ports(&self) -> &[PublishedPort] {

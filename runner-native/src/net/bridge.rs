@@ -9,7 +9,7 @@ use crate::net::place::{Lock, Member, boot};
 use crate::net::rules;
 use crate::wire::error::{Error, Kind, Result};
 use crate::wire::network::{NetworkBridge, NetworkLink, PublishedPort};
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, OwnedFd};
 use std::net::IpAddr;
 
 /// The network namespace that bridges are in: this machine's, or one that a user's containers share.
@@ -32,6 +32,12 @@ impl Outside {
     /// Of this machine.
     pub fn here() -> Result<Self> {
         Ok(Self { links: Links::open()?, filter: Filter::open()?, own: true })
+    }
+
+    /// In the namespace that an ordinary user's containers share.
+    pub fn shared(namespace: OwnedFd) -> Result<Self> {
+        let Inside { links, filter, .. } = Inside::visit(namespace)?;
+        Ok(Self { links, filter, own: false })
     }
 
     /// Connects a container to a network, which is made if it is the first.

@@ -6,6 +6,7 @@ pub mod bridge;
 mod dns;
 pub mod filter;
 pub mod inside;
+pub mod keeper;
 pub mod link;
 pub mod netlink;
 pub mod place;

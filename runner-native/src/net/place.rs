@@ -31,6 +31,14 @@ pub struct Member {
     pub boot: String,
 }
 
+/// The process in the namespace that an ordinary user's containers share.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Keeper {
+    pub pid: i32,
+    pub start: u64,
+    pub boot: String,
+}
+
 pub struct Places(OwnedFd);
 
 /// Nobody else changes links, rules and members as long as this lives.
@@ -40,6 +48,10 @@ pub struct Lock<'a> {
 }
 
 const LOCK: &str = "lock";
+const KEEPER: &str = "keeper.json";
+const USERS: &str = "users";
+/// The length of a network's id, by which its directory is told from files beside it.
+const ID_DIGITS: usize = 64;
 const MOST_BYTES: u64 = 64 << 10;
 
 impl Member {
@@ -71,7 +83,7 @@ impl Places {
 
     /// The networks that have, or had, a member.
     pub fn networks(&self) -> Result<Vec<String>> {
-        names_in(&self.0, ".").map(|names| names.into_iter().filter(|name| name != LOCK).collect())
+        names_in(&self.0, ".").map(|names| names.into_iter().filter(|name| name.len() == ID_DIGITS).collect())
     }
 
     /// Those on a network, dead ones too. What cannot be read is left out.
@@ -90,6 +102,32 @@ impl Places {
         serde_json::from_slice(&text).ok()
     }
 
+    /// What those who use the shared namespace lock together, and its keeper alone.
+    pub fn users(&self) -> Result<OwnedFd> {
+        let flags = OFlags::CREATE | OFlags::RDWR | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        openat(&self.0, USERS, flags, Mode::from_raw_mode(0o600)).map_err(|errno| call("openat(…, \"users\", O_CREAT)", errno))
+    }
+
+    /// Keeps the shared namespace for as long as the descriptor is open.
+    ///
+    /// # Errors
+    /// `Kind::State` if its keeper has just gone.
+    pub fn use_shared(&self) -> Result<OwnedFd> {
+        let users = self.users()?;
+        flock(&users, FlockOperation::LockShared).map_err(|errno| call("flock(LOCK_SH)", errno))?;
+        let there = root::open_beneath(self.0.as_fd(), KEEPER, OFlags::RDONLY, Mode::empty()).is_ok();
+        if there { Ok(users) } else { Err(Error::new(Kind::State, "the network that containers share has just ended: start it again")) }
+    }
+
+    pub fn write_keeper(&self, keeper: &Keeper) -> Result<()> {
+        let text = serde_json::to_vec(keeper).map_err(|error| Error::new(Kind::Io, error.to_string()))?;
+        replace(&self.0, KEEPER, &text)
+    }
+
+    pub fn forget_keeper(&self) {
+        let _ = unlinkat(&self.0, KEEPER, AtFlags::empty());
+    }
+
     /// When the members of a network last changed.
     pub fn stamp(&self, network: &str) -> Option<(i64, u64)> {
         let stat = rustix::fs::statat(&self.0, network, AtFlags::SYMLINK_NOFOLLOW).ok()?;
@@ -104,12 +142,8 @@ impl Places {
             Err(errno) => return Err(call("mkdirat(networks)", errno)),
         }
         let directory = root::open_beneath(self.0.as_fd(), &member.network, OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
-        let beside = format!(".{}", member.container);
-        let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let file = openat(&directory, &*beside, flags, Mode::from_raw_mode(0o600)).map_err(|errno| call("openat(…, O_CREAT)", errno))?;
         let text = serde_json::to_vec(member).map_err(|error| Error::new(Kind::Io, error.to_string()))?;
-        File::from(file).write_all(&text).map_err(|error| Error::io("write(member of a network)", &error))?;
-        renameat(&directory, &*beside, &directory, &*member.container).map_err(|errno| call("renameat(member of a network)", errno))
+        replace(&directory, &member.container, &text)
     }
 
     fn remove(&self, member: &Member) {
@@ -150,6 +184,15 @@ fn names_in(directory: &OwnedFd, name: &str) -> Result<Vec<String>> {
     let entries = Dir::read_from(&opened).map_err(|errno| call("getdents64(networks)", errno))?;
     let names = entries.flatten().filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned));
     Ok(names.filter(|name| !name.starts_with('.')).collect())
+}
+
+/// Writes a file beside the old one, and puts it in its place.
+fn replace(directory: &OwnedFd, name: &str, text: &[u8]) -> Result<()> {
+    let beside = format!(".{name}");
+    let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = openat(directory, &*beside, flags, Mode::from_raw_mode(0o600)).map_err(|errno| call("openat(…, O_CREAT)", errno))?;
+    File::from(file).write_all(text).map_err(|error| Error::io(format!("write({name:?})"), &error))?;
+    renameat(directory, &*beside, directory, name).map_err(|errno| call("renameat(networks)", errno))
 }
 
 fn is_dead(pid: i32) -> bool {

@@ -20,6 +20,8 @@ use crate::wire::lifeline;
 use crate::wire::protocol::Job;
 use std::fs::File;
 
+pub use run::monitor_process as leave_caller;
+
 /// Does one job and reports its result. `control` is the lifeline.
 pub fn perform(job: Job, control: File, events: &Events) -> Result<()> {
     match job {
@@ -31,6 +33,11 @@ pub fn perform(job: Job, control: File, events: &Events) -> Result<()> {
         // Before there is a thread: what it tries is only for a process that has one.
         Job::Probe(request) => {
             events.result(&probe::probe(&request));
+            return Ok(());
+        }
+        Job::Network(request) => {
+            network::network(&request)?;
+            events.result(&serde_json::json!({}));
             return Ok(());
         }
         _ => lifeline::watch(control),
@@ -45,15 +52,11 @@ pub fn perform(job: Job, control: File, events: &Events) -> Result<()> {
         Job::Digest(request) => events.result(&digest::digest(&request)?),
         Job::Copy(request) => events.result(&copy::copy(&request, events)?),
         Job::Read(request) => events.result(&read::read(&request)?),
-        Job::Network(request) => {
-            network::network(&request)?;
-            events.result(&serde_json::json!({}));
-        }
         Job::Signal(request) => {
             signal::signal(&request)?;
             events.result(&serde_json::json!({}));
         }
-        Job::Probe(_) | Job::Hold {} | Job::Run(_) | Job::Exec(_) | Job::Attach(_) => {}
+        Job::Probe(_) | Job::Hold {} | Job::Run(_) | Job::Exec(_) | Job::Attach(_) | Job::Network(_) => {}
     }
     Ok(())
 }

@@ -3,19 +3,28 @@
 use crate::container::state::Directory;
 use crate::net::bridge::{Newcomer, Outside};
 use crate::net::inside::Inside;
+use crate::net::keeper;
 use crate::net::place::Places;
+use crate::sys::borrow;
 use crate::wire::error::{Error, Kind, Result};
 use crate::wire::network::{NamedContainer, Network, NetworkAction};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
 pub fn network(request: &Network) -> Result<()> {
     let places = Places::open(&request.state)?;
-    let outside = Outside::here()?;
+    if let NetworkAction::Keep = request.action {
+        let mode = request.user_mode.as_ref().ok_or_else(|| Error::new(Kind::Request, "the request names no program"))?;
+        return keeper::start(&places, mode);
+    }
+    let outside = match &request.outside {
+        None => Outside::here()?,
+        Some(place) => Outside::shared(borrow(place.fd)?.try_clone_to_owned().map_err(|error| Error::io("dup(…)", &error))?)?,
+    };
     let container = || request.container.as_ref().ok_or_else(|| Error::new(Kind::Request, "the request names no container"));
     let lock = places.lock()?;
     outside.sweep(&lock)?;
     match request.action {
-        NetworkAction::Sweep => {}
+        NetworkAction::Sweep | NetworkAction::Keep => {}
         NetworkAction::Connect => {
             let link = request.link.as_ref().ok_or_else(|| Error::new(Kind::Request, "the request has no link"))?;
             let container = container()?;

@@ -17,6 +17,9 @@ pub struct RunNetwork {
     pub resolver: Option<Resolver>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_mode: Option<UserMode>,
+    /// The network namespace that has the bridges. Absent: this machine's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<Place>,
 }
 
 /// A container's place on a named network.
@@ -99,9 +102,16 @@ pub enum UserModeKind {
 
 /// Changes the networks of a container that runs, or takes away what dead ones have left.
 #[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Network {
     pub action: NetworkAction,
     pub state: Place,
+    /// The network namespace that has the bridges. Absent: this machine's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<Place>,
+    /// Of `keep`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_mode: Option<UserMode>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<NamedContainer>,
     /// Of `connect`.
@@ -118,6 +128,8 @@ pub enum NetworkAction {
     Connect,
     Disconnect,
     Sweep,
+    /// Makes the namespace that an ordinary user's containers share.
+    Keep,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
