@@ -8,7 +8,7 @@ import { createPlaces, type RegistryChoices } from '../places.ts'
 import { openSession, type Session } from '../session.ts'
 import type { copyFlags } from './commands.ts'
 import type { sideFlags } from '../shared-flags.ts'
-import { transfer } from '../transfer.ts'
+import { transfer } from '#image/transfer.ts'
 
 /** Copies an image or an index from one place to another. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof copyFlags>): Promise<void> {

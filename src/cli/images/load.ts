@@ -10,7 +10,7 @@ import type { Invocation } from '../command.ts'
 import { spoolDirectory } from '../places.ts'
 import { openSession } from '../session.ts'
 import type { loadFlags } from './commands.ts'
-import { transfer } from '../transfer.ts'
+import { transfer } from '#image/transfer.ts'
 
 /** Reads the images of an archive into the store. */
 export async function run({ cx, flags, settings, report }: Invocation<typeof loadFlags>): Promise<void> {

@@ -8,7 +8,7 @@ import { parseLocation } from '../location.ts'
 import { createPlaces } from '../places.ts'
 import { openSession } from '../session.ts'
 import type { pushFlags } from './commands.ts'
-import { transfer } from '../transfer.ts'
+import { transfer } from '#image/transfer.ts'
 
 /** Sends an image to a registry, or with a transport in TARGET to any place. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof pushFlags>): Promise<void> {

@@ -7,7 +7,7 @@ import { resolve } from 'node:path'
 import type { Invocation } from '../command.ts'
 import { openSession } from '../session.ts'
 import type { saveFlags } from './commands.ts'
-import { transfer } from '../transfer.ts'
+import { transfer } from '#image/transfer.ts'
 
 /** Writes images to one archive. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof saveFlags>): Promise<void> {

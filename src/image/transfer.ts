@@ -1,10 +1,10 @@
 import type { Context } from '#context.ts'
-import type { Source, Target } from '#image/content.ts'
-import { convert } from '#image/convert.ts'
-import { copy } from '#image/copy.ts'
-import { openImage, readManifest } from '#image/image.ts'
-import type { RecompressOptions } from '#image/recompress.ts'
-import { makeIndex } from '#image/edit.ts'
+import type { Source, Target } from './content.ts'
+import { convert } from './convert.ts'
+import { copy } from './copy.ts'
+import { openImage, readManifest } from './image.ts'
+import type { RecompressOptions } from './recompress.ts'
+import { makeIndex } from './edit.ts'
 import type { Descriptor, Platform } from '#oci/descriptor.ts'
 import { parsePlatform } from '#oci/platform.ts'
 
@@ -78,7 +78,7 @@ async function prepare(cx: Context, job: Transfer, kept: AsyncDisposableStack): 
   }
   if (job.format !== undefined) ({ source, root } = await asConverted(cx, source, root, job.format === 'oci' ? 'oci' : 'docker'))
   if (job.compression) {
-    const { recompress } = await import('#image/recompress.ts')
+    const { recompress } = await import('./recompress.ts')
     const made = kept.use(await recompress(cx, source, root, job.compression))
     ;({ source, descriptor: root } = made)
   }
