@@ -1,14 +1,15 @@
 import type { Context } from '#context.ts'
 import { parseDuration } from '#dockerfile/go-values.ts'
-import { StaveError } from '#error.ts'
+import { hasCode, StaveError } from '#error.ts'
 import type { Source, Target } from '#image/content.ts'
+import type { Descriptor } from '#oci/descriptor.ts'
 import { parseReference, formatReference, type Reference } from '#oci/reference.ts'
 import type { Credentials } from '#registry/login/credentials.ts'
 import type { Hosts } from '#registry/client/hosts.ts'
 import type { Registry, RegistryClient } from '#registry/client/registry.ts'
 import type { RetryPolicy } from '#registry/client/retry.ts'
 import { makePrivateRoot } from '#store/private.ts'
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { parseLocation, type Location } from './location.ts'
 import type { Guard, TrustChoices } from './trust/guard.ts'
@@ -125,6 +126,7 @@ export function createPlaces(settings: Settings, choices: RegistryChoices, sessi
         }
         case 'docker-archive': {
           const { createDockerArchive } = await import('#archive/create.ts')
+          refuseExisting(resolve(settings.cwd, location.path))
           return { target: keep(await createDockerArchive(resolve(settings.cwd, location.path))), name: location.name }
         }
       }
@@ -137,6 +139,24 @@ export function createPlaces(settings: Settings, choices: RegistryChoices, sessi
     },
   }
   return places
+}
+
+/** Docker's archives are not added to, as with skopeo; and what is there may be the only copy. */
+function refuseExisting(path: string): void {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (found?.isFile() !== true || found.size === 0) return
+  throw new StaveError('conflict', `cannot write docker-archive:${path}: the file is there already, and nothing can be added to it`, {
+    hint: 'Remove it, or choose another name. stave save writes several images to one archive.',
+  })
+}
+
+/** What a name stands for. That there is no such image is what scripts ask for, so it has the exit status that skopeo gives it. */
+export async function resolveOrLeave(cx: Context, source: Source, name: string): Promise<Descriptor> {
+  try {
+    return await source.resolve(cx, name)
+  } catch (error) {
+    throw hasCode(error, 'not-found') ? error.with({ exitCode: 2 }) : error
+  }
 }
 
 async function openClient(settings: Settings, choices: RegistryChoices): Promise<RegistryClient> {

@@ -28,6 +28,8 @@ export interface Source extends AsyncDisposable {
    * @throws StaveError `blob-unknown`, `digest-mismatch`, `size-mismatch`
    */
   open(cx: Context, what: Descriptor, from?: number): Promise<Bytes>
+  /** What a name stands for, without its content being sent: what costs less than {@link resolve}. Undefined: it cannot be said. */
+  describe?(cx: Context, name: string): Promise<Descriptor | undefined>
   /** Descriptors of the manifests whose `subject` is this digest. */
   referrers?(cx: Context, subject: Digest): Promise<readonly Descriptor[]>
   /** The absolute path of the file that holds exactly this content, if there is one. */
@@ -41,6 +43,8 @@ export interface Source extends AsyncDisposable {
 /** A place that can also be written. */
 export interface Target extends Source {
   has(cx: Context, what: Descriptor): Promise<boolean>
+  /** What a name stands for in the place that is written to. Undefined: nothing, or it cannot be said. */
+  look?(cx: Context, name: string): Promise<Descriptor | undefined>
   /** Writes content, all or nothing, and verifies it. Writing what is there already is no error. */
   write(cx: Context, what: Descriptor, bytes: Bytes): Promise<void>
   /** Gives content a name. Comes last: it makes it visible. */

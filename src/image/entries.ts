@@ -28,7 +28,9 @@ export function withName(descriptor: Descriptor, name: string): Descriptor {
   const bare = withoutNames(descriptor)
   if (name === '') return bare
   const fullName = fullNameOf(name)
-  return { ...bare, annotations: { ...bare.annotations, ...(fullName !== undefined && { [containerdName]: fullName }), [refName]: name } }
+  // Of a full reference, `ref.name` has the tag alone, as BuildKit and containerd write it; what a person calls an image stays as it is.
+  const short = fullName === name ? (tagOf(name) ?? name) : name
+  return { ...bare, annotations: { ...bare.annotations, ...(fullName !== undefined && { [containerdName]: fullName }), [refName]: short } }
 }
 
 /** Does an entry have this name, in whatever spelling? */

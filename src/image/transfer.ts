@@ -6,7 +6,9 @@ import { openImage, readManifest } from './image.ts'
 import type { RecompressOptions } from './recompress.ts'
 import { makeIndex } from './edit.ts'
 import type { Descriptor, Platform } from '#oci/descriptor.ts'
-import { parsePlatform } from '#oci/platform.ts'
+import { isIndex } from '#oci/media-type.ts'
+import { formatPlatform, parsePlatform } from '#oci/platform.ts'
+import { narrowed } from './narrow.ts'
 
 export interface Transfer {
   /** What a person reads: `pushing web`. */
@@ -22,6 +24,8 @@ export interface Transfer {
   readonly compression?: RecompressOptions
   /** Of an index: all, these (then one alone is copied as a manifest; of none, the index alone), or what the source has of it. */
   readonly platforms?: 'all' | 'present' | readonly string[]
+  /** With several platforms: the index stays as it is, with its digest, and mentions what is not copied. Default: a smaller one. */
+  readonly sparse?: boolean
   readonly referrers?: boolean
   /** Most blobs at a time. */
   readonly concurrency?: number | undefined
@@ -68,13 +72,22 @@ interface Prepared {
 
 async function prepare(cx: Context, job: Transfer, kept: AsyncDisposableStack): Promise<Prepared> {
   let { from: source, root } = job
-  if (job.platforms === 'present') ({ source, root } = await onlyPresent(cx, source, root))
+  if (job.platforms === 'present') {
+    const before = root
+    ;({ source, root } = await onlyPresent(cx, source, root))
+    if (root.digest !== before.digest && isIndex(root.mediaType)) say(cx, job, before, 'an index of the platforms that are here')
+  }
   let platforms: Prepared['platforms'] = 'all'
   if (typeof job.platforms === 'object') {
     const wanted = job.platforms.map((text) => parsePlatform(text))
     // One platform alone is the image and not an index of it: skopeo's and docker's rule.
     if (wanted.length === 1) root = (await openImage(cx, source, root, wanted[0])).descriptor
-    else platforms = wanted
+    else if (job.sparse === true || wanted.length === 0) platforms = wanted
+    else {
+      const before = root
+      ;({ source, descriptor: root } = await narrowed(cx, source, root, wanted))
+      if (root.digest !== before.digest) say(cx, job, before, `an index of ${wanted.map(formatPlatform).join(' and ')} alone`)
+    }
   }
   if (job.format !== undefined) ({ source, root } = await asConverted(cx, source, root, job.format === 'oci' ? 'oci' : 'docker'))
   if (job.compression) {
@@ -83,6 +96,11 @@ async function prepare(cx: Context, job: Transfer, kept: AsyncDisposableStack): 
     ;({ source, descriptor: root } = made)
   }
   return { source, root, platforms }
+}
+
+/** Before bytes move: what the target gets is not what the name stands for. */
+function say(cx: Context, { from }: Transfer, before: Descriptor, what: string): void {
+  cx.report({ type: 'warning', message: `instead of ${from.title}@${before.digest} the target gets ${what}, which has another digest` })
 }
 
 async function asConverted(

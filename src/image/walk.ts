@@ -100,8 +100,12 @@ function isTransferable(descriptor: Descriptor): boolean {
   return !(isForeignLayer(descriptor.mediaType) && (descriptor.urls?.length ?? 0) > 0)
 }
 
-/** Entries for the platforms, in the order of the index, with the attestations that belong to them. */
-function narrow(
+/**
+ * Entries for the platforms, in the order of the index, with the attestations that belong to them.
+ *
+ * @throws StaveError `platform-mismatch`
+ */
+export function narrow(
   source: Source,
   root: Descriptor,
   entries: readonly Descriptor[],

@@ -270,6 +270,29 @@ describe('layouts', () => {
     expect(await validate(cx, await openImage(cx, layout, await layout.resolve(cx, 'x')))).toEqual([])
   })
 
+  test('an entry has the tag in ref.name, and the full name where containerd looks for it', async () => {
+    const image = await sampleImage(cx)
+    const path = fresh()
+    const layout = await openLayout(path, { create: true })
+    const annotations = async () =>
+      (JSON.parse(await readFile(join(path, 'index.json'), 'utf8')) as { manifests: { annotations: object }[] }).manifests.map(
+        (entry) => entry.annotations,
+      )
+    await copy(cx, image.source, image.descriptor, layout, { name: 'ghcr.io/acme/web:1.2' })
+    const now = { 'org.opencontainers.image.ref.name': '1.2', 'io.containerd.image.name': 'ghcr.io/acme/web:1.2' }
+    expect(await annotations()).toEqual([now])
+    for (const name of ['1.2', 'ghcr.io/acme/web:1.2']) expect((await layout.resolve(cx, name)).digest).toBe(image.descriptor.digest)
+    // As it was written before, and by who has only the one name.
+    const old = { 'org.opencontainers.image.ref.name': 'ghcr.io/acme/web:1.2' }
+    await writeFile(
+      join(path, 'index.json'),
+      (await readFile(join(path, 'index.json'), 'utf8')).replace(JSON.stringify(now), JSON.stringify(old)),
+    )
+    for (const name of ['1.2', 'ghcr.io/acme/web:1.2']) expect((await layout.resolve(cx, name)).digest).toBe(image.descriptor.digest)
+    await layout.name(cx, image.descriptor, 'latest')
+    expect(await annotations()).toContainEqual({ 'org.opencontainers.image.ref.name': 'latest' })
+  })
+
   test('nothing is written through a link', async () => {
     const image = await sampleImage(cx)
     for (const link of ['blobs', 'blobs/sha256']) {

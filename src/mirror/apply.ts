@@ -74,7 +74,13 @@ async function applyOne(cx: Context, pair: Pair, ends: Ends, options: MirrorOpti
     cx.report({ type: 'step', id: title, title, state, ...(state !== 'started' && { durationMs: performance.now() - started }) })
   step('started')
   try {
-    const [{ source, root }, there] = await Promise.all([openSource(cx, pair, ends, options), look(cx, pair.to, ends)])
+    const there = await look(cx, pair.to, ends)
+    const same = there === undefined ? undefined : await unchanged(cx, pair, there, ends, options)
+    if (same !== undefined) {
+      step('cached')
+      return { pair, state: 'present', root: same }
+    }
+    const { source, root } = await openSource(cx, pair, ends, options)
     if (there === root.digest && options.referrers !== true) {
       step('cached')
       return { pair, state: 'present', root }
@@ -88,6 +94,20 @@ async function applyOne(cx: Context, pair: Pair, ends: Ends, options: MirrorOpti
     step(cx.signal.aborted ? 'cancelled' : 'failed')
     throw error
   }
+}
+
+/** What the source has, if that is the same. One HEAD tells, where a GET would count as a pull. */
+async function unchanged(
+  cx: Context,
+  { from }: Pair,
+  there: Digest,
+  ends: Ends,
+  { platform, format, referrers }: MirrorOptions,
+): Promise<Descriptor | undefined> {
+  if (platform !== undefined || format !== undefined || referrers === true) return undefined
+  const { source, name } = await ends.source(from.place, from.account)
+  const here = await source.describe?.(cx, name)
+  return here?.digest === there ? here : undefined
 }
 
 async function openSource(

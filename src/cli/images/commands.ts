@@ -113,7 +113,8 @@ export const importFlags = {
 
 export const copyFlags = {
   all: { kind: 'boolean', short: 'a', doc: 'Copy every platform of an index (default)' },
-  platform: { kind: 'list', value: 'OS/ARCH', doc: 'Copy only these platforms of an index' },
+  platform: { kind: 'list', value: 'OS/ARCH', doc: 'Copy only these platforms of an index: of several, a smaller index is made' },
+  sparse: { kind: 'boolean', doc: 'With several of --platform: the index as it is, mentioning what is not copied' },
   'multi-arch': { kind: 'string', value: 'WHICH', choices: ['all', 'system', 'index-only'], doc: 'skopeo: what to copy of an index' },
   'override-arch': { kind: 'string', hidden: true, value: 'ARCH', doc: 'skopeo: architecture to take from an index' },
   'override-os': { kind: 'string', hidden: true, value: 'OS', doc: 'skopeo: operating system to take from an index' },

@@ -1,10 +1,13 @@
 import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
+import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
+import type { Descriptor } from '#oci/descriptor.ts'
 import { hostPlatform, formatPlatform } from '#oci/platform.ts'
 import type { Invocation, Values } from '../command.ts'
 import { chosenCompression } from './compression.ts'
-import { createPlaces, type RegistryChoices } from '../places.ts'
+import { parseLocation } from '../location.ts'
+import { createPlaces, type OpenSource, type OpenTarget, resolveOrLeave, type RegistryChoices } from '../places.ts'
 import { openSession, type Session } from '../session.ts'
 import type { copyFlags } from './commands.ts'
 import type { sideFlags } from '../shared-flags.ts'
@@ -25,6 +28,11 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   if (flags['preserve-digests'] && compression !== undefined) {
     throw new StaveError('usage', '--preserve-digests excludes compressing and decompressing layers: they get other digests')
   }
+  if (flags['preserve-digests'] && flags.platform.length > 1 && flags.sparse !== true) {
+    throw new StaveError('usage', '--preserve-digests excludes several of --platform: an index of these has another digest', {
+      hint: 'With --sparse the index stays as it is, and mentions what is not copied.',
+    })
+  }
   let opened: Promise<Session> | undefined
   const session = () => (opened ??= openSession(settings))
   try {
@@ -32,7 +40,12 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     await using to = createPlaces(settings, sideOf(flags, 'dest'), session)
     const { source, name } = await from.source(cx, args[0]!)
     const { target, name: targetName } = await to.target(cx, args[1]!)
-    const root = await source.resolve(cx, name)
+    const platforms = chosenPlatforms(flags, parseLocation(args[0]!).transport === 'store')
+    const isWhole = platforms === 'all' && flags.format === undefined && compression === undefined && flags.referrers !== true
+    const same =
+      isWhole && flags['additional-tag'].length === 0 ? await unchanged(cx, { source, name }, { target, name: targetName }) : undefined
+    if (same !== undefined) return finish(same.digest)
+    const root = await resolveOrLeave(cx, source, name)
     const copied = await transfer(cx, {
       title: `copying ${args[0]} to ${args[1]}`,
       from: source,
@@ -41,17 +54,30 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
       name: targetName,
       moreNames: flags['additional-tag'],
       format: flags.format ?? (compression?.compression === 'zstd' ? 'oci' : undefined),
-      platforms: chosenPlatforms(flags),
+      platforms,
+      sparse: flags.sparse ?? false,
       concurrency: flags['image-parallel-copies'],
       ...(compression && { compression }),
       referrers: flags.referrers ?? false,
     })
-    if (flags.digestfile !== undefined) writeFileSync(resolve(settings.cwd, flags.digestfile), `${copied.digest}\n`)
-    await report.settle()
-    if (!flags.quiet) report.print(copied.digest)
+    await finish(copied.digest)
   } finally {
     if (opened) await (await opened)[Symbol.asyncDispose]()
   }
+
+  async function finish(digest: string): Promise<void> {
+    if (flags.digestfile !== undefined) writeFileSync(resolve(settings.cwd, flags.digestfile), `${digest}\n`)
+    await report.settle()
+    if (!flags.quiet) report.print(digest)
+  }
+}
+
+/** What both names stand for, if it is the same: asked for with one HEAD at each end, which counts as no pull. */
+async function unchanged(cx: Context, from: OpenSource, to: OpenTarget): Promise<Descriptor | undefined> {
+  const there = to.name === undefined ? undefined : await to.target.look?.(cx, to.name)
+  if (there === undefined) return undefined
+  const here = from.source.describe === undefined ? await from.source.resolve(cx, from.name) : await from.source.describe(cx, from.name)
+  return here?.digest === there.digest ? here : undefined
 }
 
 /** The flags of one side: `--src-creds` before `--creds`. */
@@ -70,7 +96,8 @@ export function sideOf(flags: Values<typeof sideFlags>, side: 'src' | 'dest'): R
   }
 }
 
-function chosenPlatforms(flags: Values<typeof copyFlags>): 'all' | 'present' | readonly string[] {
+/** The store has often one platform of an index: what a pull brought. Elsewhere what an index mentions has to be there. */
+function chosenPlatforms(flags: Values<typeof copyFlags>, fromStore: boolean): 'all' | 'present' | readonly string[] {
   const host = formatPlatform(hostPlatform(process.arch))
   const [os = 'linux', architecture = ''] = host.split('/')
   if (flags.platform.length > 0) return flags.platform.flatMap((text) => text.split(','))
@@ -79,5 +106,7 @@ function chosenPlatforms(flags: Values<typeof copyFlags>): 'all' | 'present' | r
     return [`${flags['override-os'] ?? os}/${flags['override-arch'] ?? architecture}${variant}`]
   }
   if (flags['multi-arch'] === 'system') return [host]
-  return flags['multi-arch'] === 'index-only' ? [] : 'present'
+  if (flags['multi-arch'] === 'index-only') return []
+  const isWhole = flags.all === true || flags['multi-arch'] === 'all' || flags['preserve-digests'] === true
+  return fromStore && !isWhole ? 'present' : 'all'
 }

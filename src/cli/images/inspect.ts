@@ -5,12 +5,13 @@ import { findVolume } from '#container/volume.ts'
 import type { Context } from '#context.ts'
 import { openImage, readManifest } from '#image/image.ts'
 import type { Platform } from '#oci/descriptor.ts'
+import { isIndex } from '#oci/media-type.ts'
 import { hostPlatform } from '#oci/platform.ts'
 import type { Invocation, Values } from '../command.ts'
 import { inspectImage } from './json.ts'
 import { wantedPlatform } from './fetch.ts'
 import { parseLocation } from '../location.ts'
-import { createPlaces } from '../places.ts'
+import { createPlaces, resolveOrLeave } from '../places.ts'
 import type { Report } from '../output/report.ts'
 import { openSession } from '../session.ts'
 import type { Settings } from '../settings.ts'
@@ -70,12 +71,16 @@ async function inspectPlace(cx: Context, flags: InspectFlags, text: string, sett
   const location = parseLocation(text)
   await using places = createPlaces(settings, { ...flags, unverified: true }, () => openSession(settings))
   const { source, name } = await places.source(cx, location)
-  const root = await source.resolve(cx, name)
+  const root = await resolveOrLeave(cx, source, name)
   if (flags.raw && !flags.config) {
     const { raw } = await readManifest(cx, source, root)
     return report.write(raw)
   }
-  const image = await openImage(cx, source, root, choosePlatform(flags, settings))
+  // An image that stands alone is shown, whatever it is for, unless a platform was asked for.
+  const isAsked = [flags.platform, flags['override-os'], flags['override-arch'], flags['override-variant']].some(
+    (flag) => flag !== undefined,
+  )
+  const image = await openImage(cx, source, root, isAsked || isIndex(root.mediaType) ? choosePlatform(flags, settings) : undefined)
   const config = await image.config(cx)
   const show = (value: object) =>
     flags.format !== undefined && flags.format !== 'json' ? report.print(compileTemplate(flags.format)(value)) : report.json(value)

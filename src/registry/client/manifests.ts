@@ -7,6 +7,7 @@ import { acceptedManifests, isManifestOrIndex, isSchema1, mediaTypes, normalizeM
 import type { Headers } from './exchange.ts'
 import type { Endpoint } from './hosts.ts'
 import { deleteScope, pathOf, pullScope, pushScope, readWhole, type Remote } from './remote.ts'
+import { createTurns } from './turns.ts'
 
 /** A manifest or index, with the exact bytes that its digest names. */
 export interface Fetched {
@@ -113,8 +114,11 @@ export async function hasManifest(cx: Context, remote: Remote, digest: Digest): 
   return response.status === 200
 }
 
+// distribution 2.8 answers DIGEST_INVALID to one of two that come at once.
+const inTurn = createTurns()
+
 /**
- * Puts a manifest, exactly these bytes, under a tag or its digest.
+ * Puts a manifest, exactly these bytes, under a tag or its digest; one at a time of each digest.
  *
  * @returns the subject that the registry lists it under; undefined when it does not keep such lists
  * @see distribution-spec, "Pushing Manifests"
@@ -128,15 +132,17 @@ export async function putManifest(
 ): Promise<string | undefined> {
   const { endpoint } = remote
   const doing = `cannot push ${remote.title}${isDigest(name) ? '@' : ':'}${name}`
-  const response = await remote.transport.send(cx, endpoint, {
-    method: 'PUT',
-    to: pathOf(endpoint, `manifests/${name}`),
-    headers: { 'content-type': what.mediaType },
-    body: raw,
-    scopes: pushScope(endpoint),
-    expect: [201, 202],
-    doing,
-  })
+  const put = () =>
+    remote.transport.send(cx, endpoint, {
+      method: 'PUT',
+      to: pathOf(endpoint, `manifests/${name}`),
+      headers: { 'content-type': what.mediaType },
+      body: raw,
+      scopes: pushScope(endpoint),
+      expect: [201, 202],
+      doing,
+    })
+  const response = await inTurn(`${endpoint.host}/${endpoint.repository}@${what.digest}`, put)
   await response.body.discard()
   const stored = response.headers['docker-content-digest']
   if (stored !== undefined && isDigest(stored) && digestAlgorithm(stored) === digestAlgorithm(what.digest) && stored !== what.digest) {

@@ -10,6 +10,7 @@ import type { Endpoint } from './hosts.ts'
 import { nextPage } from './listing.ts'
 import { getManifest, putManifest } from './manifests.ts'
 import { pathOf, pullScope, type Remote } from './remote.ts'
+import { createTurns } from './turns.ts'
 
 const maxPages = 100
 
@@ -54,7 +55,7 @@ export async function listReferrers(cx: Context, remote: Remote, endpoint: Endpo
   return found
 }
 
-const updating = new Map<string, Promise<void>>()
+const inTurn = createTurns()
 
 /**
  * Adds a manifest to the list that is kept under a tag. For registries whose answer to its push had no OCI-Subject.
@@ -63,15 +64,7 @@ const updating = new Map<string, Promise<void>>()
  * @see distribution-spec, "Pushing Manifests with Subject"
  */
 export function addReferrer(cx: Context, remote: Remote, subject: Digest, referrer: Descriptor): Promise<void> {
-  const key = `${remote.title}@${subject}`
-  const turn = (updating.get(key) ?? Promise.resolve())
-    .catch(() => {})
-    .then(() => update(cx, remote, subject, referrer))
-    .finally(() => {
-      if (updating.get(key) === turn) updating.delete(key)
-    })
-  updating.set(key, turn)
-  return turn
+  return inTurn(`${remote.title}@${subject}`, () => update(cx, remote, subject, referrer))
 }
 
 async function update(cx: Context, remote: Remote, subject: Digest, referrer: Descriptor): Promise<void> {

@@ -58,6 +58,7 @@ export interface Registry extends Target {
   referrers(cx: Context, subject: Digest): Promise<readonly Descriptor[]>
   transfer(cx: Context, what: Descriptor, open: (from: number) => Promise<Bytes>): Promise<void>
   adopt(cx: Context, what: Descriptor, from: Source): Promise<boolean>
+  describe(cx: Context, name: string): Promise<Descriptor | undefined>
   listTags(cx: Context, options?: ListOptions): Promise<string[]>
   /** What a name stands for in the repository that is written to, by one HEAD. Undefined: nothing, or the registry does not say. */
   look(cx: Context, name: string): Promise<Descriptor | undefined>
@@ -229,6 +230,7 @@ function openRepository(remote: Remote, endpoints: readonly Endpoint[], referenc
       return false
     },
     listTags: (cx, list) => listTags(cx, remote, remote.endpoint, list),
+    describe: (cx, name) => fromAny(endpoints, isDigest(name), (endpoint) => headManifest(cx, remote, endpoint, name)),
     look: (cx, name) => lookAtManifest(cx, remote, name),
     async deleteManifest(cx, name) {
       present.clear()
