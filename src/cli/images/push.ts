@@ -21,8 +21,9 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   const names = flags['all-tags'] ? everyName(text) : [text]
   for (const name of names) {
     const location = to === undefined ? ({ transport: 'docker', name } as const) : parseLocation(to)
-    // A bare second name is a reference, as in docker push and podman push.
-    const target = await places.target(cx, location.transport === 'store' ? { transport: 'docker', name: location.name } : location)
+    // A bare second name is a reference, as in docker push and podman push; docker-daemon:NAME is the store.
+    const isBare = location.transport === 'store' && location.name === to
+    const target = await places.target(cx, isBare ? { transport: 'docker', name: location.name } : location)
     const root = await store.resolve(cx, name)
     const pushed = await transfer(cx, {
       title: `pushing ${name}${to === undefined ? '' : ` to ${to}`}`,

@@ -7,7 +7,9 @@ import { credentialPaths } from '../places.ts'
 import type { logoutFlags } from './commands.ts'
 
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof logoutFlags>): Promise<void> {
-  const paths = credentialPaths(settings, flags, credentialsModule)
+  const found = credentialPaths(settings, flags, credentialsModule)
+  // A file that is named is the only one that is changed.
+  const paths = flags.authfile === undefined ? found : { ...found, search: [found.store] }
   const keys = flags.all ? await storedRegistries(paths) : [(args[0] ?? 'docker.io').replace(/^https?:\/\//, '').replace(/\/$/, '')]
   for (const key of keys) {
     const held = await eraseCredential(cx, paths, key)
