@@ -70,7 +70,7 @@ describe('a Dockerfile with an error: file, line, marker, cause, hint, and exit 
   })
 })
 
-describe('used wrongly: exit status 2, what is wrong, and the way to help', () => {
+describe('used wrongly: exit status 2, or 125 of run, what is wrong, and the way to help', () => {
   test.each([
     [['frobnicate'], 'there is no such command'],
     [['biuld', '.'], 'Did you mean stave build?'],
@@ -113,7 +113,8 @@ describe('used wrongly: exit status 2, what is wrong, and the way to help', () =
     [['completion', 'tcsh'], 'tcsh'],
   ])('stave %j', (args, said) => {
     const outcome = shop.stave(args)
-    expectError(outcome, 2, said)
+    // With docker and podman, 125 means that nothing ran, whatever kept it from running.
+    expectError(outcome, args[0] === 'run' ? 125 : 2, said)
     expect(outcome.stdout).toBe('')
   })
 
@@ -356,12 +357,12 @@ describe('tars that try to escape', () => {
     return outcomes
   }
 
-  test.each(escapes)('%s is refused, by import, ADD and run', async (name, members) => {
+  test.each(escapes)('%s does not escape, by import, ADD and run', async (name, members) => {
     const [imported, added, ran] = await ways(name, members)
-    expectError(ran!, 125)
     expectUntouched()
     // As tar does: the slash goes, and with it the way out.
     if (name.includes('absolute')) return
+    expectError(ran!, 125)
     expectError(imported!, 1)
     expectError(added!, 1, /Dockerfile:2:1/)
     expect(shop.must(['images', '--format', '{{.Repository}}'])).not.toMatch(/(?<!absolute-.*)(imported|added)/)

@@ -176,14 +176,14 @@ describe('alias skopeo=stave, alias podman=stave', () => {
   })
 
   test.each([
-    ['skopeo --policy p.json copy oci:base:1 dir:x', 2, '--policy is not offered', 'not enforced'],
+    ['skopeo --policy p.json copy oci:base:1 dir:x', 1, 'cannot read the policy', 'p.json'],
     ['skopeo copy --sign-by me oci:base:1 dir:x', 2, '--sign-by is not offered', 'cosign'],
     ['skopeo copy --authfile nosuch docker://127.0.0.1:9/x dir:x', 1, 'credential file nosuch', 'stave login'],
     ['skopeo copy --dest-compress-format=zstd --format v2s2 oci:base:1 dir:x', 1, "Docker's format", '--format oci'],
     ['skopeo copy --preserve-digests --dest-decompress oci:base:1 dir:x', 2, '--preserve-digests', ''],
     ['skopeo copy --retry-delay soon docker://127.0.0.1:9/x dir:x', 2, '--retry-delay', ''],
     ['skopeo manifest-digest Dockerfile', 1, 'no manifest', ''],
-    ['skopeo standalone-sign a b c', 2, 'no such command', ''],
+    ['skopeo standalone-sign a b c', 2, '--output is missing', ''],
     ['podman pull oci:base:1', 2, 'not in a registry', 'stave copy oci:base:1 NAME'],
     ['podman load -i base', 1, 'a directory', 'stave copy oci:base NAME'],
     ['docker import http://127.0.0.1:9/x.tar x', 1, 'not fetched', 'curl -fL http://127.0.0.1:9/x.tar | stave import - x'],
