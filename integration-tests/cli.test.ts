@@ -1,6 +1,8 @@
 /** The command line as such: streams, pipes, colours, and the words of docker and skopeo. */
 import { spawnSync } from 'node:child_process'
+import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
+import { get, type IncomingMessage } from 'node:http'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { binary, busyboxTar, workshop } from './stave.ts'
 
@@ -211,5 +213,21 @@ test('help of every command names its flags and an example', () => {
     const { status, stdout, stderr } = shop.stave([name, '--help'])
     expect([name, status, stderr]).toEqual([name, 0, ''])
     expect(stdout).toMatch(new RegExp(`^Usage: stave ${name}`))
+  }
+})
+
+test('serve answers to names of loopback and to those of --allowed-host, and to no others', async () => {
+  const server = shop.start(['serve', '--port', '0', '--directory', shop.path('names'), '--quiet', '--allowed-host', 'proxy.example'])
+  try {
+    const [url] = (await once(server.stdout!, 'data')) as [Buffer]
+    const status = async (host: string) => {
+      const [answer] = (await once(get(`${String(url).trim()}/v2/`, { headers: { host } }), 'response')) as [IncomingMessage]
+      return answer.resume().statusCode
+    }
+    expect(await status('proxy.example')).toBe(200)
+    expect(await status('localhost:1')).toBe(200)
+    expect(await status('other.example')).toBe(403)
+  } finally {
+    server.kill()
   }
 })

@@ -42,6 +42,11 @@ export const serveFlags = {
   port: { kind: 'number', short: 'p', value: 'PORT', doc: 'Port to listen on (default 5000; 0 takes a free one)' },
   directory: { kind: 'string', short: 'd', value: 'DIR', doc: 'Where content is kept (default registry/ in the store)' },
   'read-only': { kind: 'boolean', doc: 'Refuse all writes' },
+  'allowed-host': {
+    kind: 'list',
+    value: 'NAME',
+    doc: 'Answer only to this host name and to loopback ones, as behind a proxy that passes its own name on (again for more)',
+  },
   htpasswd: { kind: 'string', value: 'FILE', doc: 'Ask for user and password: a file that htpasswd -B wrote' },
   'tls-cert': { kind: 'string', value: 'FILE', doc: 'Certificate: serve HTTPS' },
   'tls-key': { kind: 'string', value: 'FILE', doc: 'Its key' },
@@ -129,7 +134,10 @@ export const registryCommands: readonly Command[] = [
     operands: '',
     most: 0,
     flags: serveFlags,
-    examples: [{ command: 'stave serve --port 5000', doc: 'On loopback, until Ctrl-C' }],
+    examples: [
+      { command: 'stave serve --port 5000', doc: 'On loopback, until Ctrl-C' },
+      { command: 'stave serve --allowed-host registry.example.com', doc: 'Behind a proxy on this machine' },
+    ],
     load: () => import('./serve.ts'),
   }),
 ]

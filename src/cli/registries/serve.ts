@@ -18,6 +18,7 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof ser
     host: flags.host ?? '127.0.0.1',
     port: flags.port ?? 5000,
     readOnly: flags['read-only'] ?? false,
+    allowedHosts: flags['allowed-host'] ?? [],
     ...(flags.htpasswd !== undefined && {
       auth: { kind: 'basic' as const, users: parseHtpasswd(readSmallFile(flags.htpasswd, settings, 1 << 20)) },
     }),
