@@ -65,6 +65,12 @@ describe('a Dockerfile with an error: file, line, marker, cause, hint, and exit 
     )
   })
 
+  test('a name that the result cannot have, before anything is built', () => {
+    const outcome = build('FROM base\nRUN echo built\n', '--no-cache', '-t', 'BAD:::')
+    expectError(outcome, 1, 'cannot use "BAD:::" as the name of an image')
+    expect(outcome.stderr).not.toContain('RUN')
+  })
+
   test('a RUN without its program', () => {
     expectError(build('FROM base\nRUN ["frobnicate", "--all"]\n'), 1, 'cannot run ["frobnicate","--all"]', 'not found')
   })

@@ -15,6 +15,7 @@ import { StaveError } from '#error.ts'
 import { digestHex, digestOf } from '#oci/digest.ts'
 import { formatPlatform, hostPlatform, parsePlatform } from '#oci/platform.ts'
 import { checkAnnotations } from './result/annotations.ts'
+import { normalizeTags } from './result/output.ts'
 import { openContexts } from './input/context.ts'
 import { createDigests } from './input/digests.ts'
 import { createImages } from './input/images.ts'
@@ -31,6 +32,8 @@ import { createSlots } from './solve/slots.ts'
  * @throws StaveError `dockerfile`, `build-failed`, `not-found`, `secret-missing`, and what places and the runner throw
  */
 export async function build(cx: Context, options: BuildOptions): Promise<BuildResult> {
+  // A name that the result cannot have is told before anything is built.
+  normalizeTags(options.tags ?? [])
   const secrets = createSecrets(options.secrets)
   await using contexts = openContexts(options, secrets)
   const { text, file } = await contexts.dockerfile(cx)
