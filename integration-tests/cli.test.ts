@@ -1,7 +1,7 @@
 /** The command line as such: streams, pipes, colours, and the words of docker and skopeo. */
 import { spawnSync } from 'node:child_process'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { get, type IncomingMessage } from 'node:http'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { binary, busyboxTar, workshop } from './stave.ts'
@@ -214,6 +214,27 @@ test('help of every command names its flags and an example', () => {
     expect([name, status, stderr]).toEqual([name, 0, ''])
     expect(stdout).toMatch(new RegExp(`^Usage: stave ${name}`))
   }
+})
+
+const hasScript = spawnSync('sh', ['-c', 'command -v script']).status === 0
+
+test.skipIf(!hasScript)('what an image says of itself does not steer a terminal, and reaches a pipe as it is', () => {
+  const label = 'a\u001b]0;title\u0007\u001b[2J\u009bb'
+  mkdirSync(shop.path('steering'))
+  writeFileSync(shop.path('steering/Dockerfile'), `FROM base\nLABEL l="${label}"\nRUN : "${label}"\n`)
+  shop.must(['build', '-q', '-t', 'steering', shop.path('steering')])
+  for (const words of [
+    `inspect -f '{{.Config.Labels.l}}' steering`,
+    'inspect steering',
+    'history --no-trunc steering',
+    `images --format '{{json .}}'`,
+  ]) {
+    const { status, stdout } = sh(`script -qec '"$STAVE" ${words.replaceAll("'", '"')}' /dev/null < /dev/null`)
+    expect(status).toBe(0)
+    // eslint-disable-next-line no-control-regex
+    expect(stdout).not.toMatch(/[\u0007\u001b\u009b]/)
+  }
+  expect(sh("docker inspect -f '{{.Config.Labels.l}}' steering").stdout).toBe(`${label}\n`)
 })
 
 test('serve answers to names of loopback and to those of --allowed-host, and to no others', async () => {

@@ -1,6 +1,6 @@
 import { StaveError } from '#error.ts'
 import type { Event } from '#event.ts'
-import { formatError } from './error-text.ts'
+import { clean, formatError } from './error-text.ts'
 import type { Renderer } from './progress/renderer.ts'
 
 export type ProgressMode = 'auto' | 'plain' | 'tty' | 'json' | 'quiet'
@@ -55,10 +55,10 @@ export function createReport(options: ReportOptions): Report {
     queue = []
   }
   return {
-    print: (line) => void process.stdout.write(`${line}\n`),
-    json: (value) => void process.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`),
+    print: (line) => void process.stdout.write(`${forScreen(line, process.stdout)}\n`),
+    json: (value) => void process.stdout.write(`${forScreen(JSON.stringify(value, undefined, 2), process.stdout)}\n`),
     write: (chunk) => void process.stdout.write(chunk),
-    note: (line) => void process.stderr.write(`${line}\n`),
+    note: (line) => void process.stderr.write(`${forScreen(line, process.stderr)}\n`),
     event(event) {
       if (renderer !== undefined && 'render' in renderer) return renderer.render(event)
       queue.push(event)
@@ -85,6 +85,11 @@ export function createReport(options: ReportOptions): Report {
     columns: process.stderr.columns || 80,
     color,
   }
+}
+
+/** Names, labels and the like may steer a terminal; a file or another program gets them as they are. */
+function forScreen(text: string, to: NodeJS.WriteStream): string {
+  return to.isTTY ? clean(text) : text
 }
 
 /** The exit status that an error stands for. `ownFailure`: of a command that ends with its container's status otherwise. */
