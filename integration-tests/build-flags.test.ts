@@ -209,6 +209,19 @@ describe('--call and check', () => {
     expect(JSON.parse(shop.must(['build', `--call=${what},format=json`, context('FROM base AS a\nARG X=1\n')]))).toBeTypeOf('object')
   })
 
+  test('what the rules find is status 1 of a check, in each form, and none of a build', () => {
+    const directory = context('FROM base AS A\nARG X=1\n')
+    const ways = [
+      ['check'],
+      ['check', '--format', 'json'],
+      ['check', '--format', 'sarif'],
+      ['build', '--check'],
+      ['build', '--call=check,format=json'],
+    ]
+    for (const words of ways) expect([words, shop.stave([...words, directory]).status]).toEqual([words, 1])
+    shop.must(['build', '-q', directory])
+  })
+
   test('check=error=true: a build fails for what the rules find, with what is known of its base', () => {
     const { status, stderr } = shop.stave(['build', context('# check=error=true\nFROM base\nENV a=$GONE b=$NOPE\n')])
     expect(status).toBe(1)
@@ -219,7 +232,8 @@ describe('--call and check', () => {
 
   test('InvalidBaseImagePlatform, of a base that the store has', () => {
     const directory = context('FROM base\n')
-    expect(shop.must(['build', '--check', '--platform', 'linux/arm64', directory])).toContain('InvalidBaseImagePlatform')
+    const found = shop.stave(['build', '--check', '--platform', 'linux/arm64', directory])
+    expect([found.status, found.stdout]).toEqual([1, expect.stringContaining('InvalidBaseImagePlatform')])
     expect(shop.must(['check', directory])).toContain('no warnings')
   })
 })

@@ -13,7 +13,7 @@ import type { Settings } from '../settings.ts'
 import { buildFlags, type checkFlags } from './flags.ts'
 import { version } from '../version.ts'
 
-/** `stave check`: BuildKit's rules. @returns 1 if the file says that findings are errors */
+/** `stave check`: BuildKit's rules. @returns 1 if they found something, as with docker */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof checkFlags>): Promise<number> {
   const build = untyped(buildFlags)
   const { format, ...shared } = flags
@@ -43,7 +43,7 @@ export async function checkBuild(job: CheckJob): Promise<number> {
         : `Check complete, ${warnings.length} warning${warnings.length === 1 ? '' : 's'} found.`,
     )
   }
-  return isError && warnings.length > 0 ? 1 : 0
+  return warnings.length > 0 ? 1 : 0
 }
 
 /** Opens what a build needs, for what looks at a build without doing it. */

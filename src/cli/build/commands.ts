@@ -28,6 +28,7 @@ export const buildCommands: readonly Command[] = [
     name: 'check',
     group: 'Build',
     summary: 'Check a Dockerfile without building it',
+    description: 'Checks a Dockerfile by the rules of BuildKit. Exit status: 0 if they find nothing, 1 if they do.',
     operands: '[CONTEXT]',
     most: 1,
     flags: checkFlags,
