@@ -474,6 +474,95 @@ B
     })
   })
 
+  describe('a remote cache without the layers of earlier stages', () => {
+    const dockerfile = (last: string) => `FROM busybox AS b
+RUN echo built > /out
+RUN echo more > /more && cat /out
+FROM b AS c
+RUN echo c > /c
+FROM busybox
+COPY --from=b /out /one
+COPY --link --from=c /c /see
+${last}
+`
+    const same = dockerfile('RUN cat /one > /two')
+    const path = () => join(root, 'cache-layout')
+    const again = (store: LocalStore, text: string, options: Partial<BuildOptions> = {}): Promise<BuildResult> =>
+      run(text, { store, cacheFrom: [{ type: 'local', path: path() }], ...options })
+
+    test.each([
+      ['mode=min', { cacheTo: [{ type: 'local', path: '', mode: 'min' }] }],
+      ['inline', { cacheTo: [{ type: 'inline' }], tags: ['x:latest'], outputs: [{ type: 'oci', dest: '', tar: false }] }],
+    ] as const)('%s: all steps are found, and their layers are not there', async (name, options) => {
+      const filled = JSON.parse(JSON.stringify(options).replaceAll('""', JSON.stringify(path()))) as Partial<BuildOptions>
+      const first = await run(same, filled)
+      // Three layers of the last stage, config and manifest; an image has those of its base, too.
+      expect(readdirSync(join(path(), 'blobs/sha256'))).toHaveLength(name === 'inline' ? 7 : 5)
+      await elsewhere(async (second, other) => {
+        const result = await again(second, same)
+        expect(states(result)).toEqual(Array.from({ length: 6 }, () => 'cached'))
+        expect(result.images[0]?.descriptor.digest === first.images[0]?.descriptor.digest).toBe(name !== 'inline')
+        expect(existsSync(join(other, 'snapshots'))).toBe(false)
+      })
+    })
+
+    test('what was found only by name is executed when something looks at it, one step at a time too', async () => {
+      await run(same, { cacheTo: [{ type: 'local', path: path() }] })
+      for (const jobs of [1, 4]) {
+        await elsewhere(async (second) => {
+          const dest = join(root, 'out.tar')
+          const result = await again(second, dockerfile('COPY --from=b /more /three'), { jobs, outputs: [{ type: 'tar', dest }] })
+          expect(execFileSync('tar', ['-xOf', dest, 'one', 'see', 'three'], { encoding: 'utf8' })).toBe('built\nc\nmore\n')
+          expect(states(result).toSorted()).toEqual(['cached', 'cached', 'cached', 'done', 'done', 'done'])
+          expect(new Set(result.steps.map(({ id }) => id)).size).toBe(result.steps.length)
+        })
+      }
+    })
+
+    test('an earlier stage is built after all where it is the result', async () => {
+      await run(same, { cacheTo: [{ type: 'local', path: path() }] })
+      await elsewhere(async (second) => {
+        const dest = join(root, 'out.tar')
+        const result = await again(second, same, { target: 'c', outputs: [{ type: 'tar', dest }] })
+        expect(states(result)).toEqual(['done', 'done', 'done'])
+        expect(execFileSync('tar', ['-xOf', dest, 'c', 'more'], { encoding: 'utf8' })).toBe('c\nmore\n')
+      })
+    })
+
+    test('names are passed on from cache to cache', async () => {
+      await run(same, { cacheTo: [{ type: 'local', path: path() }] })
+      const onward = join(root, 'onward')
+      await elsewhere(async (second) => void (await again(second, same, { cacheTo: [{ type: 'local', path: onward, mode: 'max' }] })))
+      await elsewhere(async (third) => {
+        const result = await again(third, same, { cacheFrom: [{ type: 'local', path: onward }] })
+        expect(states(result)).toEqual(Array.from({ length: 6 }, () => 'cached'))
+      })
+    })
+
+    test('a name that lies leads to no other result', async () => {
+      await run(same, { cacheTo: [{ type: 'local', path: path() }] })
+      tamper(path(), (records) => records.forEach((record) => (record.layer.treeDigest = `sha256:${'0'.repeat(64)}`)))
+      await elsewhere(async (second) => {
+        const dest = join(root, 'out.tar')
+        await again(second, same, { outputs: [{ type: 'tar', dest }] })
+        expect(execFileSync('tar', ['-xOf', dest, 'see', 'two'], { encoding: 'utf8' })).toBe('c\nbuilt\n')
+      })
+    })
+
+    test('a step that fails now, and was promised, fails the build with its line', async () => {
+      const text = (last: string) =>
+        `FROM busybox AS b\nRUN test -z "$HTTP_PROXY" && echo b > /out\nFROM busybox\nCOPY --from=b /out /one\n${last}`
+      await run(text(''), { cacheTo: [{ type: 'local', path: path() }] })
+      await elsewhere(async (second) => {
+        const failing = again(second, text('COPY --from=b /bin /copy\n'), { buildArgs: { HTTP_PROXY: 'http://127.0.0.1:1' } })
+        await expect(failing).rejects.toMatchObject({
+          code: 'build-failed',
+          span: { line: 2 },
+        })
+      })
+    })
+  })
+
   describe('a cache that lies', () => {
     const dockerfile = 'FROM busybox\nRUN echo built > /out\nRUN cat /out > /two\n'
     let path: string

@@ -165,6 +165,7 @@ async function carryOut(
   const outputs: readonly Output[] = options.outputs === undefined || options.outputs.length === 0 ? [{ type: 'image' }] : options.outputs
   const wantTrees = outputs.some(takesFiles) ? plans.flatMap(({ stage }) => (stage.top === undefined ? [] : [stage.top])) : []
   const steps = plans.flatMap((planned) => planned.steps)
+  const inResult = plans.flatMap(({ stage }) => stage.history.flatMap(({ step }) => (step === undefined ? [] : [step])))
   let names: readonly string[] = []
   try {
     // Loaded while the first steps run.
@@ -172,7 +173,7 @@ async function carryOut(
     const { solve } = await import('./solve/solve.ts')
     for (;;) {
       try {
-        const solution = await solve(cx, session, { steps, bases, wantTrees: new Set(wantTrees) })
+        const solution = await solve(cx, session, { steps, bases, wantTrees: new Set(wantTrees), inResult })
         if (options.until !== undefined) {
           const { stopAt } = await import('./until.ts')
           await stopAt(session, plans[0] as Plan, solution)

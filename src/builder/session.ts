@@ -13,11 +13,12 @@ import type { Logs } from './record/log.ts'
 import type { BuildOptions, StepRecord } from './options.ts'
 import type { Secrets } from './input/secrets.ts'
 import type { Slots } from './solve/slots.ts'
-import type { BuiltLayer } from './solve/state.ts'
+import type { BuiltLayer, Promised } from './solve/state.ts'
 
 /** What other machines have built, looked up by key. */
 export interface RemoteCache {
-  find(key: StepKey): { readonly layer: BuiltLayer | undefined } | undefined
+  /** A promise: what the step makes is known by name, and not there. */
+  find(key: StepKey): { readonly layer: BuiltLayer | undefined } | { readonly promise: Promised } | undefined
   /** The digest of a selection, by {@link selectionKey}. */
   selection(key: Digest): Digest | undefined
   /** Brings layers into the store that only it has. */

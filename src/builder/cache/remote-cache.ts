@@ -38,8 +38,6 @@ interface CacheDocument {
       readonly digest: Digest
       readonly diffID: Digest
       readonly treeDigest: string
-      readonly uncompressedSize: number
-      readonly entries: number
     }
   }[]
   /** Digests of what steps copy from each other, so that the trees need not be looked at. */
@@ -235,11 +233,14 @@ function combine(options: BuildOptions, caches: readonly OpenCache[]): RemoteCac
       if (record.layer === undefined) {
         return { layer: undefined }
       }
-      const descriptor = cache.layers.get(record.layer.digest)
-      if (descriptor === undefined || refused.has(record.layer.digest)) {
+      const { digest, diffID, treeDigest } = record.layer
+      if (refused.has(digest)) {
         return undefined
       }
-      const { digest, diffID, treeDigest } = record.layer
+      const descriptor = cache.layers.get(digest)
+      if (descriptor === undefined) {
+        return { promise: { digest, diffID, treeDigest, created: record.created } }
+      }
       offered.set(digest, { cache, descriptor, diffID })
       const { size, mediaType } = descriptor
       // Not kept as a record of this store: what a cache says counts for the builds that name it.
@@ -286,7 +287,10 @@ function combine(options: BuildOptions, caches: readonly OpenCache[]): RemoteCac
   }
 }
 
-/** What is known of the steps, for a cache: of all (`max`), or of those whose layers are in the image (`min`). */
+/**
+ * What is known of the steps, for a cache, with the layers of all (`max`) or of those that are in the image (`min`).
+ * The names of what the others made are enough to find the steps that come after them.
+ */
 export async function cacheDocument(
   session: Session,
   plan: Plan,
@@ -298,20 +302,28 @@ export async function cacheDocument(
   const own = new Set(plan.stage.history.flatMap(({ step }) => (step === undefined ? [] : [step])))
   for (const step of plan.steps) {
     const key = session.keys.get(step.id)
-    if (!makesLayer(step) || key === undefined || (mode === 'min' && !own.has(step))) {
+    if (!makesLayer(step) || key === undefined) {
       continue
     }
-    const layer = await (await solution.state(step)).layer
+    const state = await solution.state(step)
+    const { promise } = state
+    if (promise !== undefined) {
+      // Passed on as it was said: the names of the steps after it are made of it, even if it was executed since.
+      const { created, digest, diffID, treeDigest } = promise
+      records.push({ key: key.key, created, layer: { digest, diffID, treeDigest } })
+      continue
+    }
+    const layer = await state.layer
     if (layer === undefined) {
       records.push({ key: key.key, created: new Date().toISOString() })
       continue
     }
-    layers.set(layer.descriptor.digest, layer)
     const { diffId, treeDigest, descriptor, createdAt } = layer
+    if (mode === 'max' || own.has(step)) layers.set(descriptor.digest, layer)
     records.push({
       key: key.key,
       created: createdAt.toISOString(),
-      layer: { digest: descriptor.digest, diffID: diffId, treeDigest, uncompressedSize: 0, entries: 0 },
+      layer: { digest: descriptor.digest, diffID: diffId, treeDigest },
     })
   }
   return {

@@ -2,19 +2,19 @@ import type { Context } from '#context.ts'
 import type { Place } from '#runner/protocol.ts'
 import type { BaseImage } from '../input/images.ts'
 import type { MadeLayer } from './layer.ts'
-import type { StepRecord } from '../options.ts'
 import type { Session } from '../session.ts'
-import type { BuiltLayer, Directory, Solved, State } from './state.ts'
-import type { Store } from '#store/store.ts'
+import type { Directory, Solved, State } from './state.ts'
 import type { CopyOp, ExecOp, Step } from '../plan/step.ts'
 import { withSignal } from '#context.ts'
 import { digestHex, digestOf } from '#oci/digest.ts'
-import { operationKey, stepKey, type StepKey } from '../plan/key.ts'
-import { asRecord, recordedLayer } from './layer.ts'
+import type { Solver } from './solver.ts'
+import { operationKey, type StepKey } from '../plan/key.ts'
+import { asRecord } from './layer.ts'
 import { lock } from './lock.ts'
-import { withSource } from './missing-source.ts'
+import { explain, keyOf, lookUp, lookUpRemote, mayBeKnown } from './lookup.ts'
+import { inBackground, report } from './solver.ts'
 import { imageKey } from '../plan/planner.ts'
-import { baseState, cachedState, emptyTree, layersOf, madeState, withTimesOf } from './state.ts'
+import { baseState, emptyTree, layersOf, madeState } from './state.ts'
 import { makesLayer } from '../plan/step.ts'
 
 /** What has become of the steps. */
@@ -30,6 +30,8 @@ export interface SolveOptions {
   readonly bases: ReadonlyMap<string, BaseImage>
   /** Steps whose trees are wanted although no other step looks at them. */
   readonly wantTrees: ReadonlySet<Step>
+  /** Steps whose layers are a part of the result. */
+  readonly inResult: readonly Step[]
 }
 
 /**
@@ -50,6 +52,7 @@ export async function solve(outer: Context, session: Session, options: SolveOpti
     bases: options.bases,
     names: new Map(),
     needsTree: new Set(),
+    inResult: new Set(),
     running: new Map(),
     background: [],
     fail(error) {
@@ -59,6 +62,9 @@ export async function solve(outer: Context, session: Session, options: SolveOpti
   }
   for (const step of options.steps) {
     solver.names.set(step, nameOf(solver, step))
+  }
+  for (const step of options.inResult) {
+    solver.inResult.add(solver.names.get(step) as string)
   }
   markTrees(solver, options)
   await prepareDigests(solver, options.steps)
@@ -79,19 +85,6 @@ export async function solve(outer: Context, session: Session, options: SolveOpti
   return {
     state: async (step) => (step === undefined ? emptyTree : ((await solver.running.get(solver.names.get(step) as string)) as State)),
   }
-}
-
-interface Solver {
-  readonly cx: Context
-  readonly session: Session
-  readonly bases: ReadonlyMap<string, BaseImage>
-  /** Steps that do the same to the same have the same name, whatever plan they are in. */
-  readonly names: Map<Step, string>
-  readonly needsTree: Set<string>
-  readonly running: Map<string, Promise<Solved>>
-  /** Layers that are still being made, though their trees are in use. */
-  readonly background: Promise<unknown>[]
-  readonly fail: (error: unknown) => void
 }
 
 function nameOf(solver: Solver, step: Step): string {
@@ -180,19 +173,25 @@ async function timed(solver: Solver, step: Step, work: () => Promise<Solved>): P
 
 async function solveLayer(solver: Solver, step: Step, op: CopyOp | ExecOp): Promise<State> {
   const { cx, session } = solver
-  const { store } = session
   const parent = step.parent === undefined ? emptyTree : ((await solver.running.get(solver.names.get(step.parent) as string)) as State)
   const inputs: Solved[] = []
   for (const input of step.inputs) {
     inputs.push((await solver.running.get(solver.names.get(input) as string)) as Solved)
   }
   cx.signal.throwIfAborted()
+  const make = (): Promise<State> => findOrMake(solver, step, op, parent, inputs)
   if (session.remote !== undefined && step.useCache) {
-    const found = await lookUpRemote(solver, step, op, parent, inputs)
+    const found = await lookUpRemote(solver, step, op, parent, inputs, make)
     if (found !== undefined) {
       return found
     }
   }
+  return make()
+}
+
+async function findOrMake(solver: Solver, step: Step, op: CopyOp | ExecOp, parent: State, inputs: readonly Solved[]): Promise<State> {
+  const { cx, session } = solver
+  const { store } = session
   const keyed = keyOf(solver, step, op, parent, inputs)
   // Whether anyone waits for it depends.
   keyed.catch(() => {})
@@ -206,6 +205,8 @@ async function solveLayer(solver: Solver, step: Step, op: CopyOp | ExecOp): Prom
   if (session.options.explain === true) {
     inBackground(solver, explain(solver, step, keyed))
   }
+  // Whoever waits for a promise to be kept must hold nothing that its steps wait for: neither a lock nor a slot.
+  await keepPromises([parent, ...inputs])
   const claim = await lock(cx, store, `cache/running/${solver.names.get(step) as string}`)
   let making: Making
   try {
@@ -226,107 +227,8 @@ async function solveLayer(solver: Solver, step: Step, op: CopyOp | ExecOp): Prom
   return madeState(cx, session, parent, making.fs, kept)
 }
 
-function inBackground(solver: Solver, work: Promise<unknown>): void {
-  work.catch(solver.fail)
-  solver.background.push(work)
-}
-
-async function keyOf(solver: Solver, step: Step, op: CopyOp | ExecOp, parent: State, inputs: readonly Solved[]): Promise<StepKey> {
-  const { cx, session } = solver
-  // Together: the digests need not wait for the state.
-  const digests = session.digests.of(cx, step, inputs).catch((error: unknown) => {
-    throw withSource(error, step, inputs)
-  })
-  const [state, contents] = await Promise.all([parent.id, digests])
-  const format = withTimesOf(session.format, inputs)
-  const key = stepKey(op, state, contents, format)
-  const claimed = session.remote === undefined ? state : await parent.claimed
-  const shown = session.remote === undefined ? key : stepKey(op, claimed, await session.digests.renamed(step, inputs, contents), format)
-  session.keys.set(step.id, shown)
-  return key
-}
-
-/** Was this operation ever done here? */
-function mayBeKnown(store: Store, op: CopyOp | ExecOp): boolean {
-  return store.cache.byOperation(operationKey(op)).length > 0
-}
-
-/** What remote caches have for a step; but where nothing that it is made of comes from them, first what this store has. */
-async function lookUpRemote(
-  solver: Solver,
-  step: Step,
-  op: CopyOp | ExecOp,
-  parent: State,
-  inputs: readonly Solved[],
-): Promise<State | undefined> {
-  const { cx, session } = solver
-  if (mayBeKnown(session.store, op) && (await isOwn([parent, ...inputs]))) {
-    const found = await lookUp(solver, step, parent, await keyOf(solver, step, op, parent, inputs))
-    if (found !== undefined) {
-      return found
-    }
-  }
-  const digests = await session.digests.claimed(cx, step, inputs).catch((error: unknown) => {
-    throw withSource(error, step, inputs)
-  })
-  if (digests === undefined) {
-    return undefined
-  }
-  const key = stepKey(op, await parent.claimed, digests, withTimesOf(session.format, inputs))
-  const found = session.remote?.find(key)
-  if (found === undefined) {
-    return undefined
-  }
-  session.keys.set(step.id, key)
-  report(solver, step, 'cached', 0)
-  return cachedState(cx, session, parent, found.layer)
-}
-
-async function isOwn(solved: readonly Solved[]): Promise<boolean> {
-  for (const one of solved) {
-    if (one.kind === 'state' && (await one.id) !== (await one.claimed)) {
-      return false
-    }
-  }
-  return true
-}
-
-async function lookUp(solver: Solver, step: Step, parent: State, key: StepKey): Promise<State | undefined> {
-  const { cx, session } = solver
-  const { store } = session
-  const record = store.cache.get(key.key)
-  if (record === undefined || record.createdAt.getTime() < (session.options.cacheSince ?? 0)) {
-    return undefined
-  }
-  let layer: BuiltLayer | undefined
-  if (record.layer !== undefined) {
-    layer = await recordedLayer(store, record.layer)
-    if (layer === undefined) {
-      // Pruned, or lost: as if it had never been.
-      return undefined
-    }
-  }
-  report(solver, step, 'cached', 0)
-  return cachedState(cx, session, parent, layer)
-}
-
-async function explain(solver: Solver, step: Step, keyed: Promise<StepKey>): Promise<void> {
-  const { session } = solver
-  const key = await keyed.catch(() => undefined)
-  if (key === undefined) {
-    return
-  }
-  const { explainMiss } = await import('../record/explain.ts')
-  const { cacheSince = 0 } = session.options
-  const isTooOld = (session.store.cache.get(key.key)?.createdAt.getTime() ?? Infinity) < cacheSince
-  session.because.set(
-    step.id,
-    !step.useCache
-      ? ['it was not looked for: --no-cache']
-      : isTooOld
-        ? ['its result is older than --cache-ttl']
-        : explainMiss(session.store, key, session.last[step.id]),
-  )
+async function keepPromises(solved: readonly Solved[]): Promise<void> {
+  await Promise.all(solved.flatMap((one) => (one.kind === 'state' && one.isPromised ? [one.id] : [])))
 }
 
 /** What a step has made, so far. */
@@ -379,17 +281,4 @@ async function keep(solver: Solver, parent: State, making: Making, keyed: Promis
   const { key, opKey, preImage } = await keyed
   store.cache.put({ key, opKey, layer: layer === undefined ? undefined : asRecord(layer), explanation: preImage })
   return layer
-}
-
-function report(solver: Solver, step: Step, state: StepRecord['state'], durationMs: number): void {
-  solver.cx.report({ type: 'step', id: step.id, title: step.title, state, ...(state === 'cached' ? {} : { durationMs }) })
-  solver.session.records.push({
-    id: step.id,
-    title: step.title,
-    stage: step.stage,
-    line: step.span?.line,
-    state,
-    key: undefined,
-    durationMs,
-  })
 }

@@ -17,6 +17,15 @@ export interface BuiltLayer extends Layer {
   readonly foreign?: true
 }
 
+/** What the records of a remote cache say of a layer, whether the layer is there or not. */
+export interface Promised {
+  readonly digest: Digest
+  readonly diffID: Digest
+  readonly treeDigest: string
+  /** ISO 8601. */
+  readonly created: string
+}
+
 /**
  * A file tree that the build has come to. It can be used ({@link trees}) as soon as the step that makes it has
  * ended; its name and its layer may come later, when what the step left has been read and packed.
@@ -32,6 +41,13 @@ export interface State {
    * them: a cache that lies can spoil what is its own, but not lead to other results of this store.
    */
   readonly claimed: Promise<Digest>
+  /**
+   * A step before it, or its own, is only promised by a remote cache: to know its `id`, its layers or its trees, steps
+   * are executed.
+   */
+  readonly isPromised: boolean
+  /** What a remote cache says of the step's layer without having it. */
+  readonly promise?: Promised
   /** Undefined: it changed nothing. Of a base image: always. */
   readonly layer: Promise<BuiltLayer | undefined>
   /** Layer trees for the runner, top first; unpacked if they are not there. */
@@ -77,6 +93,7 @@ export const emptyTree: State = {
   base: undefined,
   id: Promise.resolve(emptyState),
   claimed: Promise.resolve(emptyState),
+  isPromised: false,
   layer: Promise.resolve(undefined),
   trees: async () => [],
 }
@@ -90,6 +107,7 @@ export async function baseState(cx: Context, session: Session, base: BaseImage):
     base,
     id,
     claimed: id,
+    isPromised: false,
     layer: Promise.resolve(undefined),
     trees: once(() => unpacked(cx, session, state)),
   }
@@ -98,16 +116,45 @@ export async function baseState(cx: Context, session: Session, base: BaseImage):
 
 /** A state whose layer is known, from the cache. */
 export function cachedState(cx: Context, session: Session, parent: State, layer: BuiltLayer | undefined): State {
+  const above = async (): Promise<Digest> => {
+    const below = await parent.id
+    return layer?.foreign === true ? foreignState(below, layer.diffId) : stateAbove(below, layer)
+  }
+  const id = parent.isPromised ? once(above) : undefined
+  const known = id === undefined ? above() : undefined
   const state: State = {
     kind: 'state',
     parent,
     base: undefined,
-    id: parent.id.then((below) => (layer?.foreign === true ? foreignState(below, layer.diffId) : stateAbove(below, layer))),
+    get id() {
+      return known ?? (id as () => Promise<Digest>)()
+    },
     claimed: parent.claimed.then((below) => stateAbove(below, layer)),
+    isPromised: parent.isPromised,
     layer: Promise.resolve(layer),
     trees: layer === undefined ? () => parent.trees() : once(() => unpacked(cx, session, state)),
   }
   return state
+}
+
+/** A state that a remote cache knows by name only. The step is executed when somebody looks at what it made, and not before. */
+export function promisedState(parent: State, promise: Promised, make: () => Promise<State>): State {
+  const made = once(make)
+  return {
+    kind: 'state',
+    parent,
+    base: undefined,
+    get id() {
+      return made().then(({ id }) => id)
+    },
+    claimed: parent.claimed.then((below) => nextState(below, promise.treeDigest)),
+    isPromised: true,
+    promise,
+    get layer() {
+      return made().then(({ layer }) => layer)
+    },
+    trees: async () => (await made()).trees(),
+  }
 }
 
 /** A state that a step has just made: `fs` is its upper directory, or undefined where it made none. */
@@ -129,6 +176,7 @@ export function madeState(
     base: undefined,
     id,
     claimed,
+    isPromised: false,
     layer,
     trees: once(async () => {
       if (fs !== undefined) {
