@@ -1,11 +1,10 @@
 import type { Context } from '#context.ts'
 import type { Bytes } from '#image/content.ts'
 import type { Response } from '#registry/client/exchange.ts'
-import { lookup } from 'node:dns/promises'
 import { createGunzip } from 'node:zlib'
 import { pipeline, Readable } from 'node:stream'
 import { StaveError } from '#error.ts'
-import { isPrivateHost, parseAddress } from '#text/address.ts'
+import { leadsInside } from '#registry/client/reach.ts'
 import { redactUrl } from '#text/url.ts'
 
 const maxRedirects = 10
@@ -43,7 +42,7 @@ export async function get(cx: Context, request: HttpRequest): Promise<HttpAnswer
   const shown = redactUrl(request.url)
   let url = new URL(request.url)
   const { origin } = url
-  const isFromPublic = !(await isPrivate(url.hostname))
+  const isFromPublic = !(await leadsInside(url.hostname))
   for (let redirects = 0; ; redirects++) {
     const authorization = url.origin === origin ? request.authorization : undefined
     const answer = await once(cx, url, { ...request.headers, ...(authorization === undefined ? {} : { authorization }) }, request, shown)
@@ -52,7 +51,7 @@ export async function get(cx: Context, request: HttpRequest): Promise<HttpAnswer
     await answer.discard()
     if (redirects === maxRedirects) throw failed(shown, `it redirects more than ${maxRedirects} times`)
     url = redirected(url, location, shown)
-    if (isFromPublic && (await isPrivate(url.hostname))) {
+    if (isFromPublic && (await leadsInside(url.hostname))) {
       throw new StaveError('denied', `cannot download ${shown}: it redirects to ${url.host}, an address of this machine or its network`)
     }
   }
@@ -135,16 +134,4 @@ function proxySettings(proxy: Proxies = {}): { http?: string; https?: string; no
   const of = (name: string): string | undefined => proxy[name] || proxy[name.toUpperCase()] || undefined
   const [http, https, no] = [of('http_proxy'), of('https_proxy'), of('no_proxy')]
   return { ...(http && { http }), ...(https && { https }), ...(no && { no }) }
-}
-
-async function isPrivate(hostname: string): Promise<boolean> {
-  if (isPrivateHost(hostname)) return true
-  if (parseAddress(hostname) !== undefined) return false
-  try {
-    const addresses = await lookup(hostname, { all: true })
-    return addresses.some(({ address }) => isPrivateHost(address))
-  } catch {
-    // Behind a proxy names need not resolve here; the request itself will tell.
-    return false
-  }
 }

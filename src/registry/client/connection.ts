@@ -1,6 +1,7 @@
 import { getCACertificates } from 'node:tls'
 import type { Dispatcher } from 'undici'
 import type { Certificates } from './certificates.ts'
+import { lookup } from './reach.ts'
 
 export interface ConnectionSettings {
   readonly verify: boolean
@@ -35,7 +36,7 @@ export async function openDispatcher(settings: ConnectionSettings): Promise<Disp
     return new ProxyAgent({ uri: proxy, requestTls: tls, ...options })
   }
   const { default: Agent } = await import('undici/lib/dispatcher/agent.js')
-  return new Agent({ ...options, connect: { timeout: 15_000, autoSelectFamily: true, ...tls } })
+  return new Agent({ ...options, connect: { timeout: 15_000, autoSelectFamily: true, lookup, ...tls } })
 }
 
 // Naming any authority replaces Node's own list, so that is named too.

@@ -1,7 +1,9 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
+import dns from 'node:dns'
+import { promisify } from 'node:util'
 import { background } from '#context.ts'
 import { createAuthenticator } from './auth.ts'
-import { mayLeadTo } from './reach.ts'
+import { leadsInside, lookup, mayLeadTo } from './reach.ts'
 
 const names: Readonly<Record<string, boolean>> = { 'r.example': false, 'cdn.example': false, 'r.corp': true, 'minio.corp': true }
 
@@ -51,3 +53,25 @@ test.each(['https://127.0.0.1/token', 'https://169.254.169.254/latest', 'https:/
     expect(asked).toEqual([])
   },
 )
+
+test('a name that is outside when it is checked, and inside when it is connected to, is not connected to', async () => {
+  const answers = (...addresses: string[]) => addresses.map((address) => ({ address, family: 4 }))
+  const resolve = vi
+    .spyOn(dns, 'lookup')
+    .mockImplementation(((_name: string, _options: object, done: (...all: unknown[]) => void) =>
+      done(null, answers('203.0.113.1', '169.254.169.254'))) as never)
+  const check = vi.spyOn(dns.promises, 'lookup').mockResolvedValue(answers('203.0.113.1') as never)
+  try {
+    const connect = (name: string): Promise<unknown> => promisify(lookup)(name, { all: true })
+    await expect(connect('never-checked.example')).resolves.toEqual(answers('203.0.113.1', '169.254.169.254'))
+    expect(await leadsInside('rebound.example')).toBe(false)
+    await expect(connect('rebound.example')).rejects.toThrow('it is a private address now (169.254.169.254)')
+    // What cannot be looked up while it is checked is held to the same.
+    check.mockRejectedValueOnce(new Error('no answer'))
+    expect(await leadsInside('late.example')).toBe(false)
+    await expect(connect('late.example')).rejects.toThrow('it is a private address now')
+  } finally {
+    resolve.mockRestore()
+    check.mockRestore()
+  }
+})
