@@ -58,7 +58,7 @@ pub fn to_trees<F: AsFd, R: AsFd>(filled: &[F], read: &[R]) -> Result<()> {
         }
         rules.restrict()?;
     }
-    match task::load_seccomp(&filter()) {
+    match task::load_seccomp(&filter(), 0).map(drop) {
         // A kernel without seccomp, or an emulator.
         Err(error) if matches!(error.errno, Some(rustix::io::Errno::NOSYS | rustix::io::Errno::INVAL)) => Ok(()),
         other => other,

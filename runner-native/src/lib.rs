@@ -8,6 +8,7 @@ pub mod container;
 pub mod elf;
 pub mod layer;
 pub mod monitor;
+mod mount;
 pub mod net;
 pub mod overlay;
 pub mod pattern;

@@ -90,6 +90,18 @@ pub fn close_all_but(kept: impl AsFd) {
     }
 }
 
+/// Closes every descriptor from `first` on except one.
+pub fn close_from(first: u32, kept: impl AsFd) {
+    let kept = kept.as_fd().as_raw_fd() as u32;
+    // SAFETY: as for `close_all_but`.
+    unsafe {
+        if kept > first {
+            libc::syscall(libc::SYS_close_range, first, kept - 1, 0u32);
+        }
+        libc::syscall(libc::SYS_close_range, first.max(kept + 1), u32::MAX, 0u32);
+    }
+}
+
 /// Closes every descriptor except the standard streams and these, for a process that uses nothing else any more.
 pub fn close_others(kept: &[BorrowedFd<'_>]) {
     let mut kept: Vec<u32> = kept.iter().map(|fd| fd.as_raw_fd() as u32).chain(0..3).collect();

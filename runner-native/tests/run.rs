@@ -702,3 +702,23 @@ fn the_first_process_knows_nothing_of_its_maker() {
         assert_eq!(lines, ["0", "stave-init 2", "0"], "{who:?} {done:#?}");
     }
 }
+
+#[test]
+fn a_container_that_may_mount_cannot_allow_itself_devices() {
+    // With SYS_ADMIN it can mount the files of its own control groups, and write to them: what holds it lies above.
+    if std::fs::read_to_string("/proc/self/mountinfo").is_ok_and(|mounts| !mounts.contains("devices")) {
+        eprintln!("skipped, because the devices controller of cgroup version 1 is not mounted");
+        return;
+    }
+    for who in everyone().into_iter().filter(|who| *who == Who::Root) {
+        let bench = Bench::new(who);
+        let mut request = bench.shell(
+            "mkdir /c; mount -t cgroup -o devices x /c && echo mounted; echo a > /c/devices.allow; echo 'c 1:11 rwm' > /c/devices.allow
+            for group in /c/*/; do echo a > $group/devices.allow; done; mknod /k c 1 11; head -c 1 /k > /out || echo refused",
+        );
+        let mut capabilities: Vec<&str> = support::CAPABILITIES.to_vec();
+        capabilities.push("SYS_ADMIN");
+        request["spec"]["capabilities"] = json!(capabilities);
+        assert_eq!(bench.run(&request).output(), "mounted\nrefused", "{who:?}");
+    }
+}

@@ -1,6 +1,7 @@
 //! Capabilities by name, as sets of bits.
 
 use crate::sys::task;
+use crate::wire::config::Capabilities;
 use crate::wire::error::{Error, Kind, Result};
 
 macro_rules! capabilities {
@@ -35,6 +36,35 @@ impl Set {
     }
 }
 
+/// The sets of a process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sets {
+    pub bounding: Set,
+    pub effective: Set,
+    pub permitted: Set,
+    pub inheritable: Set,
+    pub ambient: Set,
+}
+
+/// The sets that the specification's words name.
+///
+/// # Errors
+/// `Kind::Request` for a name that Linux does not know.
+pub fn sets(names: &Capabilities) -> Result<Sets> {
+    Ok(Sets {
+        bounding: parse(&names.bounding)?,
+        effective: parse(&names.effective)?,
+        permitted: parse(&names.permitted)?,
+        inheritable: parse(&names.inheritable)?,
+        ambient: parse(&names.ambient)?,
+    })
+}
+
+/// The names, with `CAP_`, of a set.
+pub fn names_of(set: Set) -> Vec<String> {
+    NAMES.iter().filter(|(_, bit)| set.has(*bit)).map(|(name, _)| format!("CAP_{name}")).collect()
+}
+
 /// Reads names, with or without `CAP_`, in either case; `ALL` is every one.
 ///
 /// # Errors
@@ -54,6 +84,26 @@ pub fn parse(names: &[String]) -> Result<Set> {
         set |= 1 << bit;
     }
     Ok(Set(set))
+}
+
+impl Sets {
+    /// As far as they are within another.
+    #[must_use]
+    pub fn within(self, limit: Set) -> Self {
+        let both = |set: Set| Set(set.0 & limit.0);
+        Self {
+            bounding: both(self.bounding),
+            effective: both(self.effective),
+            permitted: both(self.permitted),
+            inheritable: both(self.inheritable),
+            ambient: both(self.ambient),
+        }
+    }
+}
+
+/// Lets a program that is executed keep these.
+pub fn raise_ambient(set: Set) -> Result<()> {
+    (0..64).filter(|capability| set.has(*capability)).try_for_each(task::raise_ambient)
 }
 
 /// Takes everything else out of the bounding set, for good.

@@ -44,9 +44,14 @@ pub enum Message {
     },
     /// All of its network namespace has come.
     Network {},
-    /// Its namespaces stand. It waits for the answer, [`Message::Go`].
+    /// The namespaces are there: [`Message::Go`] lets it go on.
+    Made {},
+    /// The root stands, and has not been entered: [`Message::Go`] lets it go on.
     Ready {},
+    /// From outside: the process goes on.
     Go {},
+    /// Where the filter asks, with this.
+    Listener {},
     /// Everything is done but exec: the end that follows is the program's start.
     Confined {},
 }
@@ -74,6 +79,11 @@ impl Channel {
         Ok((Self(one), Self(other)))
     }
 
+    /// One that was connected elsewhere.
+    pub fn of(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+
     pub fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
     }
@@ -91,18 +101,6 @@ impl Channel {
         }
         sendmsg(&self.0, &[IoSlice::new(&bytes)], &mut control, SendFlags::NOSIGNAL).map_err(|errno| Error::call("sendmsg(…)", errno))?;
         Ok(())
-    }
-
-    /// Says that the namespaces stand, and waits until what is outside of them stands too.
-    ///
-    /// # Errors
-    /// `Kind::Cancelled` if the parent is gone or says anything else.
-    pub fn wait_for_go(&self) -> Result<()> {
-        self.send(&Message::Ready {}, None)?;
-        match self.receive()? {
-            Some((Message::Go {}, _)) => Ok(()),
-            _ => Err(Error::new(Kind::Cancelled, "the parent is gone")),
-        }
     }
 
     pub fn parent_is_gone(&self) -> bool {

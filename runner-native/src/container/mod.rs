@@ -2,16 +2,21 @@
 
 pub(crate) mod capabilities;
 pub(crate) mod channel;
+mod copy_up;
+mod dev;
+mod gate;
 pub(crate) mod hidden;
+pub(crate) mod hooks;
 pub mod init;
 pub(crate) mod mounts;
 pub(crate) mod namespaces;
+pub(crate) mod options;
+pub(crate) mod pivot;
 pub(crate) mod plan;
 pub(crate) mod process;
 pub(crate) mod rootfs;
 pub mod sealed;
 pub(crate) mod seccomp;
-pub(crate) mod signal;
 pub(crate) mod signals;
 pub(crate) mod start;
 pub(crate) mod state;

@@ -1,7 +1,8 @@
 //! The mounts that a request asks for: made before the process is, attached inside it.
 
-use crate::container::rootfs::{self, Domain, attach, clone_tree, protect, tmpfs};
+use crate::container::rootfs::{self, Domain};
 use crate::container::targets::Targets;
+use crate::mount::{attach, clone_tree, file_system, protect, tmpfs};
 use crate::root;
 use crate::sys::mount::{ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, set_attributes};
 use crate::wire::error::{Error, Kind, Result};
@@ -30,14 +31,17 @@ enum Source {
 }
 
 /// The mounts of a request, in its order, and the tmpfs of its contents.
+#[derive(Default)]
 pub struct Mounts {
-    list: Vec<Prepared>,
+    list: Vec<Option<Prepared>>,
     contents: Option<OwnedFd>,
+    /// Copies of the host's trees for bind mounts of the plan, by its number, where they must be made outside.
+    pub bound: Vec<Option<OwnedFd>>,
 }
 
 /// Makes the mounts, attached to nothing: sources are copied within the namespace that their descriptors are of.
 pub fn prepare(mounts: &[RunMount], domain: Domain) -> Result<Mounts> {
-    let mut prepared = Mounts { list: Vec::with_capacity(mounts.len()), contents: None };
+    let mut prepared = Mounts { list: Vec::with_capacity(mounts.len()), ..Mounts::default() };
     for mount in mounts {
         let one = match mount {
             RunMount::Bind { source, target, readonly, propagation, file: _, recursive } => {
@@ -64,7 +68,7 @@ pub fn prepare(mounts: &[RunMount], domain: Domain) -> Result<Mounts> {
                 Prepared { target: target.clone(), source: Source::Content(number), directory: false, readonly: false }
             }
         };
-        prepared.list.push(one);
+        prepared.list.push(Some(one));
     }
     Ok(prepared)
 }
@@ -72,7 +76,7 @@ pub fn prepare(mounts: &[RunMount], domain: Domain) -> Result<Mounts> {
 impl Mounts {
     /// Puts what parts are taken of at `scratch`, out of sight: older kernels copy no part of what is attached nowhere.
     pub fn stage(&self, scratch: impl AsFd) -> Result<()> {
-        for mount in &self.list {
+        for mount in self.list.iter().flatten() {
             if let Source::Part { tree, .. } = &mount.source {
                 attach(tree, &scratch)?;
             }
@@ -80,13 +84,16 @@ impl Mounts {
         self.contents.as_ref().map_or(Ok(()), |contents| attach(contents, &scratch))
     }
 
-    /// Attaches all inside the root, in order.
-    pub fn attach(self, targets: &mut Targets<'_>) -> Result<()> {
-        for mount in self.list {
-            let target = mount.target.clone();
-            mount.attach(targets, self.contents.as_ref()).map_err(|error| error.context(format!("cannot mount {target:?}")))?;
-        }
-        Ok(())
+    /// Attaches one inside the root.
+    pub fn attach(&mut self, number: usize, targets: &mut Targets<'_>) -> Result<()> {
+        let mount = self.list.get_mut(number).and_then(Option::take);
+        let mount = mount.ok_or_else(|| Error::new(Kind::State, "a mount of the plan was not prepared"))?;
+        mount.attach(targets, self.contents.as_ref())
+    }
+
+    /// What was copied outside for a bind mount of the plan.
+    pub fn take_bound(&mut self, index: usize) -> Option<OwnedFd> {
+        self.bound.get_mut(index).and_then(Option::take)
     }
 }
 
@@ -186,7 +193,7 @@ fn memory(size: Option<u64>, mode: Option<u32>, options: &[String]) -> Result<Ow
         }
     }
     let data: Vec<(&str, &str)> = data.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
-    rootfs::file_system("tmpfs", &data, attributes)
+    file_system("tmpfs", &data, attributes)
 }
 
 fn write_content(

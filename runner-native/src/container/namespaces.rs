@@ -1,33 +1,64 @@
 //! Which namespaces a process gets, and the mount namespace that this program itself works in.
 
 use crate::sys::task;
+use crate::wire::config;
 use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::Namespaces;
 use rustix::fs::{CWD, Mode, OFlags};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// `CLONE_NEW*` of a new container.
-pub fn flags(namespaces: &Namespaces) -> Result<i32> {
-    let mut flags = libc::CLONE_NEWNS;
-    match namespaces.network.as_str() {
-        "host" => {}
-        "join" if namespaces.network_path.is_some() => {}
-        "none" | "private" => flags |= libc::CLONE_NEWNET,
-        other => return Err(Error::new(Kind::Request, format!("unknown network {other:?}"))),
-    }
-    for (name, flag, choice) in [
-        ("pid", libc::CLONE_NEWPID, &namespaces.pid),
-        ("ipc", libc::CLONE_NEWIPC, &namespaces.ipc),
-        ("uts", libc::CLONE_NEWUTS, &namespaces.uts),
-    ] {
-        match choice.as_deref() {
-            None | Some("private") => flags |= flag,
-            Some("host") => {}
-            Some(other) => return Err(Error::new(Kind::Request, format!("unknown {name} namespace {other:?}"))),
+/// libc has it for no type that is used here.
+pub const NEWTIME: i32 = 0x80;
+
+/// Name in the specification, name under /proc/PID/ns, flag. In the order in which they are entered: the user namespace
+/// first, which decides what may be entered, and the mount namespace last, which takes all paths away.
+pub const KINDS: [(&str, &str, i32); 8] = [
+    ("user", "user", libc::CLONE_NEWUSER),
+    ("pid", "pid", libc::CLONE_NEWPID),
+    ("network", "net", libc::CLONE_NEWNET),
+    ("ipc", "ipc", libc::CLONE_NEWIPC),
+    ("uts", "uts", libc::CLONE_NEWUTS),
+    ("cgroup", "cgroup", libc::CLONE_NEWCGROUP),
+    ("time", "time", NEWTIME),
+    ("mount", "mnt", libc::CLONE_NEWNS),
+];
+
+/// The namespaces of a container.
+#[derive(Clone, Debug, Default)]
+pub struct Namespaces {
+    /// `CLONE_NEW*` of those that are made for it.
+    pub new: i32,
+    /// Those that it joins, by flag and path.
+    pub joined: Vec<(i32, String)>,
+}
+
+impl Namespaces {
+    /// # Errors
+    /// `Kind::Request` for one that is unknown or named twice.
+    pub fn new(asked: &[config::Namespace]) -> Result<Self> {
+        let mut found = Self::default();
+        for namespace in asked {
+            let Some((_, _, flag)) = KINDS.iter().find(|(name, _, _)| *name == namespace.kind) else {
+                return Err(Error::new(Kind::Request, format!("invalid namespace type {:?}", namespace.kind)));
+            };
+            if found.has(*flag) {
+                return Err(Error::new(Kind::Request, format!("malformed spec file: duplicated ns {:?}", namespace.kind)));
+            }
+            if namespace.path.is_empty() {
+                found.new |= flag;
+            } else {
+                found.joined.push((*flag, namespace.path.clone()));
+            }
         }
+        let place = |flag: i32| KINDS.iter().position(|(_, _, known)| *known == flag);
+        found.joined.sort_by_key(|(flag, _)| place(*flag));
+        Ok(found)
     }
-    Ok(flags)
+
+    /// Whether it has this one apart from the host's.
+    pub fn has(&self, flag: i32) -> bool {
+        self.new & flag != 0 || self.joined.iter().any(|(joined, _)| *joined == flag)
+    }
 }
 
 /// Moves this program into a mount namespace of its own, once, and renews the descriptors that the host passed.

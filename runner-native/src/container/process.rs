@@ -1,7 +1,8 @@
 //! The last steps inside: from a process of ours in the container's root to the container's program.
 
-use crate::container::capabilities::{self, Set};
-use crate::container::plan::{Limit, Process};
+use crate::container::capabilities::{self, Sets};
+use crate::container::channel::{Channel, Message};
+use crate::container::plan::{Limit, Process, Who};
 use crate::container::targets::make_directory;
 use crate::container::user::{self, Identity};
 use crate::root;
@@ -44,7 +45,10 @@ pub struct Ready {
 pub fn prepare(process: &Process, streams: Streams) -> Result<Ready> {
     let root = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| Error::call("openat(\"/\")", errno))?;
-    let identity = user::lookup(root.as_fd(), process.user.as_deref(), &process.additional_groups)?;
+    let identity = match &process.who {
+        Who::Named(named) => user::lookup(root.as_fd(), named.user.as_deref(), &named.additional_groups)?,
+        Who::Numbers { uid, gid, groups } => user::by_number(root.as_fd(), *uid, *gid, groups),
+    };
     enter_directory(root.as_fd(), process)?;
     connect(root.as_fd(), streams, &identity)?;
     for limit in &process.limits {
@@ -143,32 +147,57 @@ fn apply(limit: &Limit) -> Result<()> {
 }
 
 /// Gives up everything that the process is not to have. After this it is as confined as its program will be.
-pub fn confine(process: &Process, ready: &Ready) -> Result<()> {
+pub fn confine(process: &Process, ready: &Ready, channel: &Channel) -> Result<()> {
     let identity = &ready.identity;
-    match task::join_new_keyring() {
+    if let Some(scheduler) = &process.scheduler {
+        task::set_scheduler(scheduler)?;
+    }
+    if let Some(priority) = process.io_priority {
+        task::set_io_priority(priority)?;
+    }
+    if let Some(personality) = process.personality {
+        task::set_personality(personality)?;
+    }
+    match if process.new_keyring { task::join_new_keyring() } else { Ok(()) } {
         // A kernel without keys, or an outer container that forbids them.
         Ok(()) | Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS | Errno::DQUOT) => {}
         Err(errno) => return Err(Error::call("keyctl(KEYCTL_JOIN_SESSION_KEYRING)", errno)),
     }
-    // What we may not do ourselves we cannot give away; `ALL` means all that there is.
-    let capabilities = Set(process.capabilities.0 & Set::permitted()?.0);
-    capabilities::bound(capabilities)?;
+    let sets = held(process, identity)?;
+    capabilities::bound(sets.bounding)?;
     // A filter needs either CAP_SYS_ADMIN, which goes below, or no_new_privs.
-    let load = || process.seccomp.as_ref().map_or(Ok(()), |filter| filter.load(capabilities));
+    let load = || -> Result<()> {
+        let listener = process.seccomp.as_ref().map_or(Ok(None), |filter| filter.load(sets.bounding))?;
+        listener.map_or(Ok(()), |listener| channel.send(&Message::Listener {}, Some(listener.as_fd())))
+    };
     if !process.no_new_privileges {
         load()?;
     }
+    task::keep_capabilities(true);
     set_identity(identity)?;
-    let held = if identity.uid == 0 { capabilities.0 } else { 0 };
-    task::set_capabilities(held, held)?;
+    task::keep_capabilities(false);
+    task::set_capabilities(sets.effective.0, sets.permitted.0, sets.inheritable.0)?;
+    capabilities::raise_ambient(sets.ambient)?;
     // Changing the user has cleared it.
-    task::die_with_parent();
+    if !process.outlives {
+        task::die_with_parent();
+    }
     if process.no_new_privileges {
         task::set_no_new_privileges()?;
         load()?;
     }
-    rustix::process::umask(Mode::from_raw_mode(0o022));
+    rustix::process::umask(Mode::from_raw_mode(process.umask));
     Ok(())
+}
+
+/// The capabilities that it is to have, as far as we have them: what we may not do ourselves we cannot give away, and `ALL`
+/// means all that there is. Of a user by name, only root holds them from the start.
+fn held(process: &Process, identity: &Identity) -> Result<Sets> {
+    let mut sets = process.capabilities.within(capabilities::Set::permitted()?);
+    if matches!(process.who, Who::Named(_)) && identity.uid != 0 {
+        (sets.effective, sets.permitted) = Default::default();
+    }
+    Ok(sets)
 }
 
 fn set_identity(identity: &Identity) -> Result<()> {
@@ -189,10 +218,32 @@ fn set_identity(identity: &Identity) -> Result<()> {
     task::set_uid(identity.uid).map_err(unmapped)
 }
 
+/// Looks for the program, so that whoever makes a container learns that it cannot be started.
+pub fn find(process: &Process, ready: &Ready) -> Result<()> {
+    let program = process.args[0].to_string_lossy();
+    if program.contains('/') {
+        return match rustix::fs::access(&*program, rustix::fs::Access::EXEC_OK) {
+            Ok(()) if is_file(&program) => Ok(()),
+            Ok(()) => Err(explain(&program, &program, Errno::ACCESS)),
+            Err(errno) => Err(explain(&program, &program, errno)),
+        };
+    }
+    let mut refused = None;
+    for directory in ready.path.split(':') {
+        let path = format!("{}/{program}", if directory.is_empty() { "." } else { directory });
+        match rustix::fs::access(&*path, rustix::fs::Access::EXEC_OK) {
+            Ok(()) if is_file(&path) => return Ok(()),
+            Err(Errno::ACCESS) => refused = Some(path),
+            _ => {}
+        }
+    }
+    Err(refused.map_or_else(|| not_found(&program), |path| explain(&program, &path, Errno::ACCESS)))
+}
+
 /// Becomes the program. Comes back only with the reason why not.
 pub fn exec(process: &Process, ready: &Ready) -> Error {
     // Whatever is open beyond the standard streams stays behind.
-    sys::close_on_exec_from(3);
+    sys::close_on_exec_from(3 + process.preserve_fds);
     let program = process.args[0].to_string_lossy().into_owned();
     if program.is_empty() {
         return not_found(&program);

@@ -72,7 +72,7 @@ fn is_writable(program: &OwnedFd) -> bool {
 /// A read-only mount of the one file, attached nowhere. It dissolves when its descriptor is closed by exec, and lives on
 /// only as what runs: from then on nobody can make it writable again, since it is in no namespace.
 fn by_mount(program: &OwnedFd) -> Option<OwnedFd> {
-    let mount = crate::container::rootfs::clone_tree(program, false).ok()?;
+    let mount = crate::mount::clone_tree(program, false).ok()?;
     set_attributes(&mount, ATTR_RDONLY, 0, libc::MS_PRIVATE, false).ok()?;
     Some(mount)
 }

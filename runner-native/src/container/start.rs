@@ -2,23 +2,22 @@
 
 use crate::cgroup;
 use crate::container::channel::{self, Channel, Message};
+use crate::container::gate;
 use crate::container::init;
 use crate::container::mounts::Mounts;
+use crate::container::namespaces::NEWTIME;
+use crate::container::pivot;
 use crate::container::plan::Plan;
 use crate::container::process::{self, Stdio, Streams};
-use crate::container::rootfs::{attach, protect};
 use crate::container::sealed;
-use crate::container::system;
-use crate::container::targets::{Created, Targets};
-use crate::container::tty;
+use crate::container::targets::Created;
 use crate::net::attachment::Attachment;
 use crate::net::inside::{self, Arriving};
 use crate::sys::exit_now;
 use crate::sys::task::{self, Cloned};
 use crate::wire::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
-use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
+use rustix::fs::{CWD, Mode, OFlags, openat};
 
 /// A container whose program runs.
 pub struct Started {
@@ -26,6 +25,8 @@ pub struct Started {
     pub pidfd: OwnedFd,
     /// The controlling side, if it has a terminal.
     pub terminal: Option<OwnedFd>,
+    /// Where its filter asks what to do with calls.
+    pub listener: Option<OwnedFd>,
     pub created: Vec<Created>,
     pub warnings: Vec<String>,
 }
@@ -42,33 +43,53 @@ impl From<Error> for Box<Failed> {
     }
 }
 
-/// Starts a container on a root that is mounted but attached to nothing. Comes back when its program runs.
-/// `patience` waits for the channel to have something to read, and gives up by `false`. `network` is connected when the
-/// namespaces stand, before the program runs.
-pub fn start(
-    plan: &Plan,
-    root: &OwnedFd,
-    mounts: Mounts,
-    stdio: Stdio,
-    network: Option<&mut Attachment<'_>>,
-    patience: Patience<'_>,
-) -> Result<Started, Box<Failed>> {
+/// Where the process inside has stopped, and waits for whoever makes the container to say that it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Its namespaces are there: ids can be mapped now, and it can be put into its control groups.
+    Made,
+    /// Its root stands, and has not been entered yet.
+    Ready,
+}
+
+/// Whoever makes a container: waits for it, and does its part where the process inside stops.
+pub struct Maker<'a, 'n> {
+    pub patience: Patience<'a>,
+    /// Connected when the namespaces stand, before the program runs.
+    pub network: Option<&'a mut Attachment<'n>>,
+    /// Called with the process, in the numbering here.
+    pub at: &'a mut dyn FnMut(Stop, i32) -> Result<()>,
+}
+
+/// What the process inside is given.
+pub struct Given<'a> {
+    pub plan: &'a Plan,
+    /// Mounted, and attached to nothing.
+    pub root: &'a OwnedFd,
+    pub mounts: Mounts,
+    pub stdio: Stdio,
+    /// Whoever connects here lets the program start, and is told why it could not: a container that is made and not started.
+    pub gate: Option<OwnedFd>,
+}
+
+/// Starts a container. Comes back when its program runs, or with a gate when it stands before that.
+pub fn start(given: Given<'_>, mut maker: Maker<'_, '_>) -> Result<Started, Box<Failed>> {
+    let plan = given.plan;
     let (ours, theirs) = Channel::pair()?;
-    let cgroup = plan.cgroup.as_ref().and_then(crate::cgroup::Cgroup::clone_into);
     let init = if plan.init { Some(sealed::program()?) } else { None };
-    let (pid, pidfd) = match task::clone(plan.namespaces, cgroup.as_ref().map(AsFd::as_fd))? {
+    let (pid, pidfd) = match make_process(plan, &ours, &theirs, &mut maker)? {
         Cloned::Child => {
             drop(ours);
-            let error = inside(plan, root, mounts, stdio, init.as_ref(), &theirs);
+            let error = become_program(given, init.as_ref(), &theirs);
             theirs.fail(&error);
             exit_now(1);
         }
         Cloned::Parent { pid, pidfd } => (pid, pidfd),
     };
     // Else the end of the streams would never come.
-    drop((theirs, stdio, mounts));
-    let mut started = Started { pid, pidfd, terminal: None, created: Vec::new(), warnings: Vec::new() };
-    match listen(&ours, &mut started, network, patience) {
+    drop((theirs, given));
+    let mut started = Started { pid, pidfd, terminal: None, listener: None, created: Vec::new(), warnings: Vec::new() };
+    match listen(&ours, &mut started, &mut maker) {
         Ok(()) => Ok(started),
         Err(error) => {
             let _ = task::kill(pid, libc::SIGKILL);
@@ -77,6 +98,97 @@ pub fn start(
             Err(Box::new(Failed { error, created: started.created }))
         }
     }
+}
+
+/// Makes the process in its namespaces. Those that it joins are entered by a process in between, of which it is a sibling:
+/// only a child is in a process namespace that was entered, and only a child's clock is that of a time namespace.
+fn make_process(plan: &Plan, ours: &Channel, theirs: &Channel, maker: &mut Maker<'_, '_>) -> Result<Cloned, Box<Failed>> {
+    // Left for later: whoever enters it must be in its groups already.
+    let new = plan.namespaces.new & !libc::CLONE_NEWCGROUP;
+    if plan.namespaces.joined.is_empty() && new & NEWTIME == 0 {
+        let cgroup = plan.cgroup.as_ref().and_then(crate::cgroup::Cgroup::clone_into);
+        return Ok(task::clone(new, cgroup.as_ref().map(AsFd::as_fd))?);
+    }
+    let joined = plan.namespaces.joined.iter().map(|(flag, path)| Ok((*flag, open_namespace(*flag, path)?))).collect::<Result<Vec<_>>>()?;
+    let Some(between) = task::fork()? else {
+        match enter(plan, &joined, new, theirs) {
+            Ok(true) => return Ok(Cloned::Child),
+            Ok(false) => exit_now(0),
+            Err(error) => {
+                theirs.fail(&error);
+                exit_now(1);
+            }
+        }
+    };
+    let first = hear(ours, maker.patience);
+    if first.is_err() {
+        let _ = task::kill(between, libc::SIGKILL);
+    }
+    task::reap(between, true);
+    match first? {
+        Some((Message::Child { pid }, Some(pidfd))) => Ok(Cloned::Parent { pid, pidfd }),
+        Some((Message::Failed { kind, text, operation, path, errno, hint }, _)) => {
+            Err(channel::error_of(&kind, text, operation, path, errno, hint).into())
+        }
+        _ => Err(Error::new(Kind::State, "the process that enters the namespaces ended early").into()),
+    }
+}
+
+/// Opens a namespace, which must be of the type that it is given as.
+fn open_namespace(flag: i32, path: &str) -> Result<OwnedFd> {
+    let call = |what: &str, errno: rustix::io::Errno| Error::call(format!("{what}({path:?})"), errno).path(path);
+    let open =
+        openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).map_err(|errno| call("openat", errno))?;
+    match task::namespace_type(&open) {
+        Some(found) if found == flag => Ok(open),
+        _ => Err(Error::new(Kind::Request, format!("{path:?} is not a namespace of the type that it is given as")).path(path)),
+    }
+}
+
+/// `true` in the new process.
+fn enter(plan: &Plan, joined: &[(i32, OwnedFd)], new: i32, channel: &Channel) -> Result<bool> {
+    task::reset_signals();
+    if let Some(cgroup) = &plan.cgroup {
+        cgroup.join(true)?;
+    }
+    for (flag, namespace) in joined {
+        task::setns(namespace, *flag).map_err(|error| error.context("cannot join a namespace of the container"))?;
+        if *flag == libc::CLONE_NEWUSER {
+            become_root_of_namespace()?;
+        }
+    }
+    let mut new = new;
+    if new & NEWTIME != 0 {
+        task::unshare(NEWTIME)?;
+        new &= !NEWTIME;
+        let offsets = plan.config.linux.time_offsets.iter().map(|(clock, offset)| format!("{clock} {} {}\n", offset.secs, offset.nanosecs));
+        let offsets: String = offsets.collect();
+        if !offsets.is_empty() {
+            std::fs::write("/proc/self/timens_offsets", &offsets)
+                .map_err(|error| Error::io(format!("write(\"/proc/self/timens_offsets\", {offsets:?})"), &error))?;
+        }
+    }
+    // The new process speaks on the same channel, and must not do so before it has been announced.
+    let (announced, announce) = crate::wire::stream::pipe()?;
+    match task::clone_sibling(new)? {
+        Cloned::Child => {
+            drop(announce);
+            crate::sys::wait_readable(&announced);
+            Ok(true)
+        }
+        Cloned::Parent { pid, pidfd } => {
+            channel.send(&Message::Child { pid }, Some(pidfd.as_fd()))?;
+            drop(announce);
+            Ok(false)
+        }
+    }
+}
+
+/// Root inside, where there is a root; groups may be fixed there.
+fn become_root_of_namespace() -> Result<()> {
+    let _ = task::set_groups(&[]);
+    task::set_gid(0)?;
+    task::set_uid(0)
 }
 
 fn died_early(ended: Option<task::Ended>) -> Error {
@@ -103,24 +215,29 @@ pub fn hear(channel: &Channel, patience: Patience<'_>) -> Result<Option<(Message
 }
 
 /// Hears what the process inside has to say until it has become the program.
-pub fn listen(channel: &Channel, started: &mut Started, mut network: Option<&mut Attachment<'_>>, patience: Patience<'_>) -> Result<()> {
+pub fn listen(channel: &Channel, started: &mut Started, maker: &mut Maker<'_, '_>) -> Result<()> {
     let mut confined = false;
     let mut arriving = Arriving::default();
-    while let Some((message, descriptor)) = hear(channel, patience)? {
+    while let Some((message, descriptor)) = hear(channel, maker.patience)? {
         match message {
             Message::Created { created } => started.created = created,
             Message::Terminal {} => started.terminal = descriptor,
+            Message::Listener {} => started.listener = descriptor,
             Message::Warning { text } => started.warnings.push(text),
             Message::Confined {} => confined = true,
             Message::Socket { purpose } => arriving.take(purpose, descriptor),
             // While it mounts its root, we connect it.
             Message::Network {} => {
                 let inside = arriving.complete()?;
-                if let Some(network) = &mut network {
+                if let Some(network) = &mut maker.network {
                     network.connect(started.pid, inside)?;
                 }
             }
-            Message::Ready {} => channel.send(&Message::Go {}, None)?,
+            Message::Made {} | Message::Ready {} => {
+                let stop = if matches!(message, Message::Made {}) { Stop::Made } else { Stop::Ready };
+                (maker.at)(stop, started.pid)?;
+                channel.send(&Message::Go {}, None)?;
+            }
             Message::Child { .. } | Message::Go {} => {}
             Message::Failed { kind, text, operation, path, errno, hint } => {
                 return Err(channel::error_of(&kind, text, operation, path, errno, hint));
@@ -131,18 +248,30 @@ pub fn listen(channel: &Channel, started: &mut Started, mut network: Option<&mut
     if confined { Ok(()) } else { Err(Error::new(Kind::State, "the container's process ended early")) }
 }
 
-/// Runs in the new process, until it is the program. Comes back only with why it could not be.
-fn inside(plan: &Plan, root: &OwnedFd, mounts: Mounts, stdio: Stdio, init: Option<&OwnedFd>, channel: &Channel) -> Error {
-    match set_up(plan, root, mounts, stdio, channel) {
-        Ok(ready) => match init {
-            Some(image) => init::run(&plan.process, &ready, image),
-            None => process::exec(&plan.process, &ready),
-        },
-        Err(error) => error,
+/// Stops until whoever makes the container says that it goes on.
+pub fn stop(channel: &Channel, message: &Message) -> Result<()> {
+    channel.send(message, None)?;
+    match channel.receive()? {
+        Some((Message::Go {}, _)) => Ok(()),
+        _ => Err(Error::new(Kind::Cancelled, "the parent is gone")),
     }
 }
 
-fn set_up(plan: &Plan, root: &OwnedFd, mounts: Mounts, stdio: Stdio, channel: &Channel) -> Result<process::Ready> {
+/// Runs in the new process, until it is the program. Comes back only with why it could not be.
+fn become_program(given: Given<'_>, init: Option<&OwnedFd>, channel: &Channel) -> Error {
+    let plan = given.plan;
+    let (ready, gate) = match set_up(given, channel) {
+        Ok(ready) => ready,
+        Err(error) => return error,
+    };
+    match init {
+        Some(image) => init::run(&plan.process, &ready, image),
+        None => gate::pass(plan, &ready, gate),
+    }
+}
+
+fn set_up(given: Given<'_>, channel: &Channel) -> Result<(process::Ready, Option<OwnedFd>)> {
+    let Given { plan, root, mounts, stdio, gate } = given;
     task::die_with_parent();
     if channel.parent_is_gone() {
         return Err(Error::new(Kind::Cancelled, "the parent is gone"));
@@ -153,36 +282,40 @@ fn set_up(plan: &Plan, root: &OwnedFd, mounts: Mounts, stdio: Stdio, channel: &C
     task::reset_signals();
     // A session of its own: no signals from the caller's terminal, and nothing can be typed into it (TIOCSTI).
     rustix::process::setsid().map_err(|errno| Error::call("setsid()", errno))?;
-    if let Some(cgroup) = &plan.cgroup {
-        cgroup.join(false)?;
+    if plan.namespaces.new & libc::CLONE_NEWUSER != 0 {
+        stop(channel, &Message::Made {})?;
+        become_root_of_namespace()?;
+    } else if let Some(cgroup) = &plan.cgroup {
+        cgroup.join(!plan.namespaces.joined.is_empty())?;
     }
-    cgroup::hide()?;
-    if let Some(adjustment) = plan.oom_score_adj {
+    if plan.namespaces.new & libc::CLONE_NEWCGROUP != 0 {
+        cgroup::hide()?;
+    }
+    if let Some(adjustment) = plan.process.oom_score_adj {
         std::fs::write("/proc/self/oom_score_adj", adjustment.to_string()).map_err(|error| low_score(adjustment, &error))?;
     }
-    if let Some(hostname) = &plan.hostname {
-        task::set_hostname(hostname)?;
+    if !plan.config.hostname.is_empty() {
+        task::set_hostname(&plan.config.hostname)?;
     }
-    if plan.namespaces & libc::CLONE_NEWNET != 0 {
+    if !plan.config.domainname.is_empty() {
+        task::set_domainname(&plan.config.domainname)?;
+    }
+    if plan.namespaces.new & libc::CLONE_NEWNET != 0 {
         task::raise_loopback()?;
-        inside::relax(&plan.sysctl);
+        inside::relax(&plan.config.linux.sysctl);
         if let Some(resolver) = plan.network {
             inside::hand_out(channel, resolver)?;
         }
     }
-
-    let terminal = enter_root(plan, root, mounts, channel)?;
-    if plan.readonly_root {
-        protect(root, false)?;
-    }
+    let terminal = pivot::enter(plan, root, mounts, channel)?;
     let streams = match terminal {
         Some(terminal) => Streams::Terminal(terminal),
         None => Streams::Own(stdio),
     };
     let ready = process::prepare(&plan.process, streams)?;
-    process::confine(&plan.process, &ready)?;
+    process::confine(&plan.process, &ready, channel)?;
     channel.send(&Message::Confined {}, None)?;
-    Ok(ready)
+    Ok((ready, gate))
 }
 
 fn low_score(adjustment: i32, error: &std::io::Error) -> Error {
@@ -190,60 +323,4 @@ fn low_score(adjustment: i32, error: &std::io::Error) -> Error {
     Error::io(format!("write(\"/proc/self/oom_score_adj\", {adjustment})"), error)
         .context("cannot set the preference of the OOM killer")
         .hint(format!("It is {} here, and only root may lower it.", now.trim()))
-}
-
-/// Mounts everything and makes it the root. Gives the container's side of its terminal, if it has one.
-fn enter_root(plan: &Plan, root: &OwnedFd, mounts: Mounts, channel: &Channel) -> Result<Option<OwnedFd>> {
-    mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
-        .map_err(|errno| Error::call("mount(\"/\", MS_SLAVE|MS_REC)", errno))?;
-    // What must be attached somewhere goes on top of the old root, which is out of sight and goes away as a whole.
-    let old = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| Error::call("openat(\"/\")", errno))?;
-    mounts.stage(&old)?;
-    let nodes = system::Nodes::new(plan, old.as_fd())?;
-    attach(root, &old)?;
-    let mut targets = Targets::new(root.as_fd())?;
-    let made = mount_all(plan, nodes, mounts, &mut targets);
-    channel.send(&Message::Created { created: std::mem::take(&mut targets.created) }, None)?;
-    let system = made?;
-    let terminal = if plan.process.terminal { Some(tty::open(&system, plan.terminal_size, channel)?) } else { None };
-
-    rustix::process::fchdir(root).map_err(|errno| Error::call("fchdir(root)", errno))?;
-    rustix::process::pivot_root(".", ".").map_err(|errno| Error::call("pivot_root(\".\", \".\")", errno))?;
-    leave_old_root(root)?;
-    rustix::process::chdir("/").map_err(|errno| Error::call("chdir(\"/\")", errno))?;
-
-    if plan.network.is_some() {
-        channel.wait_for_go()?;
-    }
-    system.set_sysctls(plan.sysctl.iter())?;
-    if !plan.privileged {
-        system.cover()?;
-    }
-    Ok(terminal)
-}
-
-fn mount_all(plan: &Plan, nodes: system::Nodes<'_>, mounts: Mounts, targets: &mut Targets<'_>) -> Result<system::System> {
-    let system = system::mount(plan, nodes, targets)?;
-    mounts.attach(targets)?;
-    Ok(system)
-}
-
-/// Takes the old root away, and what was put on it, all of which now lies on top of the new one. Not counted but looked
-/// at: as long as `..` of the root leads anywhere else, there is something left.
-fn leave_old_root(root: &OwnedFd) -> Result<()> {
-    let ours = mount_id(root.as_fd())?;
-    loop {
-        let above = openat(CWD, "/..", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
-            .map_err(|errno| Error::call("openat(\"/..\")", errno))?;
-        if mount_id(above.as_fd())? == ours {
-            return Ok(());
-        }
-        unmount(".", UnmountFlags::DETACH).map_err(|errno| Error::call("umount2(\".\", MNT_DETACH)", errno))?;
-    }
-}
-
-fn mount_id(fd: BorrowedFd<'_>) -> Result<u64> {
-    let stat = statx(fd, "", AtFlags::EMPTY_PATH, StatxFlags::MNT_ID).map_err(|errno| Error::call("statx(STATX_MNT_ID)", errno))?;
-    Ok(stat.stx_mnt_id)
 }

@@ -74,6 +74,11 @@ impl<'a> Targets<'a> {
         Ok(found)
     }
 
+    /// Opens what is there to be mounted again, whatever it is.
+    pub fn find_any(&self, path: &str) -> Result<OwnedFd> {
+        root::open_in_root(self.root, path, OFlags::PATH, Mode::empty())
+    }
+
     /// Opens or makes a directory that must not be a link: /proc, /sys, /dev (CVE-2019-19921, CVE-2026-41579).
     pub fn find_plain(&mut self, name: &str) -> Result<OwnedFd> {
         match openat2(

@@ -1,7 +1,8 @@
 //! Trying out what a container needs, for the probe. Each of these changes the process for good: it is one made for that.
 
 use crate::container::namespaces;
-use crate::container::rootfs::{Domain, INERT, file_system, overlay as mount_overlay, tmpfs};
+use crate::container::rootfs::{Domain, overlay as mount_overlay};
+use crate::mount::{INERT, file_system, tmpfs};
 use crate::sys::exit_now;
 use crate::sys::task::{self, Ended};
 use crate::userns::why_refused;

@@ -1,8 +1,8 @@
 //! Terminals: the container's own, and the user's.
 
 use crate::container::channel::{Channel, Message};
-use crate::container::rootfs::{attach, clone_tree};
 use crate::container::system::System;
+use crate::mount::{attach, clone_tree};
 use crate::wire::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, openat};
@@ -11,10 +11,12 @@ use rustix::termios::{OptionalActions, Termios, Winsize, tcgetattr, tcgetwinsize
 
 /// Makes a terminal in the container's own devpts and hands its controlling side to the parent.
 pub fn open(system: &System, size: Option<(u16, u16)>, channel: &Channel) -> Result<OwnedFd> {
-    let (controlling, terminal) = pair(&system.pts)?;
+    let missing = |what: &str| Error::new(Kind::Request, format!("a terminal is asked for, but nothing is mounted at {what}"));
+    let (pts, dev) = (system.pts.as_ref().ok_or_else(|| missing("/dev/pts"))?, system.dev.as_ref().ok_or_else(|| missing("/dev"))?);
+    let (controlling, terminal) = pair(pts)?;
     // By descriptor: the name under /dev/pts could be anything by now (CVE-2025-52565).
     let console = openat(
-        &system.dev,
+        dev,
         "console",
         OFlags::CREATE | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NOCTTY,
         Mode::from_raw_mode(0o600),

@@ -39,6 +39,20 @@ pub fn lookup(root: BorrowedFd<'_>, user: Option<&str>, additional_groups: &[Str
     resolve(spec, additional_groups, &passwd, &group)
 }
 
+/// An identity in numbers. The files say its home alone, and need not be there.
+pub fn by_number(root: BorrowedFd<'_>, uid: u32, gid: u32, groups: &[u32]) -> Identity {
+    let passwd = read_database(root, "etc/passwd").unwrap_or_default();
+    let entry = entries(&passwd).find(|entry| entry.id == Some(uid.into()));
+    let home = entry.as_ref().and_then(|entry| field(entry.rest, 3)).filter(|home| !home.is_empty());
+    Identity {
+        uid,
+        gid,
+        groups: groups.to_vec(),
+        home: home.map_or_else(|| "/".to_owned(), |home| String::from_utf8_lossy(home).into_owned()),
+        name: entry.map(|entry| String::from_utf8_lossy(entry.name).into_owned()),
+    }
+}
+
 /// The bytes of a database in the root; empty if there is none.
 pub fn read_database(root: BorrowedFd<'_>, path: &str) -> Result<Vec<u8>> {
     // NONBLOCK: opening a fifo must not wait for a writer.

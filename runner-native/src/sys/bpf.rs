@@ -40,6 +40,11 @@ pub const fn shift_right(destination: u8, bits: i32) -> Instruction {
 }
 
 const JUMP_NOT_EQUAL: u8 = 0x55;
+const JUMP_EQUAL: u8 = 0x15;
+
+pub const fn jump_equal(register: u8, value: i32, offset: i16) -> Instruction {
+    instruction(JUMP_EQUAL, register, 0, offset, value)
+}
 
 pub const fn jump_not_equal(register: u8, value: i32, offset: i16) -> Instruction {
     instruction(JUMP_NOT_EQUAL, register, 0, offset, value)
@@ -51,7 +56,7 @@ pub const fn exit() -> Instruction {
 
 /// Lets a conditional jump skip this many instructions; others stay as they are.
 pub fn aim(instruction: &mut Instruction, offset: i16) {
-    if instruction.code == JUMP_NOT_EQUAL {
+    if matches!(instruction.code, JUMP_NOT_EQUAL | JUMP_EQUAL) {
         instruction.offset = offset;
     }
 }

@@ -39,11 +39,12 @@ pub fn clone(flags: i32, cgroup: Option<BorrowedFd<'_>>) -> Result<Cloned> {
 }
 
 /// Makes a process that is a child of this one's parent: in the process namespace that was entered, reaped by whom it matters to.
-pub fn clone_sibling() -> Result<Cloned> {
+/// Its namespaces (`CLONE_NEW*` in `flags`) are new.
+pub fn clone_sibling(flags: i32) -> Result<Cloned> {
     let mut pidfd: i32 = -1;
     // SAFETY: clone_args is plain old data, for which zeros are valid.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = (libc::CLONE_PIDFD | libc::CLONE_PARENT) as u64;
+    args.flags = u64::from(flags as u32) | (libc::CLONE_PIDFD | libc::CLONE_PARENT) as u64;
     args.pidfd = std::ptr::from_mut(&mut pidfd) as u64;
     // SAFETY: as in `clone`.
     let pid = unsafe { libc::syscall(libc::SYS_clone3, std::ptr::from_mut(&mut args), size_of::<libc::clone_args>()) };
@@ -134,12 +135,84 @@ struct CapabilityWords {
 
 const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
 
-/// Sets this process's capabilities; inheritable ones are always empty (CVE-2022-24769).
-pub fn set_capabilities(effective: u64, permitted: u64) -> Result<()> {
+/// Lets capabilities outlast a change of the user.
+pub fn keep_capabilities(keep: bool) {
+    let _ = prctl(libc::PR_SET_KEEPCAPS, u64::from(keep), 0);
+}
+
+/// Adds one to the ambient capabilities, those that an executed program keeps.
+pub fn raise_ambient(capability: u32) -> Result<()> {
+    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as u64, u64::from(capability))
+        .map_err(|errno| Error::call(format!("prctl(PR_CAP_AMBIENT_RAISE, {capability})"), errno))
+}
+
+/// How a process is scheduled (sched_setattr(2)).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scheduler {
+    pub policy: u32,
+    pub flags: u64,
+    pub nice: i32,
+    pub priority: u32,
+    pub runtime: u64,
+    pub deadline: u64,
+    pub period: u64,
+}
+
+pub fn set_scheduler(scheduler: &Scheduler) -> Result<()> {
+    #[repr(C)]
+    struct Attributes {
+        size: u32,
+        policy: u32,
+        flags: u64,
+        nice: i32,
+        priority: u32,
+        runtime: u64,
+        deadline: u64,
+        period: u64,
+    }
+    let attributes = Attributes {
+        size: size_of::<Attributes>() as u32,
+        policy: scheduler.policy,
+        flags: scheduler.flags,
+        nice: scheduler.nice,
+        priority: scheduler.priority,
+        runtime: scheduler.runtime,
+        deadline: scheduler.deadline,
+        period: scheduler.period,
+    };
+    // SAFETY: the kernel reads the attributes, whose size is in them.
+    check(unsafe { libc::syscall(libc::SYS_sched_setattr, 0, std::ptr::from_ref(&attributes), 0) }, || {
+        format!("sched_setattr(policy {})", scheduler.policy)
+    })
+}
+
+/// Class and level of this process's input and output (ioprio_set(2)).
+pub fn set_io_priority(priority: i32) -> Result<()> {
+    const WHO_PROCESS: i32 = 1;
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, priority) }, || format!("ioprio_set({priority:#x})"))
+}
+
+pub fn set_personality(domain: u32) -> Result<()> {
+    // SAFETY: no memory is involved.
+    check(libc::c_long::from(unsafe { libc::personality(libc::c_ulong::from(domain)) }), || format!("personality({domain:#x})"))
+}
+
+pub fn set_domainname(name: &str) -> Result<()> {
+    // SAFETY: the kernel reads `len` bytes of the name.
+    check(libc::c_long::from(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }), || format!("setdomainname({name:?})"))
+}
+
+/// Sets this process's capabilities.
+pub fn set_capabilities(effective: u64, permitted: u64, inheritable: u64) -> Result<()> {
     let header = CapabilityHeader { version: CAPABILITY_VERSION_3, pid: 0 };
     let words = [
-        CapabilityWords { effective: effective as u32, permitted: permitted as u32, inheritable: 0 },
-        CapabilityWords { effective: (effective >> 32) as u32, permitted: (permitted >> 32) as u32, inheritable: 0 },
+        CapabilityWords { effective: effective as u32, permitted: permitted as u32, inheritable: inheritable as u32 },
+        CapabilityWords {
+            effective: (effective >> 32) as u32,
+            permitted: (permitted >> 32) as u32,
+            inheritable: (inheritable >> 32) as u32,
+        },
     ];
     // SAFETY: version 3 reads one header and two sets of words, which is what is passed.
     let outcome = unsafe { libc::syscall(libc::SYS_capset, std::ptr::from_ref(&header), words.as_ptr()) };
@@ -171,6 +244,19 @@ pub fn die_with_parent() {
     let _ = prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0);
 }
 
+/// The opposite: this process goes on when its parent has ended.
+pub fn live_without_parent() {
+    let _ = prctl(libc::PR_SET_PDEATHSIG, 0, 0);
+}
+
+/// The `CLONE_NEW*` that an open namespace is of; `None`: it is no namespace.
+pub fn namespace_type(namespace: impl AsFd) -> Option<i32> {
+    const NS_GET_NSTYPE: libc::c_ulong = 0xb703;
+    // SAFETY: the call takes no memory.
+    let kind = unsafe { libc::ioctl(namespace.as_fd().as_raw_fd(), NS_GET_NSTYPE as _) };
+    (kind > 0).then_some(kind)
+}
+
 /// Whether others may trace this process and read its /proc entries.
 pub fn set_dumpable(dumpable: bool) {
     let _ = prctl(libc::PR_SET_DUMPABLE, u64::from(dumpable), 0);
@@ -199,12 +285,16 @@ fn prctl(option: i32, first: u64, second: u64) -> Result<(), Errno> {
 /// One instruction of classic BPF.
 pub type Instruction = libc::sock_filter;
 
-/// Loads a seccomp filter for this process and all that it becomes.
-pub fn load_seccomp(filter: &[Instruction]) -> Result<()> {
+/// Loads a seccomp filter for this process and all that it becomes, with `SECCOMP_FILTER_FLAG_*`. Gives the descriptor that
+/// the kernel asks on, if the flags have `NEW_LISTENER`.
+pub fn load_seccomp(filter: &[Instruction], flags: u32) -> Result<Option<OwnedFd>> {
     let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
     // SAFETY: the kernel reads `len` instructions from the slice and writes nothing.
-    let outcome = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, 0, std::ptr::from_ref(&program)) };
-    check(outcome, || format!("seccomp(SECCOMP_SET_MODE_FILTER, {} instructions)", filter.len()))
+    let outcome = unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, std::ptr::from_ref(&program)) };
+    check(outcome, || format!("seccomp(SECCOMP_SET_MODE_FILTER, {flags:#x}, {} instructions)", filter.len()))?;
+    let listens = libc::c_ulong::from(flags) & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER != 0;
+    // SAFETY: with that flag the call has made a descriptor, which is ours.
+    Ok(listens.then(|| unsafe { OwnedFd::from_raw_fd(outcome as i32) }))
 }
 
 /// Replaces this process. Returns only if that failed.

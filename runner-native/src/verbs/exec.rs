@@ -6,7 +6,7 @@
 use crate::container::channel::{self, Channel, Message};
 use crate::container::plan::Process;
 use crate::container::process::{self, Stdio, Streams};
-use crate::container::start::{self as container, Patience, Started};
+use crate::container::start::{self as container, Maker, Patience, Started};
 use crate::container::state::Directory;
 use crate::container::tty;
 use crate::monitor::frame::Notice;
@@ -41,7 +41,7 @@ struct Target {
 const STOP: Stop = Stop { signal: libc::SIGTERM, patience: Duration::from_secs(2) };
 
 pub fn exec(request: &Exec, control: File, events: &Events) -> Result<()> {
-    let process = Process::of_exec(&request.spec)?;
+    let process = crate::container::plan::of_exec(&request.spec)?;
     let directory = Directory::open(&request.container.directory)?;
     let (state, pid, pidfd) = directory.process()?;
     let cgroup = crate::cgroup::Cgroup::of_container(&state);
@@ -172,8 +172,9 @@ fn start(target: &Target, stdio: Stdio, patience: Patience<'_>) -> Result<Starte
         }
         _ => return Err(Error::new(Kind::State, "the process that enters the container ended early")),
     };
-    let mut started = Started { pid, pidfd, terminal: None, created: Vec::new(), warnings: Vec::new() };
-    match container::listen(&ours, &mut started, None, patience) {
+    let mut started = Started { pid, pidfd, terminal: None, listener: None, created: Vec::new(), warnings: Vec::new() };
+    let mut maker = Maker { patience, network: None, at: &mut |_, _| Ok(()) };
+    match container::listen(&ours, &mut started, &mut maker) {
         Ok(()) => Ok(started),
         Err(error) => {
             let _ = task::kill(pid, libc::SIGKILL);
@@ -221,7 +222,7 @@ fn enter_namespaces(target: &Target, stdio: &Stdio, channel: &Channel) -> Result
     }
     // The new process speaks on the same channel, and must not do so before it has been announced.
     let (announced, announce) = crate::wire::stream::pipe()?;
-    match task::clone_sibling()? {
+    match task::clone_sibling(0)? {
         Cloned::Child => {
             drop(announce);
             sys::wait_readable(&announced);
@@ -246,7 +247,7 @@ fn set_up(target: &Target, stdio: Stdio, channel: &Channel) -> Result<process::R
         let _ = task::set_limit(*resource, *soft, *hard);
     }
     let ready = process::prepare(&target.process, streams)?;
-    process::confine(&target.process, &ready)?;
+    process::confine(&target.process, &ready, channel)?;
     channel.send(&Message::Confined {}, None)?;
     Ok(ready)
 }

@@ -10,9 +10,9 @@ mod probe;
 mod read;
 mod remove;
 mod run;
+mod signal;
 mod unpack;
 
-use crate::container::signal;
 use crate::monitor::attach;
 use crate::wire::error::Result;
 use crate::wire::event::Events;

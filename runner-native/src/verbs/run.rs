@@ -1,12 +1,13 @@
 //! The verb `run`: in this process, or with a monitor of its own where the container may outlive us or has a terminal.
 
-use crate::cgroup::Cgroup;
-use crate::cgroup::devices;
+use crate::cgroup::devices::Rule;
+use crate::cgroup::{Cgroup, Location, Wish};
+use crate::container::capabilities::SYS_ADMIN;
 use crate::container::mounts;
 use crate::container::namespaces;
-use crate::container::plan::Plan;
+use crate::container::plan::{self, Plan};
 use crate::container::rootfs;
-use crate::container::start::{self as container, Started};
+use crate::container::start::{self as container, Given, Maker, Started};
 use crate::container::state::{self, Directory};
 use crate::container::targets;
 use crate::container::tty;
@@ -31,7 +32,7 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 pub fn run(request: Run, control: File, events: &Events) -> Result<()> {
-    let mut plan = Plan::new(&request)?;
+    let mut plan = plan::of_run(&request)?;
     if plan.domain.nested {
         namespaces::own_mounts()?;
     }
@@ -68,11 +69,19 @@ pub fn run(request: Run, control: File, events: &Events) -> Result<()> {
 /// Makes the control group. Where there can be none for devices alone (inside another container), no device node works
 /// but those of /dev.
 fn make_cgroup(plan: &mut Plan, name: &str, request: &Run) -> Result<(Option<Cgroup>, Vec<String>)> {
-    let resources = &request.spec.resources;
-    match Cgroup::create(name, resources, devices::rules(plan)?.as_deref()) {
-        Err(_) if !plan.privileged && !plan.domain.nested && !devices::are_necessary(plan) => {
-            plan.domain.nodev = true;
-            Cgroup::create(name, resources, None)
+    let resources = plan.config.linux.resources.clone().unwrap_or_default();
+    let rules = resources.devices.iter().map(Rule::new).collect::<Result<Vec<_>>>()?;
+    let wish = Wish {
+        location: Location::Beside(name.to_owned()),
+        resources: &resources,
+        rules: Some(rules.as_slice()).filter(|rules| !rules.is_empty()),
+        nested: plan.process.capabilities.bounding.has(SYS_ADMIN) && !request.spec.privileged,
+        forgiving: false,
+    };
+    match Cgroup::create(&wish) {
+        Err(_) if wish.rules.is_some() && !plan.rules_are_necessary => {
+            plan.let_no_node_work();
+            Cgroup::create(&Wish { rules: None, ..wish })
         }
         other => other,
     }
@@ -305,7 +314,7 @@ impl Job {
         if let Some(log) = &mut monitor.log {
             log.finish();
         }
-        if self.plan.namespaces & libc::CLONE_NEWPID == 0 {
+        if !self.plan.namespaces.has(libc::CLONE_NEWPID) {
             task::end_descendants();
         }
         let outcome = Outcome { ended, oom_killed: self.plan.cgroup.as_ref().is_some_and(Cgroup::oom_killed) };
@@ -329,12 +338,15 @@ impl Job {
         *network = self.request.network.as_ref().map(|network| Attachment::prepare(&self.request.id, network)).transpose()?;
         let root = rootfs::mount_root(&self.request.root, self.plan.domain)?;
         let mounts = mounts::prepare(&self.request.spec.mounts, self.plan.domain)?;
-        if self.plan.namespaces & libc::CLONE_NEWPID == 0 {
+        if !self.plan.namespaces.has(libc::CLONE_NEWPID) {
             // The end of a process namespace takes all along; without one they come to us, and we see to it.
             task::set_child_subreaper();
         }
         let stdio = monitor.streams(&self.plan.process, outlet)?;
-        match container::start(&self.plan, &root, mounts, stdio, network.as_mut(), &mut |channel| monitor.wait_for(channel)) {
+        let given = Given { plan: &self.plan, root: &root, mounts, stdio, gate: None };
+        let maker = Maker { patience: &mut |channel| monitor.wait_for(channel), network: network.as_mut(), at: &mut |_, _| Ok(()) };
+        let outcome = container::start(given, maker);
+        match outcome {
             Ok(mut started) => {
                 if let Some(terminal) = started.terminal.take() {
                     monitor.set_terminal(terminal)?;

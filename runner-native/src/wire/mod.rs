@@ -1,5 +1,6 @@
 //! The wire to the program that starts this one: requests, events, the lifeline, and the one error.
 
+pub mod config;
 pub mod error;
 pub mod event;
 pub mod lifeline;

@@ -401,6 +401,14 @@ pub enum RunMount {
     },
 }
 
+impl RunMount {
+    pub fn target(&self) -> &str {
+        match self {
+            Self::Bind { target, .. } | Self::Tree { target, .. } | Self::Tmpfs { target, .. } | Self::Content { target, .. } => target,
+        }
+    }
+}
+
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Namespaces {
@@ -464,6 +472,12 @@ pub struct SeccompProfile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_errno: Option<u16>,
     pub rules: Vec<SeccompRule>,
+    /// `SECCOMP_FILTER_FLAG_*`, of a `config.json` alone.
+    #[serde(skip)]
+    pub flags: u32,
+    /// Of a `config.json` alone: calls of 32-bit programs are decided as well.
+    #[serde(skip)]
+    pub without_compat: bool,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -476,6 +490,9 @@ pub enum SeccompAction {
     Trap,
     KillThread,
     KillProcess,
+    /// Of a `config.json` alone: whoever listens decides.
+    #[serde(skip)]
+    Notify,
 }
 
 /// Of the rules that name a call, the first whose conditions all hold decides.

@@ -3,6 +3,7 @@
 //! Numbers of one verdict that lie side by side collapse to one range, so the program is short and each call
 //! passes some ten instructions. That matters: the kernel's work at loading grows with the program.
 
+mod config;
 mod profile;
 mod table;
 mod unlisted;
@@ -11,6 +12,9 @@ use crate::container::capabilities::{self, Set};
 use crate::sys::task::{self, Instruction};
 use crate::wire::error::Result;
 use crate::wire::protocol::SeccompProfile;
+use rustix::fd::OwnedFd;
+
+pub use config::from_config;
 
 /// When a system call is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,16 +82,23 @@ const ARGUMENT_0: u32 = 16;
 /// What a process may ask of the kernel.
 #[derive(Clone, Debug)]
 pub enum Filter {
+    /// Anything.
+    None,
     Default,
-    Own(SeccompProfile),
+    Own(Box<SeccompProfile>),
 }
 
 impl Filter {
+    pub fn of_profile(profile: SeccompProfile) -> Self {
+        Self::Own(Box::new(profile))
+    }
+
     /// Loads it, for a process that will have these capabilities.
-    pub fn load(&self, capabilities: Set) -> Result<()> {
+    pub fn load(&self, capabilities: Set) -> Result<Option<OwnedFd>> {
         match self {
-            Self::Default => task::load_seccomp(&compile(capabilities)),
-            Self::Own(profile) => task::load_seccomp(&profile::compile(profile)?),
+            Self::None => Ok(None),
+            Self::Default => task::load_seccomp(&compile(capabilities), 0),
+            Self::Own(profile) => task::load_seccomp(&profile::compile(profile)?, profile.flags),
         }
     }
 }

@@ -17,6 +17,10 @@ pub fn compile(profile: &SeccompProfile) -> Result<Vec<Instruction>> {
     let beyond = if profile.default_action == SeccompAction::Errno { UNKNOWN } else { default };
     let blocks = names().map(|(name, numbers)| Ok((numbers, block(&profile.rules, name, default)?))).collect::<Result<Vec<_>>>()?;
     let program = assemble(|architecture: Architecture| {
+        // As libseccomp does with an architecture that is not in its list.
+        if profile.without_compat && matches!(architecture, Architecture::I386) {
+            return vec![statement(RETURN, libc::SECCOMP_RET_KILL_THREAD)];
+        }
         let known = blocks.iter().filter_map(|(numbers, block)| Some((u32::try_from(numbers[architecture as usize]).ok()?, block.clone())));
         let plain = |value| Block(vec![statement(RETURN, value)]);
         search(&cover(known.collect(), &plain(default), plain(beyond)), &|block| block.0.clone())
@@ -65,6 +69,7 @@ fn value(action: SeccompAction, errno: Option<u16>) -> u32 {
         SeccompAction::Trap => libc::SECCOMP_RET_TRAP,
         SeccompAction::KillThread => libc::SECCOMP_RET_KILL_THREAD,
         SeccompAction::KillProcess => libc::SECCOMP_RET_KILL_PROCESS,
+        SeccompAction::Notify => libc::SECCOMP_RET_USER_NOTIF,
     }
 }
 

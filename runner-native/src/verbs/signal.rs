@@ -24,31 +24,13 @@ pub fn signal(request: &Signal) -> Result<()> {
         _ => error,
     })?;
     if request.all {
-        for other in processes(pid)? {
+        for other in cgroup::processes(pid)? {
             // Held by descriptor, then looked at again: a number that was given to another process meanwhile is not hit.
             let held = Pid::from_raw(other).and_then(|other| pidfd_open(other, PidfdFlags::empty()).ok());
-            if let Some(held) = held.filter(|_| other != pid && namespace(other) == namespace(pid)) {
+            if let Some(held) = held.filter(|_| other != pid && cgroup::shares_processes(other, pid)) {
                 let _ = task::signal_process(held, request.signal);
             }
         }
     }
     Ok(())
-}
-
-/// All processes of a container, in our numbering: those in its process namespace.
-///
-/// # Errors
-/// `Kind::Unsupported` if that is the host's, where they cannot be told apart.
-pub fn processes(pid: i32) -> Result<Vec<i32>> {
-    let theirs = namespace(pid);
-    if theirs.is_none() || theirs == namespace(std::process::id() as i32) {
-        return Err(Error::new(Kind::Unsupported, "the container shares the host's processes, so its own cannot be told apart"));
-    }
-    let entries = std::fs::read_dir("/proc").map_err(|error| Error::io("open(\"/proc\")", &error))?;
-    let numbers = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    Ok(numbers.filter(|other| namespace(*other) == theirs).collect())
-}
-
-fn namespace(pid: i32) -> Option<std::path::PathBuf> {
-    std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
 }

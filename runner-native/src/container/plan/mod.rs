@@ -1,0 +1,595 @@
+//! A container that is to be made: complete, checked and worked out before anything is. Whatever asks for one, the wire or
+//! a `config.json`, says it in the words of the runtime specification, with beside it what those cannot say; the plan is
+//! made of that, and from here on nobody asks where it came from.
+
+mod device;
+mod wire;
+
+pub use device::{Node, STANDARD};
+pub use wire::{of_exec, of_run};
+
+use crate::container::capabilities::{self, Set, Sets};
+use crate::container::namespaces::{self, Namespaces};
+use crate::container::options::{self, Options};
+use crate::container::rootfs::Domain;
+use crate::container::seccomp::{self, Filter};
+use crate::sys::mount::ATTR_NODEV;
+use crate::sys::task::{self, c_string};
+use crate::wire::config::{self, Config};
+use crate::wire::error::{Error, Kind, Result};
+use std::ffi::CString;
+use std::os::fd::BorrowedFd;
+
+/// What the specification's words cannot say.
+#[derive(Default)]
+pub struct Beside {
+    /// A user by name, as the image's files know it, in place of `process.user`.
+    pub user: Option<Named>,
+    pub make_cwd: bool,
+    pub interactive: bool,
+    /// The filter, in place of `linux.seccomp`.
+    pub filter: Option<Filter>,
+    /// What may not be there on this machine: such mounts are left out then.
+    pub lenient: bool,
+    /// Without its device rules the container could open devices that it must not.
+    pub rules_are_necessary: bool,
+    pub joined_network: Option<BorrowedFd<'static>>,
+    pub network: Option<bool>,
+    pub init: bool,
+    pub no_new_keyring: bool,
+    /// How many descriptors from 3 on the program inherits.
+    pub preserve_fds: u32,
+    /// It is to live on when this process ends.
+    pub outlives: bool,
+    /// The directory that relative paths start at.
+    pub bundle: String,
+}
+
+/// `USER[:GROUP]` and further groups.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    pub user: Option<String>,
+    pub additional_groups: Vec<String>,
+}
+
+/// Who the process runs as.
+#[derive(Clone, Debug)]
+pub enum Who {
+    /// Looked up in the root's own files.
+    Named(Named),
+    Numbers {
+        uid: u32,
+        gid: u32,
+        groups: Vec<u32>,
+    },
+}
+
+/// The process inside: what a container's first and a further one share.
+pub struct Process {
+    pub args: Vec<CString>,
+    pub env: Vec<String>,
+    pub cwd: String,
+    pub make_cwd: bool,
+    pub who: Who,
+    pub umask: u32,
+    pub capabilities: Sets,
+    pub no_new_privileges: bool,
+    /// None: whatever the kernel lets it ask for.
+    pub seccomp: Option<Filter>,
+    pub terminal: bool,
+    pub interactive: bool,
+    pub limits: Vec<Limit>,
+    pub oom_score_adj: Option<i32>,
+    pub scheduler: Option<task::Scheduler>,
+    pub io_priority: Option<i32>,
+    pub affinity: Affinity,
+    pub apparmor: Option<String>,
+    pub selinux: Option<String>,
+    pub personality: Option<u32>,
+    pub new_keyring: bool,
+    pub preserve_fds: u32,
+    pub outlives: bool,
+    /// Rows and columns of its terminal.
+    pub terminal_size: Option<(u16, u16)>,
+}
+
+/// The processors that `exec` may use, first while it enters, then as the program.
+#[derive(Clone, Debug, Default)]
+pub struct Affinity {
+    pub initial: Option<Vec<u32>>,
+    pub last: Option<Vec<u32>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limit {
+    pub name: String,
+    pub resource: u32,
+    pub soft: u64,
+    pub hard: u64,
+}
+
+/// A mount, in the order in which they are made.
+#[derive(Clone, Debug)]
+pub struct Mount {
+    pub destination: String,
+    pub source: Source,
+    pub options: Options,
+    pub lenient: bool,
+}
+
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A path of the host.
+    Bind(String),
+    FileSystem {
+        kind: String,
+        source: String,
+    },
+    /// The container's own control groups.
+    Cgroup,
+    /// Made before, by number.
+    Passed(usize),
+}
+
+pub struct Plan {
+    /// What it was made from, checked, for all that is used as it stands.
+    pub config: Config,
+    pub process: Process,
+    pub domain: Domain,
+    pub namespaces: Namespaces,
+    pub mounts: Vec<Mount>,
+    pub devices: Vec<Node>,
+    /// `MS_SLAVE` and its like for the whole tree; with whether it is for all mounts below.
+    pub propagation: Option<(u64, bool)>,
+    pub init: bool,
+    /// See [`Beside::lenient`].
+    pub lenient: bool,
+    pub rules_are_necessary: bool,
+    /// A network namespace that is there already.
+    pub joined_network: Option<BorrowedFd<'static>>,
+    /// Its own one is connected to something; whether with a name server.
+    pub network: Option<bool>,
+    pub cgroup: Option<crate::cgroup::Cgroup>,
+}
+
+fn request(message: impl Into<String>) -> Error {
+    Error::new(Kind::Request, message)
+}
+
+impl Plan {
+    /// Checks and works out.
+    ///
+    /// # Errors
+    /// `Kind::Request` for what contradicts the specification or itself.
+    pub fn new(config: Config, beside: &Beside) -> Result<Self> {
+        let linux = &config.linux;
+        let namespaces = Namespaces::new(&linux.namespaces)?;
+        check_users(&config, &namespaces)?;
+        check_hosts(&config, &namespaces)?;
+        for name in linux.sysctl.keys() {
+            check_sysctl(name, &namespaces)?;
+        }
+        if !linux.time_offsets.is_empty() && !namespaces.has(namespaces::NEWTIME) {
+            return Err(request("time namespace is not enabled, but time offsets are given"));
+        }
+        let mut passed = 0;
+        let mounts = config.mounts.iter().map(|mount| Mount::new(mount, beside, &mut passed)).collect::<Result<Vec<_>>>()?;
+        let nodev = mounts.iter().rev().find(|mount| mount.destination == "/dev").is_some_and(|dev| dev.options.set & ATTR_NODEV != 0);
+        let propagation = match linux.rootfs_propagation.as_str() {
+            "" => None,
+            name => Some(options::propagation(name).ok_or_else(|| request(format!("rootfsPropagation={name} is not supported")))?),
+        };
+        let process = config.process.as_ref().ok_or_else(|| request("process property must not be empty"))?;
+        let process = Process::new(process, &config, beside)?;
+        let devices = device::nodes(&linux.devices)?;
+        Ok(Self {
+            process,
+            domain: Domain { nested: namespaces::nested() || namespaces.has(libc::CLONE_NEWUSER), nodev },
+            namespaces,
+            mounts,
+            devices,
+            propagation,
+            init: beside.init,
+            lenient: beside.lenient,
+            rules_are_necessary: beside.rules_are_necessary,
+            joined_network: beside.joined_network,
+            network: beside.network,
+            cgroup: None,
+            config,
+        })
+    }
+
+    /// Whether there is something to be done outside when the root stands.
+    pub fn stops(&self) -> bool {
+        let hooks = &self.config.hooks;
+        self.network.is_some() || !(hooks.prestart.is_empty() && hooks.create_runtime.is_empty())
+    }
+
+    /// No device node works but those of /dev, which become mounts of their own: where no control group can say which do.
+    pub fn let_no_node_work(&mut self) {
+        self.domain.nodev = true;
+        for dev in self.mounts.iter_mut().filter(|mount| mount.destination == "/dev") {
+            dev.options.set |= ATTR_NODEV;
+        }
+    }
+}
+
+fn check_users(config: &Config, namespaces: &Namespaces) -> Result<()> {
+    let linux = &config.linux;
+    let mapped = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
+    let new = namespaces.new & libc::CLONE_NEWUSER != 0;
+    if new && linux.uid_mappings.is_empty() {
+        return Err(request("user namespaces enabled, but no uid mappings found."));
+    }
+    if new && linux.gid_mappings.is_empty() {
+        return Err(request("user namespaces enabled, but no gid mappings found."));
+    }
+    if mapped && !namespaces.has(libc::CLONE_NEWUSER) {
+        return Err(request("user namespace mappings specified, but user namespace isn't enabled in the config"));
+    }
+    for map in linux.uid_mappings.iter().chain(&linux.gid_mappings) {
+        if map.size == 0 || map.container.checked_add(map.size).is_none() || map.host.checked_add(map.size).is_none() {
+            return Err(request(format!("the id mapping {}:{}:{} is not a range of ids", map.container, map.host, map.size)));
+        }
+    }
+    Ok(())
+}
+
+fn check_hosts(config: &Config, namespaces: &Namespaces) -> Result<()> {
+    for (what, name) in [("hostname", &config.hostname), ("domainname", &config.domainname)] {
+        if name.is_empty() {
+            continue;
+        }
+        if name.len() > 64 || name.contains('\0') {
+            return Err(request(format!("{name:?} is not a {what}: it may have 64 bytes")));
+        }
+        if !namespaces.has(libc::CLONE_NEWUTS) {
+            return Err(request(format!("unable to set {what} without a private UTS namespace")));
+        }
+    }
+    let covers = !config.linux.masked_paths.is_empty() || !config.linux.readonly_paths.is_empty();
+    if covers && !namespaces.has(libc::CLONE_NEWNS) {
+        return Err(request("unable to restrict sys entries without a private MNT namespace"));
+    }
+    for path in config.linux.masked_paths.iter().chain(&config.linux.readonly_paths) {
+        if !path.starts_with('/') {
+            return Err(request(format!("{path:?} is to be masked or read-only, but is not absolute")));
+        }
+    }
+    Ok(())
+}
+
+impl Mount {
+    fn new(mount: &config::Mount, beside: &Beside, passed: &mut usize) -> Result<Self> {
+        let options = options::parse(&mount.options)?;
+        if mount.destination.is_empty() || mount.destination.contains('\0') || mount.source.contains('\0') {
+            return Err(request(format!("invalid mount {:?}: its destination is empty or has a NUL byte", mount.destination)));
+        }
+        // Relative ones are of old versions of the specification.
+        let destination = format!("/{}", mount.destination.trim_matches('/'));
+        let source = match mount.kind.as_str() {
+            PASSED => {
+                *passed += 1;
+                Source::Passed(*passed - 1)
+            }
+            _ if options.bind => Source::Bind(absolute(&mount.source, &beside.bundle)),
+            "bind" => return Err(request(format!("mount of {destination:?}: type bind needs the option bind or rbind"))),
+            "cgroup" | "cgroup2" => Source::Cgroup,
+            "" => return Err(request(format!("mount of {destination:?} has neither a type nor the option bind"))),
+            kind => Source::FileSystem { kind: kind.to_owned(), source: mount.source.clone() },
+        };
+        if options.idmap.is_some() || !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
+            return Err(Error::new(Kind::Unsupported, format!("mount of {destination:?}: id-mapped mounts are not supported")));
+        }
+        Ok(Self { destination, source, options, lenient: beside.lenient })
+    }
+}
+
+/// The type of mounts that are made before, beside what the specification knows.
+const PASSED: &str = "passed";
+
+fn absolute(path: &str, bundle: &str) -> String {
+    if path.starts_with('/') || bundle.is_empty() { path.to_owned() } else { format!("{bundle}/{path}") }
+}
+
+impl Process {
+    pub fn new(process: &config::Process, config: &Config, beside: &Beside) -> Result<Self> {
+        if process.args.is_empty() {
+            return Err(request("process args must not be empty"));
+        }
+        if !process.cwd.starts_with('/') {
+            return Err(request(format!("Cwd must be an absolute path: {:?} is not", process.cwd)));
+        }
+        for variable in &process.env {
+            c_string(variable)?;
+            if variable.is_empty() || variable.starts_with('=') || !beside.lenient && !variable.contains('=') {
+                return Err(request(format!("invalid environment variable {variable:?}: it has no name, or no `=`")));
+            }
+        }
+        let seccomp = match (&beside.filter, &config.linux.seccomp) {
+            (Some(filter), _) => Some(filter.clone()),
+            (None, Some(seccomp)) => seccomp::from_config(seccomp)?,
+            (None, None) => None,
+        };
+        let user = &process.user;
+        let who = match &beside.user {
+            Some(named) => Who::Named(named.clone()),
+            None => Who::Numbers { uid: id(user.uid, "uid")?, gid: id(user.gid, "gid")?, groups: user.additional_gids.clone() },
+        };
+        let given = |text: &String| (!text.is_empty()).then(|| text.clone());
+        let mut limits: Vec<Limit> = Vec::with_capacity(process.rlimits.len());
+        for rlimit in &process.rlimits {
+            let limit = limit(&rlimit.kind, rlimit.soft, rlimit.hard)?;
+            if limits.iter().any(|known| known.resource == limit.resource) {
+                return Err(request(format!("the limit {} is given twice", rlimit.kind)));
+            }
+            limits.push(limit);
+        }
+        Ok(Self {
+            args: process.args.iter().map(|argument| c_string(argument)).collect::<Result<_>>()?,
+            env: process.env.clone(),
+            cwd: process.cwd.clone(),
+            make_cwd: beside.make_cwd,
+            who,
+            umask: user.umask.unwrap_or(0o022),
+            capabilities: process.capabilities.as_ref().map_or(Ok(Sets::default()), capabilities::sets)?,
+            no_new_privileges: process.no_new_privileges,
+            seccomp,
+            terminal: process.terminal,
+            interactive: beside.interactive,
+            limits,
+            oom_score_adj: process.oom_score_adj.map(oom_score).transpose()?,
+            scheduler: process.scheduler.as_ref().map(scheduler).transpose()?,
+            io_priority: process.io_priority.as_ref().map(io_priority).transpose()?,
+            affinity: process.exec_cpu_affinity.as_ref().map_or(Ok(Affinity::default()), affinity)?,
+            apparmor: given(&process.apparmor_profile),
+            selinux: given(&process.selinux_label),
+            personality: config.linux.personality.as_ref().map(personality).transpose()?,
+            new_keyring: !beside.no_new_keyring,
+            preserve_fds: beside.preserve_fds,
+            outlives: beside.outlives,
+            terminal_size: process.console_size.as_ref().filter(|size| size.height > 0).map(|size| (size.height, size.width)),
+        })
+    }
+
+    /// The value of a variable of the environment that the process gets.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.env.iter().rev().find_map(|variable| variable.strip_prefix(name)?.strip_prefix('='))
+    }
+}
+
+fn id(id: u32, what: &str) -> Result<u32> {
+    // The kernel's own "no id".
+    if id == u32::MAX { Err(request(format!("{what} {id} is no id"))) } else { Ok(id) }
+}
+
+fn oom_score(adjustment: i32) -> Result<i32> {
+    match adjustment {
+        -1000..=1000 => Ok(adjustment),
+        _ => Err(request(format!("oomScoreAdj {adjustment} is not between -1000 and 1000"))),
+    }
+}
+
+fn scheduler(scheduler: &config::Scheduler) -> Result<task::Scheduler> {
+    const POLICIES: &[(&str, u32)] = &[
+        ("SCHED_OTHER", 0),
+        ("SCHED_FIFO", 1),
+        ("SCHED_RR", 2),
+        ("SCHED_BATCH", 3),
+        ("SCHED_ISO", 4),
+        ("SCHED_IDLE", 5),
+        ("SCHED_DEADLINE", 6),
+    ];
+    const FLAGS: &[(&str, u64)] = &[
+        ("SCHED_FLAG_RESET_ON_FORK", 0x01),
+        ("SCHED_FLAG_RECLAIM", 0x02),
+        ("SCHED_FLAG_DL_OVERRUN", 0x04),
+        ("SCHED_FLAG_KEEP_POLICY", 0x08),
+        ("SCHED_FLAG_KEEP_PARAMS", 0x10),
+        ("SCHED_FLAG_UTIL_CLAMP_MIN", 0x20),
+        ("SCHED_FLAG_UTIL_CLAMP_MAX", 0x40),
+    ];
+    let policy = named(POLICIES, &scheduler.policy, "scheduler policy")?;
+    if matches!(policy, 0 | 3) && !(-20..=19).contains(&scheduler.nice) {
+        return Err(request(format!(
+            "invalid scheduler.nice: {}: when scheduler.policy is {}, it is between -20 and 19",
+            scheduler.nice, scheduler.policy
+        )));
+    }
+    if scheduler.priority != 0 && !matches!(policy, 1 | 2) {
+        return Err(request("scheduler.priority can only be specified for SchedFIFO or SchedRR policy"));
+    }
+    if policy != 6 && (scheduler.runtime, scheduler.deadline, scheduler.period) != (0, 0, 0) {
+        return Err(request("scheduler runtime/deadline/period can only be specified for SchedDeadline policy"));
+    }
+    let mut flags = 0;
+    for flag in &scheduler.flags {
+        flags |= named(FLAGS, flag, "scheduler flag")?;
+    }
+    Ok(task::Scheduler {
+        policy,
+        flags,
+        nice: scheduler.nice,
+        priority: scheduler.priority as u32,
+        runtime: scheduler.runtime,
+        deadline: scheduler.deadline,
+        period: scheduler.period,
+    })
+}
+
+fn named<T: Copy>(known: &[(&str, T)], name: &str, what: &str) -> Result<T> {
+    known.iter().find(|(known, _)| *known == name).map(|(_, value)| *value).ok_or_else(|| request(format!("invalid {what}: {name}")))
+}
+
+fn io_priority(priority: &config::IoPriority) -> Result<i32> {
+    const CLASSES: &[(&str, i32)] = &[("IOPRIO_CLASS_RT", 1), ("IOPRIO_CLASS_BE", 2), ("IOPRIO_CLASS_IDLE", 3)];
+    let class = named(CLASSES, &priority.class, "ioPriority.Class")?;
+    if priority.priority > 7 {
+        return Err(request(format!("invalid ioPriority.Priority: {}", priority.priority)));
+    }
+    Ok(class << 13 | priority.priority as i32)
+}
+
+fn affinity(affinity: &config::CpuAffinity) -> Result<Affinity> {
+    let list = |text: &str| if text.is_empty() { Ok(None) } else { number_list(text).map(Some) };
+    Ok(Affinity { initial: list(&affinity.initial)?, last: list(&affinity.last)? })
+}
+
+/// `0-2,7`: as the kernel writes lists of processors and memory nodes.
+pub fn number_list(text: &str) -> Result<Vec<u32>> {
+    const MOST: u32 = 8192;
+    let wrong = || request(format!("{text:?} is not a list of numbers such as 0-2,7"));
+    let mut numbers = Vec::new();
+    for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last): (u32, u32) = (first.trim().parse().map_err(|_| wrong())?, last.trim().parse().map_err(|_| wrong())?);
+        if first > last || last >= MOST {
+            return Err(wrong());
+        }
+        numbers.extend(first..=last);
+    }
+    if numbers.is_empty() { Err(wrong()) } else { Ok(numbers) }
+}
+
+fn personality(personality: &config::Personality) -> Result<u32> {
+    if !personality.flags.is_empty() {
+        return Err(request("unsupported personality flags: the specification knows none"));
+    }
+    named(&[("LINUX", 0), ("LINUX32", 8)], &personality.domain, "personality domain")
+}
+
+/// Only what belongs to a namespace of the container's own may be set.
+fn check_sysctl(name: &str, namespaces: &Namespaces) -> Result<()> {
+    const IPC: &[&str] = &[
+        "kernel.msgmax",
+        "kernel.msgmnb",
+        "kernel.msgmni",
+        "kernel.sem",
+        "kernel.shmall",
+        "kernel.shmmax",
+        "kernel.shmmni",
+        "kernel.shm_rmid_forced",
+    ];
+    let dotted = name.replace('/', ".");
+    let (flag, namespace) = if IPC.contains(&dotted.as_str()) || dotted.starts_with("fs.mqueue.") {
+        (libc::CLONE_NEWIPC, "ipc")
+    } else if dotted.starts_with("net.") {
+        (libc::CLONE_NEWNET, "network")
+    } else if dotted == "kernel.domainname" {
+        (libc::CLONE_NEWUTS, "uts")
+    } else if dotted == "kernel.hostname" {
+        return Err(request(format!("sysctl {name:?} conflicts with the host name: use that")));
+    } else if dotted.starts_with("user.") {
+        (libc::CLONE_NEWUSER, "user")
+    } else {
+        return Err(request(format!("sysctl {name:?} is not in a separate kernel namespace: it is the whole machine's")));
+    };
+    if name.split(['.', '/']).any(|part| part.is_empty() || part == "..") {
+        return Err(request(format!("{name:?} is not the name of a sysctl")));
+    }
+    if !namespaces.has(flag) {
+        return Err(request(format!("sysctl {name:?} cannot be set: the {namespace} namespace is the host's")));
+    }
+    Ok(())
+}
+
+fn limit(name: &str, soft: u64, hard: u64) -> Result<Limit> {
+    const NAMES: &[(&str, u32)] = &[
+        ("as", libc::RLIMIT_AS),
+        ("core", libc::RLIMIT_CORE),
+        ("cpu", libc::RLIMIT_CPU),
+        ("data", libc::RLIMIT_DATA),
+        ("fsize", libc::RLIMIT_FSIZE),
+        ("locks", libc::RLIMIT_LOCKS),
+        ("memlock", libc::RLIMIT_MEMLOCK),
+        ("msgqueue", libc::RLIMIT_MSGQUEUE),
+        ("nice", libc::RLIMIT_NICE),
+        ("nofile", libc::RLIMIT_NOFILE),
+        ("nproc", libc::RLIMIT_NPROC),
+        ("rss", libc::RLIMIT_RSS),
+        ("rtprio", libc::RLIMIT_RTPRIO),
+        ("rttime", libc::RLIMIT_RTTIME),
+        ("sigpending", libc::RLIMIT_SIGPENDING),
+        ("stack", libc::RLIMIT_STACK),
+    ];
+    let lower = name.to_ascii_lowercase();
+    let lower = lower.strip_prefix("rlimit_").unwrap_or(&lower);
+    let Some((_, resource)) = NAMES.iter().find(|(known, _)| *known == lower) else {
+        return Err(request(format!("unknown limit {name:?}")));
+    };
+    if soft > hard {
+        return Err(request(format!("the soft limit of {lower} ({soft}) is above the hard one ({hard})")));
+    }
+    Ok(Limit { name: lower.to_owned(), resource: *resource, soft, hard })
+}
+
+/// What a privileged process has.
+pub const EVERYTHING: Set = Set(u64::MAX);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sysctls_of_own_namespaces_are_taken() {
+        let all = Namespaces { new: libc::CLONE_NEWNET | libc::CLONE_NEWIPC | libc::CLONE_NEWUTS, joined: Vec::new() };
+        let none = Namespaces::default();
+        for name in ["net.ipv4.ip_forward", "net/ipv4/ip_forward", "kernel.shmmax", "fs.mqueue.msg_max"] {
+            check_sysctl(name, &all).unwrap();
+            assert!(check_sysctl(name, &none).unwrap_err().message.contains("namespace is the host's"), "{name}");
+        }
+        for name in ["kernel.core_pattern", "vm.swappiness", "net./../kernel.x", "net...", "net.ipv4.../x", "", "kernel.hostname"] {
+            assert_eq!(check_sysctl(name, &all).unwrap_err().kind, Kind::Request, "{name}");
+        }
+    }
+
+    #[test]
+    fn limits_have_names_and_an_order() {
+        assert_eq!(
+            limit("RLIMIT_NOFILE", 5, u64::MAX).unwrap(),
+            Limit { name: "nofile".into(), resource: libc::RLIMIT_NOFILE, soft: 5, hard: u64::MAX }
+        );
+        assert!(limit("files", 1, 1).is_err());
+        assert!(limit("core", 2, 1).is_err());
+    }
+
+    #[test]
+    fn lists_of_numbers_are_the_kernels() {
+        assert_eq!(number_list("0-2,7").unwrap(), [0, 1, 2, 7]);
+        for wrong in ["", "a", "3-1", "0-99999999", "1-", "-1"] {
+            assert!(number_list(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        let of = |text: &str| {
+            let mut config: serde_json::Value = serde_json::from_str(text).unwrap();
+            if config["process"].is_null() {
+                config["process"] = serde_json::json!({ "args": ["x"], "cwd": "/" });
+            }
+            Plan::new(serde_json::from_value(config).unwrap(), &Beside::default()).map(drop)
+        };
+        let namespaces = |more: &str| format!(r#"{{"linux":{{"namespaces":[{{"type":"mount"}}{more}]}}}}"#);
+        of(&namespaces("")).unwrap();
+        for wrong in [
+            namespaces(r#",{"type":"mount"}"#),
+            namespaces(r#",{"type":"nothing"}"#),
+            namespaces(r#",{"type":"user"}"#),
+            r#"{"hostname":"x"}"#.to_owned(),
+            r#"{"linux":{"maskedPaths":["/proc/x"]}}"#.to_owned(),
+            r#"{"linux":{"rootfsPropagation":"sometimes"}}"#.to_owned(),
+            r#"{"mounts":[{"destination":"/x","type":"bind","source":"/y"}]}"#.to_owned(),
+            r#"{"mounts":[{"destination":"","type":"tmpfs"}]}"#.to_owned(),
+            r#"{"process":{"args":[],"cwd":"/"}}"#.to_owned(),
+            r#"{"process":{"args":["x"],"cwd":"."}}"#.to_owned(),
+            r#"{"process":{"args":["x"],"cwd":"/","user":{"uid":4294967295}}}"#.to_owned(),
+            r#"{"process":{"args":["x"],"cwd":"/","env":["A"]}}"#.to_owned(),
+            r#"{"process":{"args":["x"],"cwd":"/","rlimits":[{"type":"RLIMIT_X","soft":1,"hard":1}]}}"#.to_owned(),
+            r#"{"process":{"args":["x"],"cwd":"/","capabilities":{"bounding":["CAP_NONE"]}}}"#.to_owned(),
+            r#"{"process":{"args":["x"],"cwd":"/","oomScoreAdj":1001}}"#.to_owned(),
+        ] {
+            assert_eq!(of(&wrong).unwrap_err().kind, Kind::Request, "{wrong}");
+        }
+    }
+}
