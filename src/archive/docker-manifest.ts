@@ -19,11 +19,9 @@ export interface DockerImage {
   readonly Layers: readonly string[]
 }
 
-const maxImages = 10_000
-
 const dockerImages = array(
-  object({ Config: string, Layers: array(string, limit.descriptors) }, { RepoTags: array(string, maxImages) }),
-  maxImages,
+  object({ Config: string, Layers: array(string, limit.descriptors) }, { RepoTags: array(string, limit.archiveImages) }),
+  limit.archiveImages,
 )
 
 export interface DockerEntries {

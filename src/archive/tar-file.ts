@@ -4,7 +4,8 @@ import type { Context } from '#context.ts'
 import { hasCode, StaveError } from '#error.ts'
 import type { Bytes } from '#image/content.ts'
 import { fileError, readRange, temporaryBeside, withFileErrors, writeRange } from '#image/file.ts'
-import { blockBytes, maxExtensionBytes, paddedSize, parseHeader, parsePax, text, type Header } from './tar.ts'
+import * as limit from '#limit.ts'
+import { blockBytes, paddedSize, parseHeader, parsePax, text, type Header } from './tar.ts'
 
 /** A file inside a tar file. */
 export interface TarEntry {
@@ -31,10 +32,7 @@ export interface OpenTarOptions {
   readonly title?: string
 }
 
-const maxEntries = 1_000_000
-const maxLinks = 8
 const defaultTemporary = '/var/tmp'
-const defaultMaxTemporaryBytes = 256 * 1024 ** 3
 
 /**
  * Opens a tar file, or a stream of one, and notes where its entries are. Compressed ones (gzip, zstd) and streams are
@@ -85,7 +83,12 @@ async function spool(cx: Context, bytes: Bytes, title: string, options: OpenTarO
   })
   try {
     await rm(path)
-    await writeRange(cx, handle, 0, limited(decompressed(cx, bytes, title), options.maxTemporaryBytes ?? defaultMaxTemporaryBytes, title))
+    await writeRange(
+      cx,
+      handle,
+      0,
+      limited(decompressed(cx, bytes, title), options.maxTemporaryBytes ?? limit.archiveTemporaryBytes, title),
+    )
     return handle
   } catch (error) {
     await handle.close()
@@ -165,7 +168,8 @@ async function scan(cx: Context, handle: FileHandle, title: string): Promise<Sca
     const offset = position + blockBytes
     position = offset + paddedSize(size)
     if (position > end) throw cut(title)
-    if (++count > maxEntries) throw new StaveError('too-large', `cannot open ${title}: it has more than ${maxEntries} entries`)
+    if (++count > limit.archiveEntries)
+      throw new StaveError('too-large', `cannot open ${title}: it has more than ${limit.archiveEntries} entries`)
 
     if (isExtension(header)) {
       Object.assign(long, await readExtension(handle, header, offset, title))
@@ -203,7 +207,8 @@ async function readExtension(
   offset: number,
   title: string,
 ): Promise<{ path?: string; link?: string; size?: number }> {
-  if (header.size > maxExtensionBytes) throw new StaveError('too-large', `cannot open ${title}: it has a header of ${header.size} bytes`)
+  if (header.size > limit.archiveHeaderBytes)
+    throw new StaveError('too-large', `cannot open ${title}: it has a header of ${header.size} bytes`)
   const bytes = Buffer.alloc(header.size)
   await handle.read(bytes, 0, bytes.length, offset)
   if (header.type === 'L') return { path: text(bytes) }
@@ -238,14 +243,14 @@ class IndexedTar implements TarFile {
 
   find(name: string): TarEntry | undefined {
     let current = posix.normalize(name)
-    for (let followed = 0; followed <= maxLinks; followed++) {
+    for (let followed = 0; followed <= limit.archiveLinks; followed++) {
       const file = this.#scanned.files.get(current)
       if (file !== undefined) return file
       const target = this.#scanned.links.get(current)
       if (target === undefined) return undefined
       current = target
     }
-    throw new StaveError('invalid-document', `cannot read ${name} in ${this.title}: it is a chain of more than ${maxLinks} links`)
+    throw new StaveError('invalid-document', `cannot read ${name} in ${this.title}: it is a chain of more than ${limit.archiveLinks} links`)
   }
 
   read(cx: Context, entry: TarEntry, from = 0): AsyncGenerator<Uint8Array, void, undefined> {

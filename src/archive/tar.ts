@@ -6,8 +6,6 @@ import { StaveError } from '#error.ts'
  */
 
 export const blockBytes = 512
-/** Names and pax records are the only contents that are read before it is known whether they are wanted. */
-export const maxExtensionBytes = 1024 * 1024
 
 export interface Header {
   readonly name: string

@@ -1,6 +1,7 @@
 import type { Context } from '#context.ts'
 import type { Place } from '#runner/protocol.ts'
 import type { Runner } from '#runner/runner.ts'
+import * as limit from '#limit.ts'
 import type { Package, Release } from './packages/package.ts'
 import { spdx } from './spdx.ts'
 import { apk } from './packages/apk.ts'
@@ -9,9 +10,6 @@ import { go, goSection } from './packages/go.ts'
 import { npm } from './packages/npm.ts'
 import { python } from './packages/python.ts'
 import { rust, rustSection } from './packages/rust.ts'
-
-/** One file of them: the databases of Debian and Alpine have some megabytes. */
-const fileBytes = 64 * 1024 * 1024
 
 const patterns: readonly string[] = [
   '/etc/os-release',
@@ -54,8 +52,8 @@ export interface Bill {
 export async function softwareBill(cx: Context, { runner, trees, name, digest, created }: BillRequest): Promise<Bill> {
   const from = { kind: 'lowers' as const, lowers: trees }
   const [managers, programs] = await Promise.all([
-    runner.read(cx, { from, paths: patterns, maxBytes: fileBytes }),
-    runner.read(cx, { from, paths: ['**'], maxBytes: fileBytes, sections: [goSection, rustSection] }),
+    runner.read(cx, { from, paths: patterns, maxBytes: limit.packageFileBytes }),
+    runner.read(cx, { from, paths: ['**'], maxBytes: limit.packageFileBytes, sections: [goSection, rustSection] }),
   ])
   const rooted = (path: string): string => (path.startsWith('/') ? path : `/${path}`)
   const contents = new Map(managers.files.map(({ path, base64 }) => [rooted(path), Buffer.from(base64, 'base64')] as const))

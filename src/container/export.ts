@@ -16,6 +16,7 @@ import type { Context } from '#context.ts'
 import { hasCode, StaveError } from '#error.ts'
 import type { Selection, Tree } from '#runner/protocol.ts'
 import type { LocalStore } from '#store/open.ts'
+import * as limit from '#limit.ts'
 import type { ContainerRecord } from './container.ts'
 import { cleanTarget } from './mount.ts'
 import { wholeTree } from './tree.ts'
@@ -103,14 +104,11 @@ export async function copyToDirectory(
   }
 }
 
-/** As many as the kernel follows in one name. */
-const mostLinks = 40
-
 /** Where a name leads, also if nothing is there yet. A slash at its end stays: it says that this is a directory. */
 function followLinks(typed: string): string {
   let path = typed
   for (let links = 0; lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true; links++) {
-    if (links === mostLinks) throw new StaveError('conflict', `cannot copy to ${typed}: its links lead round in a circle`)
+    if (links === limit.links) throw new StaveError('conflict', `cannot copy to ${typed}: its links lead round in a circle`)
     path = resolve(dirname(path), readlinkSync(path))
   }
   return path

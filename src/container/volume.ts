@@ -7,6 +7,7 @@ import { withClaim } from '#store/claim.ts'
 import type { LocalStore } from '#store/open.ts'
 import { makePrivateDirectory } from '#store/private.ts'
 import { randomHex } from '#store/random.ts'
+import * as limit from '#limit.ts'
 import { isVolumeName } from './mount.ts'
 
 /** What the files of a volume are in, as Docker calls it: a name that no mount point is likely to have. */
@@ -119,16 +120,13 @@ export async function fillVolume(cx: Context, store: LocalStore, name: string, l
   await withClaim(cx, store.database, [`volume:${name}`], async () => {
     let path = target
     // The volume is mounted where a link leads, so what is there is what it begins with.
-    for (let links = 0; links <= mostLinks && isEmpty(data); links++) {
+    for (let links = 0; links <= limit.links && isEmpty(data); links++) {
       const link = await fillFrom(cx, store, name, lowers, path)
       if (link === undefined) return
       path = posix.resolve(posix.dirname(path), link)
     }
   })
 }
-
-/** As many as the kernel follows in one name. */
-const mostLinks = 40
 
 /** @returns the text of the link, if `path` is one in the image */
 async function fillFrom(cx: Context, store: LocalStore, name: string, lowers: readonly Place[], path: string): Promise<string | undefined> {

@@ -2,6 +2,7 @@ import { fault, shortened } from './fault.ts'
 import type { Escape } from './instruction.ts'
 import { parsePattern, removePrefix, removeSuffix, replacePattern } from './pattern.ts'
 import { isSpace } from './white-space.ts'
+import * as limit from '#limit.ts'
 
 /** The value of a variable; undefined if it is not set. */
 export type Lookup = (name: string) => string | undefined
@@ -13,15 +14,6 @@ export interface ExpandOptions {
   /** Names that were looked up and not set are added to it, other than in forms that say what then: `${x:-w}`. */
   readonly unset?: Set<string>
 }
-
-/** How deep `${a:-${b:-…}}` may nest. */
-const expansionDepth = 500
-/** The longest result, in UTF-16 units. A kernel takes no variable or path that is nearly so long; a heredoc may be a large file. */
-const longestWord = 1024 * 1024
-const longestBody = 16 * 1024 * 1024
-/** The longest value that a pattern is applied to, and the most work (both lengths multiplied). */
-const patternSubject = 1024 * 1024
-const patternWork = 5_000_000
 
 /**
  * Expands the variables of one word and removes its quotes and escapes, as BuildKit's shell lexer does
@@ -46,7 +38,7 @@ export function expandWords(word: string, lookup: Lookup, options: ExpandOptions
 /** Expands the body of a COPY or ADD heredoc: quotes are ordinary characters and the escape is always `\`. */
 export function expandHeredoc(content: string, lookup: Lookup, options: ExpandOptions = {}): string {
   if (!content.includes('$') && !content.includes('\\')) return content
-  return new Expansion(content, lookup, { ...options, escape: '\\' }, { quotes: 'ordinary', limit: longestBody }).run().text
+  return new Expansion(content, lookup, { ...options, escape: '\\' }, { quotes: 'ordinary', limit: limit.heredocLength }).run().text
 }
 
 /** For display: expands what is set, keeps quotes, and leaves the text alone where it is not well formed. */
@@ -61,7 +53,8 @@ export function expandForDisplay(text: string, lookup: Lookup, options: ExpandOp
 /** The words of a line as they stand, split as a shell would: quotes, escapes and variables stay. Undefined if it is not well formed. */
 export function rawWords(line: string): string[] | undefined {
   try {
-    return new Expansion(line, () => undefined, {}, { quotes: 'kept', keepUnset: true, escapes: 'kept', limit: longestBody }).run().words
+    return new Expansion(line, () => undefined, {}, { quotes: 'kept', keepUnset: true, escapes: 'kept', limit: limit.heredocLength }).run()
+      .words
   } catch {
     return undefined // A line of a shell that this lexer does not follow has no words to find heredocs in.
   }
@@ -139,7 +132,7 @@ class Expansion {
     this.#options = options
     this.#modes = modes
     this.#escape = options.escape ?? '\\'
-    this.#limit = modes.limit ?? longestWord
+    this.#limit = modes.limit ?? limit.wordLength
   }
 
   run(): { text: string; words: string[] } {
@@ -253,7 +246,7 @@ class Expansion {
     if (first === '{' || first === '}' || first === ':') {
       throw fault(`bad substitution \${${first} in ${this.#excerpt()}`, undefined, 'A variable is written $name or ${name}.')
     }
-    if (++this.#depth > expansionDepth) throw fault(`variables nest deeper than ${expansionDepth} levels`)
+    if (++this.#depth > limit.expansionDepth) throw fault(`variables nest deeper than ${limit.expansionDepth} levels`)
     const value = this.#braced(this.#name())
     this.#depth--
     return value
@@ -363,7 +356,7 @@ class Expansion {
   }
 
   #checkWork(subject: string, parts: number): void {
-    if (subject.length > patternSubject || subject.length * parts > patternWork)
+    if (subject.length > limit.patternLength || subject.length * parts > limit.patternWork)
       throw fault(`the value and the pattern in ${this.#excerpt()} are too long`)
   }
 

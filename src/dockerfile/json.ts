@@ -1,7 +1,5 @@
 import { skipSpace } from './white-space.ts'
-
-/** Deeper JSON is none, for Go's decoder. */
-const deepest = 10_000
+import * as limit from '#limit.ts'
 
 /**
  * The strings of an argument that is written as a JSON array. Anything that does not parse is shell text,
@@ -29,7 +27,7 @@ function isDecodable(elements: readonly unknown[]): boolean {
   for (let item = pending.pop(); item !== undefined; item = pending.pop()) {
     if (typeof item.value === 'number' && !Number.isFinite(item.value)) return false
     if (typeof item.value !== 'object' || item.value === null) continue
-    if (item.depth > deepest) return false
+    if (item.depth > limit.jsonDepth) return false
     for (const value of Object.values(item.value)) pending.push({ value, depth: item.depth + 1 })
   }
   return true

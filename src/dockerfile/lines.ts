@@ -3,9 +3,7 @@ import { fault } from './fault.ts'
 import { directiveReader } from './directives.ts'
 import type { Escape } from './instruction.ts'
 import { isSpace, skipSpace, utf8Length } from './white-space.ts'
-
-/** The longest physical line, in bytes, without its newline: what BuildKit's line scanner takes. */
-export const longestLine = 65_535
+import * as limit from '#limit.ts'
 
 /** A part of a logical line that stands on one physical line. */
 interface Piece {
@@ -94,9 +92,9 @@ export function readLines(file: string, text: string, fixed?: { escape: Escape; 
     start = at
     end = newline < 0 ? text.length : newline
     at = newline < 0 ? text.length : newline + 1
-    if ((end - start) * 3 > longestLine && utf8Length(text.slice(start, end), longestLine) > longestLine) {
+    if ((end - start) * 3 > limit.lineBytes && utf8Length(text.slice(start, end), limit.lineBytes) > limit.lineBytes) {
       throw fault(
-        `line ${lineNumber} is longer than ${longestLine} bytes`,
+        `line ${lineNumber} is longer than ${limit.lineBytes} bytes`,
         fixed?.span ?? { file, line: lineNumber, column: 1, endLine: lineNumber, endColumn: 2 },
         'Split the line with continuation lines, or move the content to a file and COPY it.',
       )

@@ -1,5 +1,5 @@
 import type { Dockerfile, Heredoc, Instruction } from './instruction.ts'
-import { longestLine } from './lines.ts'
+import * as limit from '#limit.ts'
 import { isSpace, utf8Length } from './white-space.ts'
 
 /**
@@ -25,7 +25,7 @@ export function printDockerfile(dockerfile: Dockerfile): string {
 }
 
 function printInstruction(instruction: Instruction, escape: string, out: string[]): void {
-  for (const comment of instruction.comments) out.push(utf8Length(comment) < longestLine - 1 ? `# ${comment}` : `#${comment}`)
+  for (const comment of instruction.comments) out.push(utf8Length(comment) < limit.lineBytes - 1 ? `# ${comment}` : `#${comment}`)
   const [line = ''] = instruction.text.split('\n', 1)
   for (const part of splitLong(line, escape)) out.push(part)
   const rest = instruction.text.slice(line.length)
@@ -36,7 +36,7 @@ function printInstruction(instruction: Instruction, escape: string, out: string[
 function splitLong(line: string, escape: string): string[] {
   const parts: string[] = []
   let rest = line
-  while (utf8Length(rest, longestLine) >= longestLine) {
+  while (utf8Length(rest, limit.lineBytes) >= limit.lineBytes) {
     const cut = boundary(rest, escape)
     if (cut === 0) break
     parts.push(rest.slice(0, cut) + escape)
@@ -53,7 +53,7 @@ function boundary(text: string, escape: string): number {
   for (let at = 0; at < text.length; at++) {
     const unit = text.charCodeAt(at)
     bytes += unit < 0x80 ? 1 : 3
-    if (bytes > longestLine - 2) return cut
+    if (bytes > limit.lineBytes - 2) return cut
     const next = text[at + 1]
     if (text[at] === escape || next === undefined || next === '#' || isSpace(text.charCodeAt(at + 1)) || isSpace(unit)) continue
     if ((unit & 0xfc00) !== 0xd800) cut = at + 1

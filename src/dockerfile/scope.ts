@@ -1,4 +1,5 @@
 import type { Span } from '#error.ts'
+import * as limit from '#limit.ts'
 import { expand, expandHeredoc, expandWords } from './expand.ts'
 import type { Lookup } from './expand.ts'
 import { atSpan, fault } from './fault.ts'
@@ -13,9 +14,6 @@ const builderArguments = new Set(['BUILDKIT_SBOM_SCAN_CONTEXT', 'BUILDKIT_SBOM_S
 
 /** Proxies may be given as build arguments without an ARG; both spellings reach RUN, neither its key nor the history. */
 const proxies = ['HTTP_PROXY', 'HTTPS_PROXY', 'FTP_PROXY', 'NO_PROXY', 'ALL_PROXY'] as const
-
-/** The most that all variables of a stage may hold together: a kernel starts no process with so much. */
-const longestEnvironment = 8 * 1024 * 1024
 
 /** An ARG as it was resolved. No value: declared, but not set. */
 export interface ResolvedArg {
@@ -93,7 +91,8 @@ function scopeOf(options: ScopeOptions, state: State): Scope {
 
   function assign(key: string, value: string, span?: Span): void {
     length += key.length + value.length - (variables.get(key)?.length ?? 0)
-    if (length > longestEnvironment) throw fault(`the variables of the stage hold more than ${longestEnvironment} characters`, span)
+    if (length > limit.environmentLength)
+      throw fault(`the variables of the stage hold more than ${limit.environmentLength} characters`, span)
     variables.set(key, value)
   }
 

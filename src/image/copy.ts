@@ -4,6 +4,7 @@ import type { StepEvent } from '#event.ts'
 import type { Descriptor, Platform } from '#oci/descriptor.ts'
 import { digestHex, type Digest } from '#oci/digest.ts'
 import { isConfig, isIndex, isLayer, isManifest } from '#oci/media-type.ts'
+import * as limit from '#limit.ts'
 import type { Bytes, Source, Target } from './content.ts'
 import { forEachBounded } from './pool.ts'
 import { embeddedData } from './read.ts'
@@ -27,8 +28,6 @@ export interface CopyOptions {
   readonly stepPrefix?: string
 }
 
-const referrerDepth = 8
-const maxReferrers = 10_000
 const statusIntervalMs = 50
 
 /**
@@ -140,13 +139,13 @@ async function copyReferrers(copying: Copying, nodes: readonly ManifestNode[]): 
   if (from.referrers === undefined) return
   const seen = new Set<Digest>(nodes.map((node) => node.descriptor.digest))
   let subjects: readonly Digest[] = [...seen]
-  for (let depth = 0; subjects.length > 0 && depth < referrerDepth; depth++) {
+  for (let depth = 0; subjects.length > 0 && depth < limit.referrerDepth; depth++) {
     const next: Digest[] = []
     for (const subject of subjects) {
       for (const referrer of await from.referrers(cx, subject)) {
         if (seen.has(referrer.digest)) continue
-        if (seen.size > maxReferrers)
-          throw new StaveError('too-large', `cannot copy the referrers in ${from.title}: there are more than ${maxReferrers}`)
+        if (seen.size > limit.referrers)
+          throw new StaveError('too-large', `cannot copy the referrers in ${from.title}: there are more than ${limit.referrers}`)
         seen.add(referrer.digest)
         const tree = await walk(cx, from, referrer)
         await copyTree(copying, tree)

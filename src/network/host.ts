@@ -2,9 +2,8 @@ import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { StaveError } from '#error.ts'
 import type { Subnet } from '#text/address.ts'
+import * as limit from '#limit.ts'
 import { serversOf } from './names.ts'
-
-const maxBytes = 1024 * 1024
 
 /** What a network needs to know of this machine. */
 export interface HostFacts {
@@ -33,7 +32,7 @@ export function readOwnResolvConf(): string {
 function read(path: string): string | undefined {
   try {
     const bytes = readFileSync(path)
-    return bytes.length > maxBytes ? undefined : bytes.toString()
+    return bytes.length > limit.hostFileBytes ? undefined : bytes.toString()
   } catch {
     // A machine without the file: the container then has one with the minimum.
     return undefined

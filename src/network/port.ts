@@ -1,5 +1,6 @@
 import { StaveError } from '#error.ts'
 import { formatAddress, parseAddress } from '#text/address.ts'
+import * as limit from '#limit.ts'
 
 /** A published port, as it was asked for. */
 export interface PortMapping {
@@ -11,9 +12,6 @@ export interface PortMapping {
   readonly protocol: 'tcp' | 'udp'
 }
 
-/** The most that one container can publish: each is a socket, and one rule or two. */
-const most = 4096
-
 /**
  * Reads `-p [[IP:][HOST]:]PORT[/PROTOCOL]` words, with ranges `8000-8010:80-90`; a range for one port of the container
  * stands for the first of it that is free, and is not taken.
@@ -22,7 +20,7 @@ const most = 4096
  */
 export function parsePorts(words: readonly string[]): readonly PortMapping[] {
   const ports = words.flatMap(parsePort)
-  if (ports.length > most) throw usage(`${ports.length} ports are to be published: the most is ${most}`)
+  if (ports.length > limit.publishedPorts) throw usage(`${ports.length} ports are to be published: the most is ${limit.publishedPorts}`)
   const seen = new Set<string>()
   return ports.filter((port) => {
     if (port.hostPort === 0) return true

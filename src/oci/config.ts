@@ -54,9 +54,8 @@ export interface ImageConfig {
 }
 
 const section = 'image-spec, "Image Configuration"'
-const maxList = 100_000
 
-const strings = array(string, maxList)
+const strings = array(string, limit.configEntries)
 /** `{"80/tcp": {}}`. The values mean nothing, and old images have null there. */
 const set = record<object>((value) => (typeof value === 'object' && value !== null ? value : {}))
 

@@ -26,12 +26,9 @@ export interface Descriptor {
 
 const section = 'image-spec, "Content Descriptors"'
 
-/** Bounds a list of anything in a descriptor that is not content itself. */
-const maxList = 1000
-
 const platform: Decoder<Platform> = object(
   { os: withDefault(string, ''), architecture: withDefault(string, '') },
-  { variant: string, 'os.version': string, 'os.features': array(string, maxList) },
+  { variant: string, 'os.version': string, 'os.features': array(string, limit.descriptorEntries) },
 )
 
 export const annotations: Decoder<Readonly<Record<string, string>>> = record(string)
@@ -47,7 +44,7 @@ export const descriptor: Decoder<Descriptor> = (value, at) => {
 
 const descriptorFields = object(
   { mediaType: string, digest, size },
-  { platform, annotations, artifactType: string, urls: array(string, maxList), data: string },
+  { platform, annotations, artifactType: string, urls: array(string, limit.descriptorEntries), data: string },
 )
 
 /**

@@ -1,4 +1,5 @@
 import { StaveError } from '#error.ts'
+import * as limit from '#limit.ts'
 import { isDigest, parseDigest, type Digest } from './digest.ts'
 
 /** A name of an image, normalised: `docker.io/library/debian:12`. */
@@ -16,7 +17,6 @@ const defaultRegistry = 'docker.io'
 const legacyRegistry = 'index.docker.io'
 const defaultTag = 'latest'
 const officialPrefix = 'library/'
-const maxRepository = 255
 
 // The grammar of distribution/reference, without its anchors. Each alternative begins with a character that the one
 // before it cannot end with, so matching takes time in proportion to the length.
@@ -54,7 +54,7 @@ export function parseReference(text: string): Reference {
       `${quote(repository)} is not a repository: words of a-z and 0-9, joined by \`.\`, \`_\`, \`__\` or dashes, in parts separated by \`/\``,
     )
   }
-  if (repository.length > maxRepository) throw bad(text, `the repository has more than ${maxRepository} characters`)
+  if (repository.length > limit.repositoryLength) throw bad(text, `the repository has more than ${limit.repositoryLength} characters`)
   if (tag !== undefined && !tagPattern.test(tag)) {
     throw bad(text, `${quote(tag)} is not a tag: at most 128 of A-Z, a-z, 0-9, \`_\`, \`.\`, \`-\`, and none of the last two at its start`)
   }
@@ -74,7 +74,7 @@ export function isTag(text: string): boolean {
 
 /** Is it a repository's name, without registry and tag? */
 export function isRepository(text: string): boolean {
-  return text.length <= maxRepository && repositoryPattern.test(text)
+  return text.length <= limit.repositoryLength && repositoryPattern.test(text)
 }
 
 /** The full name: `docker.io/library/debian:12`. Two references are the same if this is the same. */

@@ -2,6 +2,7 @@ import { spawn, type ChildProcess, type StdioOptions } from 'node:child_process'
 import { constants } from 'node:os'
 import type { Readable, Writable } from 'node:stream'
 import { StaveError } from '#error.ts'
+import * as limit from '#limit.ts'
 import { failureError } from './failure.ts'
 import { protocolVersion, type Request, type Results, type RunnerEvent, type Verb } from './protocol.ts'
 import type { Stdio } from './runner.ts'
@@ -35,10 +36,6 @@ export interface RunnerProcess<V extends Verb> {
   ref(): void
 }
 
-/** One line of the longest answer there is: `read` with a few large files. */
-const maxLineBytes = 256 * 1024 * 1024
-/** How much of a dying runner's standard error is kept for the message. */
-const maxStderrBytes = 16 * 1024
 const quiet: Stdio = { stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' }
 
 /**
@@ -77,7 +74,7 @@ export function startRunner<V extends Verb>(options: ProcessOptions<V>): RunnerP
   if (typeof user.stdout === 'function') child.stdout?.on('data', user.stdout)
   if (captures) {
     child.stderr?.on('data', (chunk: Buffer) => {
-      stderr = (stderr + chunk.toString()).slice(-maxStderrBytes)
+      stderr = (stderr + chunk.toString()).slice(-limit.runnerErrorBytes)
     })
   } else if (typeof user.stderr === 'function') child.stderr?.on('data', user.stderr)
 
@@ -166,7 +163,7 @@ function stream(where: Stdio['stdout']): 'pipe' | 'ignore' | 'inherit' | number 
 }
 
 /** Splits a stream at newlines. A line that ends without one is dropped: its writer was killed in it. */
-export function readLines(from: Readable, onLine: (line: string) => void, onTooLong: () => void, maxBytes = maxLineBytes): void {
+export function readLines(from: Readable, onLine: (line: string) => void, onTooLong: () => void, maxBytes = limit.runnerLineBytes): void {
   let parts: Buffer[] = []
   let size = 0
   from.on('data', (chunk: Buffer) => {

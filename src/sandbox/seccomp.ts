@@ -32,8 +32,7 @@ const operators: Readonly<Record<string, SeccompCondition['operator']>> = {
   SCMP_CMP_MASKED_EQ: 'masked-eq',
 }
 
-const most = 10_000
-const strings = withDefault(array(string, most), [])
+const strings = withDefault(array(string, limit.seccompEntries), [])
 const errno: Decoder<number> = (value, at) => Math.min(size(value, at), 4095)
 const condition = object({ index: size, value: size, op: oneOf(operators) }, { valueTwo: size })
 const dependence = object({}, { caps: strings, arches: strings, minKernel: string })
@@ -41,7 +40,10 @@ const rule = object(
   { action: oneOf(actions) },
   { names: strings, name: string, errnoRet: errno, args: array(condition, 32), includes: dependence, excludes: dependence },
 )
-const profile = object({ defaultAction: oneOf(actions) }, { defaultErrnoRet: errno, syscalls: array(rule, most), listenerPath: string })
+const profile = object(
+  { defaultAction: oneOf(actions) },
+  { defaultErrnoRet: errno, syscalls: array(rule, limit.seccompEntries), listenerPath: string },
+)
 type Rule = ReturnType<typeof rule>
 type Dependence = ReturnType<typeof dependence>
 

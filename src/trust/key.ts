@@ -1,9 +1,7 @@
 import { createPrivateKey, createPublicKey, scryptSync, sign as signWith, verify as verifyWith, type KeyObject } from 'node:crypto'
 import { StaveError } from '#error.ts'
+import * as limit from '#limit.ts'
 import { isRecord } from './identity.ts'
-
-/** The scrypt cost of a key file is bounded: it decides how much memory reading it takes (128 × N × r bytes). */
-const mostScryptBytes = 512 * 1024 * 1024
 
 /**
  * Reads a public key, or the certificate that has one, in PEM.
@@ -64,8 +62,8 @@ export async function privateKey(text: string, passphrase: string | undefined, w
 /** @see secure-systems-lab, "encrypted": scrypt, and NaCl's secretbox around PKCS #8 */
 async function unsealed(bytes: Buffer, passphrase: string, what: string): Promise<Buffer> {
   const { kdf, cipher, ciphertext } = sealOf(bytes, what)
-  if (128 * kdf.N * kdf.r > mostScryptBytes) throw new StaveError('too-large', `cannot use ${what}: its scrypt takes too much memory`)
-  const key = scryptSync(passphrase, kdf.salt, 32, { N: kdf.N, r: kdf.r, p: kdf.p, maxmem: mostScryptBytes + 1024 * 1024 })
+  if (128 * kdf.N * kdf.r > limit.scryptBytes) throw new StaveError('too-large', `cannot use ${what}: its scrypt takes too much memory`)
+  const key = scryptSync(passphrase, kdf.salt, 32, { N: kdf.N, r: kdf.r, p: kdf.p, maxmem: limit.scryptBytes + 1024 * 1024 })
   const { xsalsa20poly1305 } = await import('@noble/ciphers/salsa.js')
   try {
     return Buffer.from(xsalsa20poly1305(key, cipher).decrypt(ciphertext))
@@ -111,7 +109,7 @@ export async function generateKeys(passphrase: string): Promise<{ readonly priva
   const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const params = { N: 65_536, r: 8, p: 1 }
   const [salt, nonce] = [randomBytes(32), randomBytes(24)]
-  const key = scryptSync(passphrase, salt, 32, { ...params, maxmem: mostScryptBytes })
+  const key = scryptSync(passphrase, salt, 32, { ...params, maxmem: limit.scryptBytes })
   const sealed = xsalsa20poly1305(key, nonce).encrypt(pair.privateKey.export({ format: 'der', type: 'pkcs8' }))
   const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64')
   const document = {

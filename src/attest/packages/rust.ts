@@ -1,17 +1,16 @@
 import type { Package } from './package.ts'
 import { inflateSync } from 'node:zlib'
 import { escaped } from '../purl.ts'
+import * as limit from '#limit.ts'
 
 /** The section that cargo-auditable adds. */
 export const rustSection = '.dep-v0'
-
-const most = 16 * 1024 * 1024
 
 /** The crates of a Rust program that was built with cargo-auditable. @see cargo-auditable, "Parsing" */
 export function rust(from: string, section: Buffer): readonly Package[] {
   let document: { packages?: unknown }
   try {
-    document = JSON.parse(inflateSync(section, { maxOutputLength: most }).toString()) as typeof document
+    document = JSON.parse(inflateSync(section, { maxOutputLength: limit.auditableBytes }).toString()) as typeof document
   } catch {
     // Whoever made the program may write what they like there.
     return []

@@ -10,6 +10,7 @@ import type { Solution } from '../solve/solve.ts'
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { cacheMounts } from '#store/cache-files.ts'
+import * as limit from '#limit.ts'
 import { checked } from './checked-layer.ts'
 import { keepLayer } from '../solve/layer.ts'
 import { cacheMountName, cacheMountPlace, type CacheMount } from '../solve/cache-mount.ts'
@@ -17,15 +18,12 @@ import { cacheMountName, cacheMountPlace, type CacheMount } from '../solve/cache
 /** On a layer of a cache's manifest: it is the content of the cache mount of this name. */
 const annotation = 'stave.cache.mount'
 
-/** The most bytes of files in a mount that is put into a cache, and of a layer that is taken from one. */
-const mostBytes = 2 * 1024 ** 3
-
 /** By name. Believed as far as their form goes. */
 export function mountsOf(layers: readonly Layer[]): ReadonlyMap<string, Layer> {
   const mounts = new Map<string, Layer>()
   for (const { descriptor, diffId } of layers) {
     const name = descriptor.annotations?.[annotation]
-    if (name !== undefined && /^[0-9a-f]{64}$/.test(name) && descriptor.size <= mostBytes) {
+    if (name !== undefined && /^[0-9a-f]{64}$/.test(name) && descriptor.size <= limit.cacheMountBytes) {
       mounts.set(name, { descriptor, diffId })
     }
   }
@@ -96,8 +94,8 @@ async function packMount(
   if (size === undefined || size.entries === 0) {
     return undefined
   }
-  if (size.bytes > mostBytes) {
-    const message = `the cache mount ${mount.id} is left out of the cache: it has ${size.bytes} bytes, and ${mostBytes} is the most`
+  if (size.bytes > limit.cacheMountBytes) {
+    const message = `the cache mount ${mount.id} is left out of the cache: it has ${size.bytes} bytes, and ${limit.cacheMountBytes} is the most`
     cx.report({ type: 'warning', message })
     return undefined
   }

@@ -6,8 +6,8 @@ import { pipeline, Readable } from 'node:stream'
 import { StaveError } from '#error.ts'
 import { leadsInside } from '#registry/client/reach.ts'
 import { redactUrl } from '#text/url.ts'
+import * as limit from '#limit.ts'
 
-const maxRedirects = 10
 const headersTimeoutMs = 60_000
 const bodyTimeoutMs = 60_000
 
@@ -49,7 +49,7 @@ export async function get(cx: Context, request: HttpRequest): Promise<HttpAnswer
     const location = answer.headers['location']
     if (answer.status < 300 || answer.status >= 400 || answer.status === 304 || location === undefined) return answer
     await answer.discard()
-    if (redirects === maxRedirects) throw failed(shown, `it redirects more than ${maxRedirects} times`)
+    if (redirects === limit.redirects) throw failed(shown, `it redirects more than ${limit.redirects} times`)
     url = redirected(url, location, shown)
     if (isFromPublic && (await leadsInside(url.hostname))) {
       throw new StaveError('denied', `cannot download ${shown}: it redirects to ${url.host}, an address of this machine or its network`)

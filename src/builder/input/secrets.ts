@@ -2,9 +2,7 @@ import type { SecretSource } from '../options.ts'
 import type { ExecOp } from '../plan/step.ts'
 import { accessSync, constants, readFileSync, statSync } from 'node:fs'
 import { StaveError, type Span } from '#error.ts'
-
-/** As BuildKit bounds them: a secret is mounted from memory. */
-const secretBytes = 500 * 1024
+import * as limit from '#limit.ts'
 
 /** The build's secrets, read when a step asks for them. */
 export interface Secrets {
@@ -36,10 +34,10 @@ export function createSecrets(sources: readonly SecretSource[] = []): Secrets {
       return undefined
     }
     const value = 'value' in source ? source.value : read(source.id, source.file, span)
-    if (value.length > secretBytes) {
+    if (value.length > limit.secretBytes) {
       throw new StaveError(
         'too-large',
-        `cannot mount the secret ${JSON.stringify(id)}: it has ${value.length} bytes, and at most ${secretBytes} are allowed`,
+        `cannot mount the secret ${JSON.stringify(id)}: it has ${value.length} bytes, and at most ${limit.secretBytes} are allowed`,
       )
     }
     values.set(id, value)
@@ -65,10 +63,10 @@ function read(id: string, file: string, span: Span | undefined): Uint8Array {
   try {
     const { size } = statSync(file)
     // Checked before it is read: what is named by mistake may be a disk.
-    if (size > secretBytes) {
+    if (size > limit.secretBytes) {
       throw new StaveError(
         'too-large',
-        `cannot read the secret ${JSON.stringify(id)} from ${file}: it has ${size} bytes, and at most ${secretBytes} are allowed`,
+        `cannot read the secret ${JSON.stringify(id)} from ${file}: it has ${size} bytes, and at most ${limit.secretBytes} are allowed`,
       )
     }
     return readFileSync(file)

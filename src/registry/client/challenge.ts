@@ -1,3 +1,4 @@
+import * as limit from '#limit.ts'
 /** One way of authenticating that a server offers. Scheme and parameter names are in lower case. */
 export interface Challenge {
   readonly scheme: string
@@ -5,7 +6,6 @@ export interface Challenge {
 }
 
 const token = /[!#$%&'*+.^_`|~0-9A-Za-z-]+/y
-const maxLength = 16 * 1024
 
 /**
  * Reads a WWW-Authenticate field: several challenges, separated by the same commas as their parameters, quoted
@@ -14,7 +14,7 @@ const maxLength = 16 * 1024
  * @see RFC 9110 §11.6.1
  */
 export function parseChallenges(field: string): Challenge[] {
-  const text = field.slice(0, maxLength)
+  const text = field.slice(0, limit.challengeLength)
   const challenges: { scheme: string; parameters: Record<string, string> }[] = []
   let at = 0
 

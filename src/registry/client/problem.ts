@@ -1,4 +1,5 @@
 import { type ErrorCode, StaveError } from '#error.ts'
+import * as limit from '#limit.ts'
 import { type Method, type Response, readAll } from './exchange.ts'
 
 /** Who was asked, for messages: nothing of it is secret. */
@@ -7,9 +8,6 @@ export interface Asked {
   /** Where the credentials that were sent came from; undefined when none were found. */
   readonly credentialsFrom?: string | undefined
 }
-
-const errorBodyBytes = 64 * 1024
-const messageLength = 500
 
 /**
  * Turns a registry's unwelcome answer into an error. Reads the body.
@@ -38,7 +36,7 @@ interface Said {
 async function readErrors(response: Response): Promise<Said | undefined> {
   let text: string
   try {
-    const bytes = await readAll(response.body, errorBodyBytes)
+    const bytes = await readAll(response.body, limit.errorBodyBytes)
     if (bytes === undefined || bytes.length === 0) return undefined
     text = new TextDecoder().decode(bytes)
   } catch {
@@ -215,7 +213,7 @@ export function clean(text: string): string {
     .replace(/[\u0000-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]+/g, ' ')
     .replace(/\b(Bearer|Basic)\s+[A-Za-z0-9._~+/=-]{8,}/gi, '$1 …')
     .replace(/\beyJ[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*/g, '…')
-  return safe.length > messageLength ? `${safe.slice(0, messageLength)}…` : safe
+  return safe.length > limit.messageLength ? `${safe.slice(0, limit.messageLength)}…` : safe
 }
 
 function describe(error: unknown): string {

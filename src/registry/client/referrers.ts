@@ -12,8 +12,6 @@ import { getManifest, putManifest } from './manifests.ts'
 import { pathOf, pullScope, type Remote } from './remote.ts'
 import { createTurns } from './turns.ts'
 
-const maxPages = 100
-
 /** The tag under which registries without the referrers API keep the list. @see distribution-spec, "Referrers Tag Schema" */
 export function referrersTag(subject: Digest): string {
   const [algorithm = '', encoded = ''] = subject.split(':')
@@ -30,8 +28,8 @@ export async function listReferrers(cx: Context, remote: Remote, endpoint: Endpo
   const seen = new Set<string>()
   let to: string | undefined = pathOf(endpoint, `referrers/${subject}`)
   for (let page = 0; to !== undefined && !seen.has(to); page++) {
-    if (page === maxPages)
-      throw new StaveError('too-large', `cannot list referrers of ${remote.title}@${subject}: more than ${maxPages} pages`)
+    if (page === limit.referrerPages)
+      throw new StaveError('too-large', `cannot list referrers of ${remote.title}@${subject}: more than ${limit.referrerPages} pages`)
     seen.add(to)
     const doing = `cannot list referrers of ${remote.title}@${subject}`
     const response = await remote.transport.send(cx, endpoint, {

@@ -275,7 +275,6 @@ function withMirrors(error: unknown, endpoints: readonly Endpoint[], failures: r
 
 /** The manifests of this run by digest, bounded: they are asked for again when their blobs have been moved. */
 function createCache() {
-  const mostBytes = 32 * 1024 * 1024
   const entries = new Map<string, Fetched>()
   let bytes = 0
   return {
@@ -285,7 +284,7 @@ function createCache() {
       entries.set(fetched.descriptor.digest, fetched)
       bytes += fetched.raw.length
       for (const [digest, oldest] of entries) {
-        if (bytes <= mostBytes) break
+        if (bytes <= limit.keptManifestBytes) break
         entries.delete(digest)
         bytes -= oldest.raw.length
       }

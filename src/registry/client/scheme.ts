@@ -1,10 +1,9 @@
 import type { Context } from '#context.ts'
+import * as limit from '#limit.ts'
 import { bodyOfBytes, readAll, type Response } from './exchange.ts'
 import { addressOf, type Host } from './host.ts'
 import { errorCode, isTls, speaksPlainHttp } from './problem.ts'
 import { type Call, isStream, type Job, type Send } from './stage.ts'
-
-const plainAnswerBytes = 64 * 1024
 
 /**
  * Finds out whether a host speaks http or https, where it may be either, and sends the request in that scheme. It is
@@ -74,7 +73,7 @@ async function unlessTlsWanted(cx: Context, response: Response, job: Job, next: 
 }
 
 async function wordsOf(response: Response): Promise<Uint8Array> {
-  return (await readAll(response.body, plainAnswerBytes)) ?? new Uint8Array()
+  return (await readAll(response.body, limit.plainAnswerBytes)) ?? new Uint8Array()
 }
 
 function saysTls(bytes: Uint8Array): boolean {

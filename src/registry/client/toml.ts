@@ -1,8 +1,6 @@
 import { parse, TomlError, type TomlTable } from 'smol-toml'
 import { StaveError } from '#error.ts'
-
-/** How deep arrays and tables may nest: registries.conf needs three levels. */
-const maxDepth = 64
+import * as limit from '#limit.ts'
 
 /**
  * Reads a TOML document.
@@ -13,7 +11,7 @@ const maxDepth = 64
  */
 export function parseToml(text: string, file: string): TomlTable {
   try {
-    return parse(text, { maxDepth })
+    return parse(text, { maxDepth: limit.tomlDepth })
   } catch (cause) {
     if (!(cause instanceof TomlError)) throw cause
     const { line, column } = cause

@@ -3,6 +3,7 @@ import { StaveError, hasCode } from '#error.ts'
 import type { Bytes } from '#image/content.ts'
 import { skip, verified } from '#image/read.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
+import * as limit from '#limit.ts'
 import { hasBlob } from './blobs.ts'
 import type { Response, StreamBody } from './exchange.ts'
 import { redactUrl } from './problem.ts'
@@ -28,7 +29,6 @@ const bufferedBytes = 1024 * 1024
 /** Below this size a broken upload is begun anew instead of asking how far it came. */
 const resumableBytes = 8 * 1024 * 1024
 const chunkBytes = 16 * 1024 * 1024
-const maxChunkBytes = 256 * 1024 * 1024
 
 /**
  * Uploads a blob: POST for a session, PUT with the whole. Two requests; the bytes stream from the source to the
@@ -139,7 +139,7 @@ async function putWhole(cx: Context, remote: Remote, what: Descriptor, body: Uin
 }
 
 async function putChunks(cx: Context, remote: Remote, what: Descriptor, content: Content, begun: Session): Promise<void> {
-  const size = Math.min(Math.max(chunkBytes, begun.minChunkBytes), maxChunkBytes)
+  const size = Math.min(Math.max(chunkBytes, begun.minChunkBytes), limit.uploadChunkBytes)
   let session = begun
   let start = 0
   for await (const chunk of chunksOf(await streamOf(remote, what, content, 0), size)) {

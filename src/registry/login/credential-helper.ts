@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
+import * as limit from '#limit.ts'
 import { type Credential, identityTokenUser } from './credential.ts'
 import { abortedError } from '../client/exchange.ts'
 import { clean } from '../client/problem.ts'
 
 const timeoutMs = 30_000
-const outputBytes = 1024 * 1024
 
 /**
  * Asks `docker-credential-<helper> get`. Undefined when it knows no such server.
@@ -88,7 +88,7 @@ function run(
     for (const name of ['stdout', 'stderr'] as const) {
       child[name].on('data', (chunk: Buffer) => {
         size += chunk.length
-        if (size > outputBytes) child.kill('SIGKILL')
+        if (size > limit.helperBytes) child.kill('SIGKILL')
         else collected[name].push(chunk)
       })
     }

@@ -2,6 +2,7 @@ import { createServer as createHttpServer, type IncomingMessage, type Server, ty
 import type { AddressInfo } from 'node:net'
 import { StaveError } from '#error.ts'
 import { isDigest, type Digest } from '#oci/digest.ts'
+import * as limit from '#limit.ts'
 import { type Answer, Refusal, refusalAnswer, sendAnswer } from './answer.ts'
 import { type Caller, createGuard, type Guard, type Need, type ServerAuth } from './auth.ts'
 import { createFaults, type Fault, type Faults } from './fault.ts'
@@ -47,7 +48,6 @@ export interface RegistryServer {
 }
 
 const staleUploadMs = 7 * 24 * 3600 * 1000
-const formBytes = 64 * 1024
 
 interface Parts {
   readonly storage: Storage
@@ -343,7 +343,7 @@ async function readForm(request: Request): Promise<URLSearchParams> {
   let text = ''
   for await (const chunk of request.body) {
     text += Buffer.from(chunk).toString('utf8')
-    if (text.length > formBytes) throw new Refusal(413, 'SIZE_INVALID', 'the form is too long')
+    if (text.length > limit.formBytes) throw new Refusal(413, 'SIZE_INVALID', 'the form is too long')
   }
   return new URLSearchParams(text)
 }
