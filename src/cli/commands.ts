@@ -4,8 +4,10 @@ import { containerCommands } from './containers/commands.ts'
 import { copyingCommands } from './containers/copying-commands.ts'
 import { volumeCommands } from './containers/volume-commands.ts'
 import { imageCommands } from './images/commands.ts'
+import { imageVerbs } from './images/verb-commands.ts'
 import { networkCommands } from './networks/commands.ts'
 import { registryCommands } from './registries/commands.ts'
+import { repositoryCommands } from './repositories/commands.ts'
 import { systemCommands } from './system/commands.ts'
 import { trustCommands } from './trust/commands.ts'
 
@@ -13,7 +15,9 @@ import { trustCommands } from './trust/commands.ts'
 export const commands: readonly Command[] = [
   ...buildCommands,
   ...imageCommands,
+  ...imageVerbs,
   ...registryCommands,
+  ...repositoryCommands,
   ...trustCommands,
   ...containerCommands,
   ...volumeCommands,

@@ -57,9 +57,22 @@ const absent: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   },
 }
 
+/** crane's and regctl's words, which stand alone there. */
+const alone: Readonly<Record<string, readonly string[]>> = {
+  catalog: ['repo', 'ls'],
+  digest: ['image', 'digest'],
+  config: ['image', 'config'],
+  validate: ['image', 'validate'],
+}
+
+/** regctl's words for the tags of a registry; `tag delete web` names an image of the store that is called `delete`. */
+const tags: Readonly<Record<string, readonly string[]>> = { delete: ['untag'], rm: ['untag'], ls: ['repo', 'tags'], list: ['repo', 'tags'] }
+
 /** `image ls` as `images`, `container run` as `run`, for scripts that were written for docker; other words as they are. */
 export function withoutGroup(words: readonly string[]): readonly string[] {
   const [group = '', word = '', ...rest] = words
+  if (Object.hasOwn(alone, group)) return [...alone[group]!, ...words.slice(1)]
+  if (group === 'tag' && Object.hasOwn(tags, word) && rest.some((text) => text.startsWith('docker://'))) return [...tags[word]!, ...rest]
   const command = Object.hasOwn(groups, group) && Object.hasOwn(groups[group]!, word) ? groups[group]![word] : undefined
   return command === undefined ? words : [...command, ...rest]
 }

@@ -158,7 +158,7 @@ const notSigned = {
   '--dest-shared-blob-dir': 'Make blobs/ of the layout a link to the shared directory.',
 }
 
-export const tagFlags = {} as const satisfies Flags
+export const tagFlags = registryFlags
 
 export const imageCommands: readonly Command[] = [
   command({
@@ -217,20 +217,30 @@ export const imageCommands: readonly Command[] = [
     name: 'tag',
     group: 'Images',
     summary: 'Give an image another name',
+    description:
+      'Gives what a name stands for more names, in the store, or with docker:// in the repository of a registry, where nothing is sent but the manifest.',
     operands: 'NAME NEW...',
     least: 2,
     flags: tagFlags,
-    examples: [{ command: 'stave tag web ghcr.io/acme/web:1.2', doc: 'Name it for a push' }],
+    examples: [
+      { command: 'stave tag web ghcr.io/acme/web:1.2', doc: 'Name it for a push' },
+      { command: 'stave tag docker://ghcr.io/acme/web:1.2 stable latest', doc: 'In the registry' },
+    ],
     load: () => import('./tag.ts'),
   }),
   command({
     name: 'untag',
     group: 'Images',
     summary: 'Remove names, and keep the image',
+    description:
+      'Removes names, and keeps the image under its digest: in the store, or with docker:// in a registry, also in one that can delete nothing but manifests.',
     operands: 'NAME [TAG...]',
     least: 1,
     flags: tagFlags,
-    examples: [{ command: 'stave untag ghcr.io/acme/web:1.2', doc: 'Drop a name' }],
+    examples: [
+      { command: 'stave untag ghcr.io/acme/web:1.2', doc: 'Drop a name' },
+      { command: 'stave untag docker://ghcr.io/acme/web:1.2', doc: 'The tag alone; stave delete deletes its manifest' },
+    ],
     load: () => import('./untag.ts'),
   }),
   command({

@@ -117,6 +117,27 @@ export async function hasBlob(cx: Context, remote: Remote, digest: Digest): Prom
   return response.status === 200
 }
 
+/**
+ * A blob's size, by one HEAD to where it is read from. A registry that does not say it is no help: nothing can be read
+ * without knowing how much it is.
+ *
+ * @throws StaveError `blob-unknown`, `registry-problem`
+ */
+export async function describeBlob(cx: Context, remote: Remote, endpoint: Endpoint, digest: Digest): Promise<Descriptor> {
+  const doing = `cannot read ${remote.title}@${digest}`
+  const response = await remote.transport.send(cx, endpoint, {
+    method: 'HEAD',
+    to: pathOf(endpoint, `blobs/${digest}`),
+    scopes: pullScope(endpoint),
+    expect: [200],
+    doing,
+  })
+  await response.body.discard()
+  const size = Number(response.headers['content-length'] ?? Number.NaN)
+  if (!Number.isSafeInteger(size)) throw new StaveError('registry-problem', `${doing}: the registry does not say how large it is`)
+  return { mediaType: 'application/octet-stream', digest, size }
+}
+
 /** Removes a blob from the repository. @throws StaveError `blob-unknown`, `unsupported` */
 export async function deleteBlob(cx: Context, remote: Remote, digest: Digest): Promise<void> {
   const { endpoint } = remote

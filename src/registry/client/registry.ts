@@ -8,7 +8,7 @@ import type { Descriptor } from '#oci/descriptor.ts'
 import { isDigest, type Digest } from '#oci/digest.ts'
 import { decodeManifestOrIndex } from '#oci/manifest.ts'
 import type { Reference } from '#oci/reference.ts'
-import { deleteBlob, hasBlob, openBlob } from './blobs.ts'
+import { deleteBlob, describeBlob, hasBlob, openBlob } from './blobs.ts'
 import type { TrustBundle } from './certificates.ts'
 import type { ProxySettings } from './proxy.ts'
 import { isDockerHub } from '../login/credential.ts'
@@ -27,6 +27,7 @@ import {
 } from './manifests.ts'
 import { addReferrer, listReferrers } from './referrers.ts'
 import type { Remote } from './remote.ts'
+import { deleteTag } from './tags.ts'
 import { defaultRetry, type RetryPolicy } from './retry.ts'
 import { createTransport } from './transport.ts'
 import { type Content, mountBlob, onceContent, type Session, uploadBlob } from './uploads.ts'
@@ -64,6 +65,10 @@ export interface Registry extends Target {
   look(cx: Context, name: string): Promise<Descriptor | undefined>
   /** Deletes a tag, or by digest a manifest with all its tags. @throws StaveError `not-found`, `unsupported` */
   deleteManifest(cx: Context, name: string): Promise<void>
+  /** Takes a tag away, and nothing else: other tags of its manifest stay. @throws StaveError `not-found`, `unsupported` */
+  deleteTag(cx: Context, tag: string): Promise<void>
+  /** The size of a blob, by one HEAD. @throws StaveError `blob-unknown` */
+  describeBlob(cx: Context, digest: Digest): Promise<Descriptor>
   /** @throws StaveError `blob-unknown`, `unsupported` */
   deleteBlob(cx: Context, digest: Digest): Promise<void>
 }
@@ -237,6 +242,11 @@ function openRepository(remote: Remote, endpoints: readonly Endpoint[], referenc
       manifests.clear()
       await deleteManifest(cx, remote, name)
     },
+    async deleteTag(cx, tag) {
+      present.clear()
+      await deleteTag(cx, remote, tag)
+    },
+    describeBlob: (cx, digest) => fromAny(endpoints, true, (endpoint) => describeBlob(cx, remote, endpoint, digest)),
     async deleteBlob(cx, digest) {
       present.delete(digest)
       await deleteBlob(cx, remote, digest)
