@@ -71,11 +71,30 @@ function expectError(outcome: Outcome, ...said: readonly RegExp[]): void {
 const modeAndOwner = (built: Built, name: string): string | undefined => built.tree.get(name)?.split(' ').slice(0, 2).join(' ')
 
 describe('sources', () => {
-  test('several sources need a slash', () => {
+  test('several sources need a directory: one that is there, or a slash', () => {
     const files = { one: '1', two: '2' }
-    expectError(build(context('FROM scratch\nCOPY one two /d\n', files)), /several sources/, /Dockerfile:2/)
+    for (const flag of ['', '--link ', '--chmod=600 ']) {
+      expectError(build(context(`FROM scratch\nCOPY ${flag}one two /d\n`, files)), /several sources/, /Dockerfile:2/, /hint: +Write \/d\//)
+    }
     expect(names('FROM scratch\nCOPY one two /d/\n', files)).toEqual(['d', 'd/one', 'd/two'])
+    expect(names('FROM scratch\nWORKDIR /d\nCOPY one two /d\n', files)).toEqual(['d', 'd/one', 'd/two'])
+    expect(names('FROM busybox\nWORKDIR /d\nRUN ln -s /d /way\nCOPY one two /way\n', files)).toEqual(
+      expect.arrayContaining(['d/one', 'd/two']),
+    )
+    expect(names('FROM scratch\nWORKDIR /d\nADD one /d\nCOPY <<x two /d\nx\n', files)).toEqual(['d', 'd/one', 'd/two', 'd/x'])
   })
+  test('a wildcard that meets nothing leaves the others', () => {
+    expect(names('FROM scratch\nCOPY nope* one dir\n', { one: '1' })).toEqual(['dir'])
+    expect(names('FROM scratch\nCOPY nope* one dir/\n', { one: '1' })).toEqual(['dir', 'dir/one'])
+  })
+  test.each(['COPY "" /d', 'COPY $unset /d', 'COPY ["", "/d"]', 'ADD $unset /d/', 'COPY $unset one /d/', 'COPY --parents $unset /d/'])(
+    '%s takes everything, and says so',
+    (line) => {
+      const built = must(`FROM scratch\n${line}\n`, { one: '1', 'sub/two': '2' })
+      expect([...built.tree.keys()].filter(Boolean).sort()).toEqual(['d', 'd/Dockerfile', 'd/one', 'd/sub', 'd/sub/two'])
+      expect(built.stderr).toMatch(/warning: .*Dockerfile:2: (COPY|ADD) takes everything: a source is empty/)
+    },
+  )
   test('quotes do not hold a name together', () => {
     expectError(build(context('FROM scratch\nCOPY "a b" /d/\n', { 'a b': 'x' })), /"a"/)
     expect(names('FROM scratch\nCOPY ["a b", "/d/"]\n', { 'a b': 'x' })).toEqual(['d', 'd/a b'])

@@ -10,6 +10,7 @@ import { randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, readlinkSync, renameSync, symlinkSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
+import { isBuiltInFrontend } from '#dockerfile/directives.ts'
 import { parseDockerfile } from '#dockerfile/parse.ts'
 import { StaveError } from '#error.ts'
 import { digestHex, digestOf } from '#oci/digest.ts'
@@ -66,7 +67,7 @@ function basedOn(dockerfile: Dockerfile, image: string | undefined): Dockerfile 
 
 /** Docker's own frontends are what is built in. Any other one is a program that would read the file in its own way. */
 function checkSyntax(syntax: string | undefined, file: string): void {
-  if (syntax === undefined || /^(?:docker\.io\/)?docker\/dockerfile(?:-upstream)?(?:[:@]|$)/.test(syntax)) {
+  if (syntax === undefined || isBuiltInFrontend(syntax)) {
     return
   }
   throw new StaveError('unsupported', `cannot build ${file}: it asks for the frontend ${syntax}`, {

@@ -5,7 +5,7 @@ import type { Solution } from './solve/solve.ts'
 import type { ExecOp, Step } from './plan/step.ts'
 import { posix } from 'node:path'
 import { StaveError } from '#error.ts'
-import { defaultShell } from './plan/draft.ts'
+import { shellOf } from './plan/draft.ts'
 
 /** The Dockerfile up to a stage's end, or to a line of it; and the stage that is then the target. */
 export function cutAt(dockerfile: Dockerfile, until: string): { dockerfile: Dockerfile; target: string } {
@@ -45,7 +45,7 @@ export async function stopAt(session: Session, plan: Plan, solution: Solution): 
     mounts: [],
     platform: stage.platform,
     proxyEnv: stage.scope.proxyEnv(),
-    shell: stage.config.Shell ?? defaultShell,
+    shell: shellOf({ config: stage.config, os: stage.base?.config.os ?? stage.platform.os }),
   }
   const step: Step = last ?? {
     id: 'until',

@@ -42,6 +42,11 @@ export function detectDirectives(text: string): Omit<Directives, 'escape'> {
   return { ...(syntax === undefined ? {} : { syntax }), ...(found.check === undefined ? {} : { check: found.check }) }
 }
 
+/** Does `# syntax=` name Docker's own frontend? Any release of it, with what its labs add, from whichever registry it would come. */
+export function isBuiltInFrontend(syntax: string): boolean {
+  return /(?:^|\/)docker\/dockerfile(?:-upstream)?(?:[:@]|$)/.test(syntax)
+}
+
 function detect(text: string, start: number, prefix: '#' | '//'): { syntax?: string; check?: string } {
   const read = directiveReader(prefix)
   const found: { syntax?: string; check?: string } = {}

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { StaveError } from '#error.ts'
+import { isBuiltInFrontend } from './directives.ts'
 import type { Instruction } from './instruction.ts'
 import { parseDockerfile, parseInstruction } from './parse.ts'
 
@@ -134,6 +135,22 @@ describe('directives', () => {
   ])('%s is an error', (_name, text, message, line) => {
     expect(failure(text)).toMatchObject({ message, span: { line } })
   })
+})
+
+test.each([
+  ['docker/dockerfile', true],
+  ['docker/dockerfile:1', true],
+  ['docker/dockerfile:1-labs', true],
+  ['docker/dockerfile:1.7.0-labs@sha256:00', true],
+  ['docker.io/docker/dockerfile-upstream:master-labs', true],
+  ['mirror/docker/dockerfile:1', true],
+  ['registry.example:5000/proxy/docker/dockerfile:1', true],
+  ['docker/dockerfile-other', false],
+  ['mydocker/dockerfile:1', false],
+  ['dockerfile', false],
+  ['ghcr.io/acme/buildpack', false],
+])('%s is a frontend that is built in: %s', (syntax, isOne) => {
+  expect(isBuiltInFrontend(syntax)).toBe(isOne)
 })
 
 describe('comments above an instruction', () => {

@@ -18,7 +18,8 @@ export function planCopy(draft: Draft, instruction: Copy): void {
   const written = scope.expand(instruction.destination, span)
   const chown = instruction.chown === undefined ? undefined : scope.expand(instruction.chown, span)
   const chmod = instruction.chmod === undefined ? undefined : scope.expand(instruction.chmod, span)
-  check(instruction, sources, written, chown, chmod)
+  check(instruction, sources, chown, chmod)
+  if (sources.includes('')) warnOfEmptySource(draft, instruction)
 
   const inputs: Step[] = []
   const items: CopySource[] = []
@@ -37,7 +38,7 @@ export function planCopy(draft: Draft, instruction: Copy): void {
     items.push({
       kind: 'select',
       input: input(step),
-      sources: local,
+      sources: local.map((source) => source || '.'),
       ...(instruction.exclude.length > 0 ? { exclude: instruction.exclude } : {}),
       ...(instruction.kind === 'COPY' && instruction.parents ? { parents: true } : {}),
       ...(isContext ? { resetOwner: true, ...draft.planner.options.modes } : {}),
@@ -66,27 +67,24 @@ export function planCopy(draft: Draft, instruction: Copy): void {
   push(draft, instruction, createdBy(instruction, sources, written, chown, chmod), op, inputs)
 }
 
-function check(instruction: Copy, sources: readonly string[], written: string, chown: string | undefined, chmod: string | undefined): void {
+/** An empty source is the directory that the others are in: all of it. So it is in BuildKit, where nobody is told. */
+function warnOfEmptySource({ planner }: Draft, { kind, span }: Copy): void {
+  planner.warnings.push({
+    message: `${kind} takes everything: a source is empty after expansion`,
+    span,
+    hint: 'Give the variable a value, or write "." if all is meant.',
+  })
+}
+
+// Whether several sources have a directory to go to is seen where the tree is seen: in the runner.
+function check(instruction: Copy, sources: readonly string[], chown: string | undefined, chmod: string | undefined): void {
   const { span, kind } = instruction
   const fail = (message: string, hint?: string): never => {
     throw new StaveError('dockerfile', message, { span, ...(hint === undefined ? {} : { hint }) })
   }
-  if (sources.some((source) => source === '')) {
-    fail(
-      `cannot ${kind} to ${JSON.stringify(written)}: a source is empty after expansion`,
-      'Give the variable a value, or name the directory itself as ".".',
-    )
-  }
   const remotes = sources.filter(isRemote)
   if (kind === 'COPY' && remotes.length > 0) {
     fail(`cannot COPY ${redactUrl(remotes[0]!)}: COPY takes no URL`, 'Use ADD for what comes from the network.')
-  }
-  // Each would overwrite the one before: BuildKit does so silently.
-  if (sources.length + instruction.heredocs.length > 1 && !isDirectory(written)) {
-    fail(
-      `cannot ${kind} several sources to ${JSON.stringify(written)}: it does not say that it is a directory`,
-      `End it with a slash: ${JSON.stringify(`${written}/`)}.`,
-    )
   }
   if (
     instruction.kind === 'ADD' &&

@@ -14,6 +14,8 @@ export interface Draft {
   readonly stage: ResolvedStage
   readonly scope: Scope
   readonly platform: Platform
+  /** The operating system that its image is for: that of the base image, whatever was asked for. */
+  readonly os: string
   readonly history: PlannedHistory[]
   readonly useCache: boolean
   config: Mutable<ExecutionConfig>
@@ -28,10 +30,13 @@ export interface Draft {
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
-export const defaultShell: readonly string[] = ['/bin/sh', '-c']
+const defaultShell: readonly string[] = ['/bin/sh', '-c']
+const windowsShell: readonly string[] = ['cmd', '/S', '/C']
 
-export function shellOf(draft: Draft): readonly string[] {
-  return draft.config.Shell ?? defaultShell
+/** What runs the shell form: SHELL of this file or of the base image, else what is usual where the image runs. */
+export function shellOf({ config: { Shell: shell }, os }: Pick<Draft, 'config' | 'os'>): readonly string[] {
+  if (shell !== undefined && shell.length > 0) return shell
+  return os === 'windows' ? windowsShell : defaultShell
 }
 
 /** Adds a step that makes a layer. */

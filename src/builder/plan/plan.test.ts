@@ -129,6 +129,44 @@ CMD ["a", "b c"]
     ])
   })
 
+  // BuildKit: an absolute path as it is written, a relative one joined and cleaned.
+  test.each([
+    [['/a/b/'], '/a/b/', '/a/b'],
+    [['/a/../b/.'], '/a/../b/.', '/b'],
+    [['/a/', 'b/'], '/a/b', '/a/b'],
+    [['/a', '../b/./c/'], '/b/c', '/b/c'],
+    [['a'], '/a', '/a'],
+    [['/a', '$unset'], '/a', '/a'],
+  ])('WORKDIR %j is %s in config and history', (paths, shown, made) => {
+    const planned = planOf(`FROM scratch\n${paths.map((path) => `WORKDIR ${path}\n`).join('')}`)
+    expect([planned.stage.config.WorkingDir, history(planned).at(-1)?.split(' ').slice(1).join(' ')]).toEqual([shown, `WORKDIR ${shown}`])
+    expect(planned.steps.at(-1)?.op).toMatchObject({ to: made })
+  })
+
+  test('USER, ENV and LABEL with an empty name: as written, and said', () => {
+    const planned = planOf('FROM scratch\nUSER $U\nENV $U=x\nLABEL $U=x\n')
+    expect(planned.stage.config).toMatchObject({ User: '', Env: [expect.stringMatching(/^PATH=/), '=x'], Labels: { '': 'x' } })
+    expect(history(planned)).toEqual(['- USER ', '- ENV =x', '- LABEL =x'])
+    expect(planned.warnings.map(({ message, span }) => `${span?.line} ${message}`)).toEqual([
+      '2 USER $U is root: it is empty after expansion',
+      '3 ENV $U=x has no name: it is empty after expansion',
+      '4 LABEL $U=x has no name: it is empty after expansion',
+    ])
+  })
+
+  test('the shell form is for cmd on Windows, unless SHELL says something else', () => {
+    const text = 'FROM scratch AS a\nRUN dir\nENTRYPOINT foo bar\nFROM a\nCMD x\nSHELL ["powershell", "-Command"]\nRUN y\n'
+    const planned = planOf(text, { targetPlatform: { os: 'windows', architecture: 'amd64' } })
+    expect(planned.stage.config).toMatchObject({ Entrypoint: ['cmd', '/S', '/C', 'foo bar'], Cmd: ['cmd', '/S', '/C', 'x'] })
+    expect(history(planned)).toEqual([
+      's0 RUN cmd /S /C dir # stave',
+      '- ENTRYPOINT ["cmd" "/S" "/C" "foo bar"]',
+      '- CMD ["cmd" "/S" "/C" "x"]',
+      '- SHELL [powershell -Command]',
+      's1 RUN powershell -Command y # stave',
+    ])
+  })
+
   test('stages: unreachable ones are not planned, contexts and images are shared', () => {
     const planned = planOf(`FROM debian AS base
 RUN one
@@ -287,13 +325,11 @@ describe('COPY and ADD', () => {
   })
 
   test.each([
-    ['COPY a b /c', /several sources/],
     ['COPY https://example.com/x /', /takes no URL/],
     ['ADD --checksum=sha256:00 a /b', /checksum/],
     ['ADD --keep-git-dir=true https://example.com/r.git?keep-git-dir=false /b', /--keep-git-dir and the keep-git-dir of the URL differ/],
     ['ADD --checksum=abcdef1 https://example.com/r.git?checksum=1234567 /b', /--checksum and the checksum of the URL differ/],
     ['ADD https://example.com/r.git?nope=1 /b', /unknown query key "nope"/],
-    ['COPY "" /b', /empty/],
     ['COPY --from=3 a /b', /./],
     ['COPY --chmod=9 a /b', /./],
   ])('%s is an error with its line', (line, message) => {

@@ -1,5 +1,5 @@
 import type { ExecutionConfig, Healthcheck } from '#oci/config.ts'
-import type { Instruction, InstructionOf, Pair } from '#dockerfile/instruction.ts'
+import type { Instruction, InstructionOf } from '#dockerfile/instruction.ts'
 import type { Scope } from '#dockerfile/scope.ts'
 import type { ResolvedStage } from '#dockerfile/stage.ts'
 import type { Step } from './step.ts'
@@ -7,7 +7,7 @@ import { shellCommand } from '#dockerfile/run.ts'
 import { createScope } from '#dockerfile/scope.ts'
 import { atSpan } from '#dockerfile/fault.ts'
 import { normalizeWorkdir, parsePorts, parseSignal } from '#dockerfile/values.ts'
-import { StaveError, type Span } from '#error.ts'
+import { StaveError } from '#error.ts'
 import { addStep, newId, push, shellOf, sourceStep, stageTitle, type Draft } from './draft.ts'
 import { planCopy } from './copy.ts'
 import { planRun } from './run.ts'
@@ -67,7 +67,15 @@ function startOf(planner: Planner, stage: ResolvedStage, total: number): Start {
     const parent = planner.planned.get(origin.index) as PlannedStage
     const { OnBuild: _consumed, ...config } = parent.config
     return {
-      draft: { ...shared, scope: parent.scope.child(), history: [...parent.history], config, author: parent.author, top: parent.top },
+      draft: {
+        ...shared,
+        os: parent.base?.config.os ?? parent.platform.os,
+        scope: parent.scope.child(),
+        history: [...parent.history],
+        config,
+        author: parent.author,
+        top: parent.top,
+      },
       base: parent.base,
     }
   }
@@ -81,13 +89,21 @@ function startOf(planner: Planner, stage: ResolvedStage, total: number): Start {
       { title, span: stage.stage.from.span, stage: stageName(stage), useCache },
     )
     return {
-      draft: { ...shared, scope: scopeOf(config.Env ?? []), history: [], config, author: image?.author, top },
+      draft: {
+        ...shared,
+        os: image?.os ?? platform.os,
+        scope: scopeOf(config.Env ?? []),
+        history: [],
+        config,
+        author: image?.author,
+        top,
+      },
       base: image === undefined ? undefined : { key: imageKey(origin.reference, platform), config: image },
     }
   }
   const scope = scopeOf([])
   const config: ExecutionConfig = { WorkingDir: '/' }
-  const draft = { ...shared, scope, history: [], config, author: undefined, top: undefined }
+  const draft = { ...shared, os: platform.os, scope, history: [], config, author: undefined, top: undefined }
   if (origin.kind === 'scratch') {
     return { draft, base: undefined }
   }
@@ -124,21 +140,22 @@ function evaluate(draft: Draft, instruction: Instruction): void {
       return note(draft, `ARG ${declared.map(({ key, value }) => (value === undefined ? key : `${key}=${value}`)).join(' ')}`)
     }
     case 'ENV': {
-      const pairs = expandPairs(scope, instruction.pairs, span)
+      const pairs = expandPairs(draft, instruction)
       for (const [key, value] of pairs) {
         scope.set(key, value)
       }
       return note(draft, `ENV ${pairs.map(([key, value]) => `${key}=${value}`).join(' ')}`)
     }
     case 'LABEL': {
-      const pairs = expandPairs(scope, instruction.pairs, span)
+      const pairs = expandPairs(draft, instruction)
       draft.config.Labels = { ...draft.config.Labels, ...Object.fromEntries(pairs) }
       return note(draft, `LABEL ${pairs.map(([key, value]) => `${key}=${value}`).join(' ')}`)
     }
     case 'USER': {
       const user = scope.expand(instruction.user, span)
       if (user === '') {
-        throw new StaveError('dockerfile', `cannot use USER ${instruction.user}: it is empty after expansion`, { span })
+        const hint = 'Give the variable a value, or write USER root if that is meant.'
+        draft.planner.warnings.push({ message: `USER ${instruction.user} is root: it is empty after expansion`, span, hint })
       }
       draft.config.User = user
       return note(draft, `USER ${user}`)
@@ -194,10 +211,11 @@ function evaluate(draft: Draft, instruction: Instruction): void {
 }
 
 function workdir(draft: Draft, instruction: InstructionOf<'WORKDIR'>): void {
-  const path = normalizeWorkdir(draft.config.WorkingDir ?? '/', draft.scope.expand(instruction.path, instruction.span))
-  // The config says what was written, as BuildKit's does; a slash at the end changes nothing.
   const written = draft.scope.expand(instruction.path, instruction.span)
-  draft.config.WorkingDir = path !== '/' && written.startsWith('/') && written.endsWith('/') ? `${path}/` : path
+  const path = normalizeWorkdir(draft.config.WorkingDir ?? '/', written)
+  // Config and history have an absolute path as it was written, as BuildKit's do: with slashes at its end and dots in it.
+  const shown = path !== '/' && written.startsWith('/') ? written : path
+  draft.config.WorkingDir = shown
   if (path === '/') {
     note(draft, 'WORKDIR /')
     return
@@ -206,7 +224,7 @@ function workdir(draft: Draft, instruction: InstructionOf<'WORKDIR'>): void {
   push(
     draft,
     instruction,
-    `WORKDIR ${path}`,
+    `WORKDIR ${shown}`,
     { kind: 'copy', to: path, items: [{ kind: 'directory' }], ...(user === undefined ? {} : { user }) },
     [],
   )
@@ -224,11 +242,16 @@ function healthcheck(instruction: InstructionOf<'HEALTHCHECK'>): Healthcheck {
   }
 }
 
-function expandPairs(scope: Scope, pairs: readonly Pair[], span: Span): [string, string][] {
+/** A name that is empty after expansion is kept, as BuildKit keeps it: an image is none the worse for it, but hardly what was meant. */
+function expandPairs(
+  { scope, planner }: Draft,
+  { keyword, pairs, span }: InstructionOf<'ENV'> | InstructionOf<'LABEL'>,
+): [string, string][] {
   return pairs.map(({ key, value }) => {
     const name = scope.expand(key, span)
     if (name === '') {
-      throw new StaveError('dockerfile', `cannot use ${key}=${value}: the name is empty after expansion`, { span })
+      const hint = 'Give the variable a value.'
+      planner.warnings.push({ message: `${keyword} ${key}=${value} has no name: it is empty after expansion`, span, hint })
     }
     return [name, scope.expand(value, span)]
   })

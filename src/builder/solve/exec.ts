@@ -33,7 +33,7 @@ export async function exec(
   inputs: readonly Solved[],
 ): Promise<Executed> {
   const { store } = session
-  checkArchitecture(session, step, op)
+  checkPlatform(session, step, op)
   const lowers = await parent.trees()
   await using held = new AsyncDisposableStack()
   const spec = await sandboxOf(cx, session, step, op, inputs, held)
@@ -166,8 +166,14 @@ const qemuNames: Readonly<Record<string, string>> = {
   loong64: 'loongarch64',
 }
 
-function checkArchitecture(session: Session, step: Step, op: ExecOp): void {
-  const { architecture } = op.platform
+function checkPlatform(session: Session, step: Step, op: ExecOp): void {
+  const { os, architecture } = op.platform
+  if (os !== 'linux') {
+    throw new StaveError('isolation', `cannot RUN for ${formatPlatform(op.platform)} in stage ${step.stage}: this machine runs Linux`, {
+      hint: 'COPY, ADD and all that sets the config work for it. Make files in a stage of FROM --platform=$BUILDPLATFORM.',
+      ...(step.span === undefined ? {} : { span: step.span }),
+    })
+  }
   if (architecture === session.architecture || compatible[session.architecture]?.includes(architecture) === true) {
     return
   }
