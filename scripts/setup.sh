@@ -34,6 +34,11 @@ if [ -n "$force" ] || ! cmp -s package-lock.json .setup/package-lock.json || [ !
   # Not npm ci: it demands that the lock file lists the binaries of every platform, and those that a registry
   # does not have are left out of it. What the lock file lists is installed exactly so.
   npm install --no-save --no-audit --no-fund --loglevel=error >.setup/npm.log 2>&1 || { cat .setup/npm.log >&2; fail 'npm install failed' 'Its output is above.'; }
+  # The Node that was just installed needs one library that not every system has.
+  if ! sh scripts/node.sh --version >.setup/node.log 2>&1; then
+    grep -q libatomic .setup/node.log || { cat .setup/node.log >&2; fail 'the Node that npm has installed does not start' 'What it said is above.'; }
+    debian libatomic1
+  fi
   cp package-lock.json .setup/package-lock.json
 fi
 

@@ -6,6 +6,9 @@ import type { ContainerRecord } from './container.ts'
 import { readStatus, type ContainerStatus } from './status.ts'
 import { parseSignal } from '#text/signal.ts'
 
+/** What is asked of a container here. */
+type Named = Pick<ContainerRecord, 'id' | 'name' | 'paused'>
+
 /** How long the processes of a killed container may take to be gone. */
 const killSeconds = 30
 
@@ -38,7 +41,7 @@ export async function stopContainer(
 export async function killContainer(
   cx: Context,
   store: LocalStore,
-  container: ContainerRecord,
+  container: Named,
   signal: string | number = 'KILL',
   options: { readonly wait?: boolean } = {},
 ): Promise<void> {
@@ -71,7 +74,7 @@ export async function pauseContainer(cx: Context, store: LocalStore, container: 
   setPaused(store, container, true)
 }
 
-export async function unpauseContainer(cx: Context, store: LocalStore, container: ContainerRecord): Promise<void> {
+export async function unpauseContainer(cx: Context, store: LocalStore, container: Named): Promise<void> {
   const { state } = readStatus(store, container)
   if (state !== 'paused') throw notRunning(container, 'cannot unpause', state)
   await store.runner.signal(cx, { container: directoryOf(store, container), signal: 0, action: 'resume' })
@@ -101,7 +104,7 @@ export function directoryOf(
 }
 
 /** Once there are processes to pause, the record says so; the cgroup's freezer itself is the runner's. */
-function setPaused(store: LocalStore, container: ContainerRecord, paused: boolean): void {
+function setPaused(store: LocalStore, container: Named, paused: boolean): void {
   store.database.run(
     "UPDATE container SET record = json_set(record, '$.paused', json(?)) WHERE id = ?",
     paused ? 'true' : 'false',
@@ -109,7 +112,7 @@ function setPaused(store: LocalStore, container: ContainerRecord, paused: boolea
   )
 }
 
-async function send(cx: Context, store: LocalStore, container: ContainerRecord, signal: number): Promise<boolean> {
+async function send(cx: Context, store: LocalStore, container: Named, signal: number): Promise<boolean> {
   try {
     await store.runner.signal(cx, { container: directoryOf(store, container), signal })
     return true
@@ -120,7 +123,7 @@ async function send(cx: Context, store: LocalStore, container: ContainerRecord, 
   }
 }
 
-async function ends(cx: Context, store: LocalStore, container: ContainerRecord, seconds: number): Promise<boolean> {
+async function ends(cx: Context, store: LocalStore, container: Named, seconds: number): Promise<boolean> {
   const deadline = performance.now() + seconds * 1000
   for (let pauseMs = 5; ; pauseMs = Math.min(pauseMs * 1.5, 100)) {
     const { state } = readStatus(store, container)
@@ -130,6 +133,6 @@ async function ends(cx: Context, store: LocalStore, container: ContainerRecord, 
   }
 }
 
-function notRunning(container: ContainerRecord, what: string, state: ContainerStatus['state']): StaveError {
+function notRunning(container: Named, what: string, state: ContainerStatus['state']): StaveError {
   return new StaveError('container-state', `${what} the container ${container.name}: it is ${state === 'created' ? 'not started' : state}`)
 }

@@ -154,7 +154,7 @@ function explained<T>(path: string, body: () => T): T {
     if (code === 11 || code === 26) {
       throw new StaveError('io', `cannot use ${path}: it is damaged`, {
         cause: error,
-        hint: 'Move it away: images can be pulled again, and stave doctor --repair removes what belongs to none.',
+        hint: 'Move it away: images can be pulled again, and stave doctor --repair removes what belongs to none. stave system reset removes everything.',
       })
     }
     if (code === 10) throw new StaveError('io', `cannot use ${path}`, { cause: error })

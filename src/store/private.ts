@@ -7,7 +7,8 @@ import { join } from 'node:path'
 
 /** What lies directly below the root of a store. */
 export const storeDirectories: readonly string[] = ['blobs', 'cache', 'containers', 'logs', 'networks', 'snapshots', 'tmp', 'volumes']
-const storeFiles: readonly string[] = ['stave.db', 'stave.db-shm', 'stave.db-wal']
+/** Its database, first the file that has it. */
+export const storeFiles: readonly string[] = ['stave.db', 'stave.db-shm', 'stave.db-wal']
 /** What is found in a file system of its own, and says nothing about whose directory it is. */
 const neutral: readonly string[] = ['lost+found']
 
@@ -67,8 +68,13 @@ function parts(root: string): { path: string; mode: number; isOpen: boolean }[] 
 
 /** Whether the root is a directory of the store and of nothing else. One with the sticky bit is everybody's. */
 function isOwn(root: string, mode: number): boolean {
+  return (mode & stickyBit) === 0 && strangersIn(root).length === 0
+}
+
+/** What lies in the root of a store and is no part of it. */
+export function strangersIn(root: string): readonly string[] {
   const known = new Set([...storeDirectories, ...storeFiles, ...neutral])
-  return (mode & stickyBit) === 0 && readdirSync(root).every((name) => known.has(name))
+  return readdirSync(root).filter((name) => !known.has(name))
 }
 
 /** A store on a read-only disk, or somebody else's, is read all the same; doctor says that it is open. */

@@ -51,3 +51,15 @@ export async function ask(questions: readonly Question[], hint: string): Promise
     lines.close()
   }
 }
+
+/** Asks for yes or no, on the terminal that there is; everything but yes is no. */
+export async function confirm(question: string): Promise<boolean> {
+  const { createInterface } = await import('node:readline/promises')
+  const lines = createInterface({ input: process.stdin, output: process.stderr })
+  const closed = new Promise<string>((resolve) => lines.once('close', () => resolve('')))
+  try {
+    return /^y(es)?$/i.test((await Promise.race([lines.question(`${question} [y/N] `), closed])).trim())
+  } finally {
+    lines.close()
+  }
+}

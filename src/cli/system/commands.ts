@@ -25,6 +25,10 @@ export const jsonFlag = {
   json: { kind: 'boolean', doc: 'Print JSON' },
   format: { kind: 'string', hidden: true, value: 'FORMAT', doc: 'json, or a template' },
 } as const satisfies Flags
+export const resetFlags = {
+  force: { kind: 'boolean', short: 'f', doc: 'Do not ask' },
+} as const satisfies Flags
+
 export const noFlags = {} as const satisfies Flags
 
 export const systemCommands: readonly Command[] = [
@@ -50,6 +54,28 @@ export const systemCommands: readonly Command[] = [
       { command: 'stave prune --only cache', doc: 'What docker builder prune does' },
     ],
     load: () => import('./prune.ts'),
+  }),
+  command({
+    name: 'system',
+    group: 'System',
+    summary: 'Remove the whole store; docker system df, info and prune are understood too',
+    operands: 'COMMAND',
+    flags: noFlags,
+    examples: [],
+    commands: [
+      command({
+        name: 'system reset',
+        group: 'System',
+        summary: 'Remove everything: containers, images, volumes, networks, build cache',
+        description:
+          'Kills and removes all containers, then removes all that is in the store, also what belongs to subordinate ids of the user, and the directory of the store. Asks first. A directory that holds other things too is left alone.',
+        operands: '',
+        most: 0,
+        flags: resetFlags,
+        examples: [{ command: 'stave system reset --force', doc: 'Without a question' }],
+        load: () => import('./reset.ts'),
+      }),
+    ],
   }),
   command({
     name: 'df',

@@ -7,6 +7,7 @@ import { pruneContainers } from '../containers/each.ts'
 import { imageFilter } from '../images/filter.ts'
 import { wantedPlatform } from '../images/fetch.ts'
 import { listImages } from '../images/listing.ts'
+import { confirm } from '../output/ask.ts'
 import { formatBytes } from '../output/progress/renderer.ts'
 import { openSession } from '../session.ts'
 import type { pruneFlags } from './commands.ts'
@@ -54,12 +55,5 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof pru
 
 /** Asks, where somebody is there to answer: images without a container are more often wanted than images without a name. */
 async function isConfirmed(): Promise<boolean> {
-  if (!process.stdin.isTTY) return true
-  const { createInterface } = await import('node:readline/promises')
-  const lines = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    return /^y(es)?$/i.test((await lines.question('Remove all images that no container uses? [y/N] ')).trim())
-  } finally {
-    lines.close()
-  }
+  return !process.stdin.isTTY || (await confirm('Remove all images that no container uses?'))
 }
