@@ -1,6 +1,6 @@
 /** `stave system reset` and `stave unshare`: what an owner does with a whole store. */
 import { spawnSync } from 'node:child_process'
-import { chownSync, existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { afterAll, describe, expect, test } from 'vitest'
 import { busyboxTar, ordinaryUser, workshop, type User } from './stave.ts'
 
