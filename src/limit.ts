@@ -122,8 +122,6 @@ export const hostFileBytes = 1024 * 1024
 export const links = 40
 /** The longest line that the native program sends: the answer to \`read\` with a few large files. */
 export const runnerLineBytes = 256 * 1024 * 1024
-/** How much of a dying native program's standard error is kept for the message. */
-export const runnerErrorBytes = 16 * 1024
 
 /** Logs of builds that are kept: enough to look back at a month of work, and less than an image. */
 export const buildLogs = 200

@@ -487,6 +487,11 @@ describe('bad archives', () => {
     await rejected(await tarOf(files), 'too-large')
   })
 
+  test('more images than an archive may have are too many', async () => {
+    const images = Array.from({ length: limit.archiveImages + 1 }, () => ({ Config: 'c', Layers: [], RepoTags: [] }))
+    await rejected(await tarOf({ 'manifest.json': JSON.stringify(images) }), 'too-large')
+  })
+
   test('a bomb', async () => {
     const path = fresh()
     await writeFile(path, gzipSync(Buffer.alloc(20 * 1024 * 1024)))

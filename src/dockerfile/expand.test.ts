@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { StaveError } from '#error.ts'
+import * as limit from '#limit.ts'
 import { expand, expandForDisplay, expandHeredoc, expandWords } from './expand.ts'
 
 const variables: Readonly<Record<string, string>> = {
@@ -324,6 +325,11 @@ describe('bad input', { timeout: 30_000 }, () => {
     const large = 'x'.repeat(1_000_000)
     expect(() => expand('$l'.repeat(20), () => large)).toThrow('is longer than')
     expect(() => expand(`\${l//x/${'y'.repeat(1000)}}`, () => large)).toThrow('is longer than')
+  })
+
+  test('a heredoc that grows without bound is an error', () => {
+    expect(expandHeredoc('$l'.repeat(16), () => 'x'.repeat(1024 * 1024), { escape: '`' })).toHaveLength(limit.heredocLength)
+    expect(() => expandHeredoc('$l'.repeat(17), () => 'x'.repeat(1024 * 1024), { escape: '`' })).toThrow('is longer than')
   })
 
   test('patterns take time in proportion to both lengths', () => {

@@ -13,23 +13,24 @@ export interface HostFacts {
 }
 
 export function readHostFacts(): HostFacts {
-  return { hosts: read('/etc/hosts'), resolvConf: readResolvConf(), hostname: hostname() }
+  return { hosts: readHostFile('/etc/hosts'), resolvConf: readResolvConf(), hostname: hostname() }
 }
 
 /** systemd-resolved keeps the real servers beside the one that stands in /etc, which only this machine can reach. */
 function readResolvConf(): string {
-  const own = read('/etc/resolv.conf') ?? ''
+  const own = readHostFile('/etc/resolv.conf') ?? ''
   const servers = serversOf(own)
   const stub = servers.length > 0 && servers.every((server) => server === '127.0.0.53')
-  return (stub ? read('/run/systemd/resolve/resolv.conf') : undefined) ?? own
+  return (stub ? readHostFile('/run/systemd/resolve/resolv.conf') : undefined) ?? own
 }
 
 /** As it stands in /etc. */
 export function readOwnResolvConf(): string {
-  return read('/etc/resolv.conf') ?? ''
+  return readHostFile('/etc/resolv.conf') ?? ''
 }
 
-function read(path: string): string | undefined {
+/** A file of this machine that names its servers, addresses or routes, or nothing. */
+export function readHostFile(path: string): string | undefined {
   try {
     const bytes = readFileSync(path)
     return bytes.length > limit.hostFileBytes ? undefined : bytes.toString()
@@ -41,7 +42,10 @@ function read(path: string): string | undefined {
 
 /** The networks that this machine has routes to, the default ones apart; through links other than `bridge`. */
 export function readRoutes(bridge?: string): readonly Subnet[] {
-  return [...parseRoutes(read('/proc/net/route') ?? '', bridge), ...parseRoutes6(read('/proc/net/ipv6_route') ?? '', bridge)]
+  return [
+    ...parseRoutes(readHostFile('/proc/net/route') ?? '', bridge),
+    ...parseRoutes6(readHostFile('/proc/net/ipv6_route') ?? '', bridge),
+  ]
 }
 
 /** proc_pid_net(5): interface, destination and, in the eighth field, mask, as numbers in this machine's byte order. */
@@ -112,7 +116,7 @@ export function findUserMode(wanted?: UserModeProgram['kind']): UserModeProgram 
 export function outwardAddress(
   interfaces: NodeJS.Dict<readonly { readonly address: string; readonly family: string; readonly internal: boolean }[]>,
 ): string | undefined {
-  const name = parseDefaultLink(read('/proc/net/route') ?? '')
+  const name = parseDefaultLink(readHostFile('/proc/net/route') ?? '')
   const usable = (of: string | undefined) => interfaces[of ?? '']?.find(({ family, internal }) => family === 'IPv4' && !internal)?.address
   return (
     usable(name) ??

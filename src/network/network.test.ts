@@ -1,7 +1,11 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import * as limit from '#limit.ts'
 import { formatAddress, parseAddress, parseSubnet } from '#text/address.ts'
 import { parseNetworks } from './choice.ts'
-import { parseRoutes, parseRoutes6 } from './host.ts'
+import { parseRoutes, parseRoutes6, readHostFile } from './host.ts'
 import { privateHosts, privateResolvConf, reachableServers } from './names.ts'
 import { formatPorts, parseExposed, parsePorts, publishAll } from './port.ts'
 import { newNetwork, type NetworkOptions } from './record.ts'
@@ -197,4 +201,15 @@ describe('names', () => {
       'nameserver 127.0.0.11\noptions ndots:2\n',
     )
   })
+})
+
+test('a file of this machine that is too large, or that is not there, says nothing', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'stave-host-'))
+  const file = join(directory, 'resolv.conf')
+  writeFileSync(file, '#'.repeat(limit.hostFileBytes))
+  expect(readHostFile(file)).toHaveLength(limit.hostFileBytes)
+  writeFileSync(file, '#'.repeat(limit.hostFileBytes + 1))
+  expect(readHostFile(file)).toBeUndefined()
+  expect(readHostFile(join(directory, 'none'))).toBeUndefined()
+  rmSync(directory, { recursive: true })
 })

@@ -36,6 +36,8 @@ export interface RunnerProcess<V extends Verb> {
   ref(): void
 }
 
+/** How much of a dying runner's standard error is kept for the message. */
+const maxStderrBytes = 16 * 1024
 const quiet: Stdio = { stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' }
 
 /**
@@ -74,7 +76,7 @@ export function startRunner<V extends Verb>(options: ProcessOptions<V>): RunnerP
   if (typeof user.stdout === 'function') child.stdout?.on('data', user.stdout)
   if (captures) {
     child.stderr?.on('data', (chunk: Buffer) => {
-      stderr = (stderr + chunk.toString()).slice(-limit.runnerErrorBytes)
+      stderr = (stderr + chunk.toString()).slice(-maxStderrBytes)
     })
   } else if (typeof user.stderr === 'function') child.stderr?.on('data', user.stderr)
 
