@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
 import type { Session } from '../session.ts'
 import type { FetchOp, Step } from '../plan/step.ts'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -77,6 +78,17 @@ test.each([
   answer = (_request, response) => response.end('content')
   await expect(fetched(op)).rejects.toMatchObject({ code, span: { line: 2 } })
   expect(await store.blobs.has(digestOf('content'))).toBe(false)
+})
+
+test.each([
+  ['gzip', gzipSync],
+  ['zstd', zstdCompressSync],
+])('%s on the way that nobody asked for is taken off', async (encoding, encode) => {
+  answer = (request, response) => {
+    expect(request.headers['accept-encoding']).toBe('identity')
+    response.writeHead(200, { 'content-encoding': encoding }).end(encode('content'))
+  }
+  expect((await fetched({ checksum: digestOf('content') })).digest).toBe(digestOf('content'))
 })
 
 test('an error of the server is told', async () => {

@@ -1,8 +1,6 @@
 import type { Context } from '#context.ts'
 import type { Bytes } from '#image/content.ts'
 import type { Response } from '#registry/client/exchange.ts'
-import { createGunzip } from 'node:zlib'
-import { pipeline, Readable } from 'node:stream'
 import { StaveError } from '#error.ts'
 import { leadsInside } from '#registry/client/reach.ts'
 import { redactUrl } from '#text/url.ts'
@@ -80,8 +78,9 @@ async function once(
   { proxy }: HttpRequest,
   shown: string,
 ): Promise<HttpAnswer> {
-  const [{ exchange }, { openDispatcher }, { systemAuthorities }, { proxyFor }] = await Promise.all([
+  const [{ exchange }, { decoded }, { openDispatcher }, { systemAuthorities }, { proxyFor }] = await Promise.all([
     import('#registry/client/exchange.ts'),
+    import('#registry/client/encoding.ts'),
     import('#registry/client/connection.ts'),
     import('#registry/client/certificates.ts'),
     import('#registry/client/proxy.ts'),
@@ -94,7 +93,7 @@ async function once(
     proxy: proxyFor(url, proxySettings(proxy)),
   })
   try {
-    const response = await exchange(dispatcher, {
+    const answer = await exchange(dispatcher, {
       method: 'GET',
       url,
       headers: { 'accept-encoding': 'identity', 'user-agent': 'stave', ...headers },
@@ -102,11 +101,12 @@ async function once(
       headersTimeoutMs,
       bodyTimeoutMs,
     })
+    const response = decoded(answer)
     return {
       url,
       status: response.status,
       headers: response.headers,
-      body: decoded(response),
+      body: response.body,
       discard: async () => {
         await response.body.discard()
         await dispatcher.destroy()
@@ -119,14 +119,6 @@ async function once(
     // It closes when the answer was read.
     void dispatcher.close().catch(() => undefined)
   }
-}
-
-/** A server that compresses without being asked is understood, as every client of Go's does. */
-function decoded(response: Response): Bytes {
-  if (response.headers['content-encoding']?.toLowerCase() !== 'gzip') return response.body
-  const plain = createGunzip()
-  pipeline(Readable.from(response.body, { objectMode: false }), plain, () => undefined)
-  return plain
 }
 
 /** Variables in the case in which they are given; the lower one counts, as everywhere. */

@@ -3,6 +3,7 @@ import { StaveError } from '#error.ts'
 import type { Bytes } from '#image/content.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import { createHasher, digestAlgorithm, type Digest } from '#oci/digest.ts'
+import { isEncoded } from './encoding.ts'
 import { abortedError, type Response } from './exchange.ts'
 import type { Endpoint } from './hosts.ts'
 import { networkProblem } from './problem.ts'
@@ -78,6 +79,7 @@ async function* resumable(
   }
 }
 
+/** Asks for a blob from a byte on. A server may answer with all of it: then the status is 200. */
 async function getBlob(cx: Context, remote: Remote, endpoint: Endpoint, what: Descriptor, from: number): Promise<Response> {
   const response = await remote.transport.send(cx, endpoint, {
     method: 'GET',
@@ -85,9 +87,11 @@ async function getBlob(cx: Context, remote: Remote, endpoint: Endpoint, what: De
     headers: from === 0 ? {} : { range: `bytes=${from}-` },
     scopes: pullScope(endpoint),
     expect: [200, 206],
+    plainBytes: what.size,
     doing: reading(remote, what),
   })
-  if (response.status === 206 && Number(/^bytes (\d+)-/.exec(response.headers['content-range'] ?? '')?.[1]) !== from) {
+  const isPart = response.status === 206
+  if (isPart && Number(/^bytes (\d+)-/.exec(response.headers['content-range'] ?? '')?.[1]) !== from) {
     await response.body.discard()
     throw new StaveError(
       'registry-problem',
@@ -95,7 +99,12 @@ async function getBlob(cx: Context, remote: Remote, endpoint: Endpoint, what: De
     )
   }
   const length = response.headers['content-length']
-  const expected = response.status === 206 ? what.size - from : what.size
+  const expected = isPart ? what.size - from : what.size
+  if (isPart && isEncoded(response) && length !== `${expected}`) {
+    // Compressed on the way, a part is one of other bytes.
+    await response.body.discard()
+    return getBlob(cx, remote, endpoint, what, 0)
+  }
   if (length !== undefined && Number(length) !== expected) {
     await response.body.discard()
     throw sizeMismatch(remote, what, `${length} bytes instead of ${expected}`)

@@ -4,6 +4,7 @@ import * as limit from '#limit.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import { digestAlgorithm, digestOf, isDigest, type Digest } from '#oci/digest.ts'
 import { acceptedManifests, isManifestOrIndex, isSchema1, mediaTypes, normalizeMediaType } from '#oci/media-type.ts'
+import { isEncoded } from './encoding.ts'
 import type { Headers } from './exchange.ts'
 import type { Endpoint } from './hosts.ts'
 import { deleteScope, pathOf, pullScope, pushScope, readWhole, type Remote } from './remote.ts'
@@ -93,7 +94,7 @@ export async function lookAtManifest(cx: Context, remote: Remote, name: string):
 
 function describedBy(headers: Headers): Descriptor | undefined {
   const digest = headers['docker-content-digest']
-  const size = Number(headers['content-length'])
+  const size = isEncoded({ headers }) ? Number.NaN : Number(headers['content-length'])
   const mediaType = normalizeMediaType(headers['content-type'] ?? '')
   if (digest === undefined || !isDigest(digest) || !Number.isSafeInteger(size) || !isManifestLike(mediaType)) return undefined
   return { mediaType, digest, size }

@@ -19,6 +19,8 @@ export interface Call {
   readonly repeat?: boolean
   /** The registry has to put something large together before it answers. */
   readonly isSlow?: boolean
+  /** The length of the body that is asked for, where it is known. */
+  readonly plainBytes?: number
   /** What fails if it fails: `cannot push ghcr.io/acme/web`. */
   readonly doing: string
 }

@@ -4,6 +4,7 @@ import type { Credentials } from '../login/credentials.ts'
 import { type Ask, createAuthenticator } from './auth.ts'
 import { authorizing } from './authorize.ts'
 import { type ConnectionOptions, createConnections } from './connections.ts'
+import { decoded } from './encoding.ts'
 import type { Response } from './exchange.ts'
 import { addressOf, createHosts, originOf } from './host.ts'
 import type { Endpoint } from './hosts.ts'
@@ -56,7 +57,7 @@ export function createTransport(options: TransportOptions): Transport {
 
   return {
     async send(cx, endpoint, call) {
-      const response = await through(cx, { call, host: hosts.of(endpoint), endpoint })
+      const response = decoded(await through(cx, { call, host: hosts.of(endpoint), endpoint }), call.plainBytes)
       if (call.expect.includes(response.status)) return response
       const credential = await credentialOf(cx, endpoint).catch(() => undefined)
       throw await responseProblem(response, call.doing, { registry: endpoint.registry, credentialsFrom: credential?.from })
