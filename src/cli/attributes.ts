@@ -1,5 +1,5 @@
 import { csvFields } from '#dockerfile/csv.ts'
-import { suggest } from '#dockerfile/suggest.ts'
+import { suggest } from '#text/suggest.ts'
 import { StaveError } from '#error.ts'
 import { keyValues } from './key-values.ts'
 

@@ -1,4 +1,4 @@
-import { suggest } from '#dockerfile/suggest.ts'
+import { suggest } from '#text/suggest.ts'
 import { StaveError } from '#error.ts'
 import type { Command, Flags, Invocation } from './command.ts'
 import { commands, findCommand, lastWord } from './commands.ts'

@@ -1,4 +1,4 @@
-import { suggest } from '#dockerfile/suggest.ts'
+import { suggest } from '#text/suggest.ts'
 import { StaveError } from '#error.ts'
 import type { Command, Flag, Flags, Values } from './command.ts'
 

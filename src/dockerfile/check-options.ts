@@ -4,7 +4,7 @@ import { fault } from './fault.ts'
 import { parseBoolean } from './go-values.ts'
 import type { Dockerfile } from './instruction.ts'
 import { isExperimental, type RuleName } from './rules.ts'
-import { didYouMean } from './suggest.ts'
+import { didYouMean } from '#text/suggest.ts'
 
 /** What a `check` directive says: `skip=A,B;error=true;experimental=C`. */
 export interface CheckOptions {

@@ -1,7 +1,7 @@
 import type { Span } from '#error.ts'
 import { fault } from './fault.ts'
 import type { Escape, Flag } from './instruction.ts'
-import { didYouMean } from './suggest.ts'
+import { didYouMean } from '#text/suggest.ts'
 import { isAsciiSpace } from './white-space.ts'
 import type { Word } from './words.ts'
 

@@ -18,7 +18,7 @@ import {
   type StageOptions,
   type Triggers,
 } from './stage.ts'
-import { suggest } from './suggest.ts'
+import { suggest } from '#text/suggest.ts'
 import { parseExposed } from './values.ts'
 
 export interface LintWarning {

@@ -1,7 +1,7 @@
 import { csvFields } from './csv.ts'
 import { fault } from './fault.ts'
 import { parseBoolean, parseSize, parseUnsigned } from './go-values.ts'
-import { didYouMean } from './suggest.ts'
+import { didYouMean } from '#text/suggest.ts'
 
 /** One `RUN --mount`. A `target` is as written: a relative one is meant relative to WORKDIR, and the result must not be `/`. */
 export type Mount = BindMount | CacheMount | TmpfsMount | SecretMount | SshMount

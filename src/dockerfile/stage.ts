@@ -5,7 +5,7 @@ import { csvFields } from './csv.ts'
 import { expand } from './expand.ts'
 import { atSpan, fault } from './fault.ts'
 import type { Dockerfile, Instruction, Stage } from './instruction.ts'
-import { didYouMean } from './suggest.ts'
+import { didYouMean } from '#text/suggest.ts'
 
 export interface StageOptions {
   readonly buildArgs: ReadonlyMap<string, string>

@@ -1,6 +1,6 @@
 import { fault } from './fault.ts'
 import { parseUnsigned } from './go-values.ts'
-import { didYouMean } from './suggest.ts'
+import { didYouMean } from '#text/suggest.ts'
 
 /** One argument of EXPOSE, read. */
 export interface ExposedPort {

@@ -1,5 +1,5 @@
 import { StaveError } from '#error.ts'
-import { suggest } from '#dockerfile/suggest.ts'
+import { suggest } from '#text/suggest.ts'
 import type { Command, Invocation } from '../command.ts'
 import { commands, findCommand, lastWord } from '../commands.ts'
 import { errorCatalogue } from '../output/error-catalogue.ts'
