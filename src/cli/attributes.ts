@@ -1,6 +1,6 @@
-import { csvFields } from '#dockerfile/csv.ts'
+import { csvFields } from '#text/csv.ts'
 import { suggest } from '#text/suggest.ts'
-import { StaveError } from '#error.ts'
+import { hasCode, StaveError } from '#error.ts'
 import { keyValues } from './key-values.ts'
 
 /** What is said in a flag's value `key=value,…`. */
@@ -8,11 +8,18 @@ export type Attributes = Readonly<Record<string, string>>
 
 /** `type=…,key=value,…` as buildx writes it: CSV. @throws StaveError `usage` */
 export function attributes(text: string, flag: string): Attributes {
-  if (text === '') throw new StaveError('usage', `${flag}: the value is empty`)
   return keyValues(
-    csvFields(text).map((field) => field.trim()),
+    fieldsOf(text, flag).map((field) => field.trim()),
     flag,
   )
+}
+
+function fieldsOf(text: string, flag: string): string[] {
+  try {
+    return csvFields(text)
+  } catch (error) {
+    throw hasCode(error, 'usage') ? error.with({ message: `${flag}: ${error.message}` }) : error
+  }
 }
 
 /** Fails for what nobody would read: a word that is ignored is a wish that is not fulfilled. @throws StaveError `usage` */

@@ -184,7 +184,7 @@ function watchSignals(stop: AbortController): Invocation['forwardSignals'] {
 }
 
 async function endAfter(text: string, stop: AbortController): Promise<void> {
-  const { parseDuration } = await import('#dockerfile/go-values.ts')
+  const { parseDuration } = await import('#text/duration.ts')
   const timer = setTimeout(
     () => {
       stop.abort(

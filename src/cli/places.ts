@@ -1,5 +1,5 @@
 import type { Context } from '#context.ts'
-import { parseDuration } from '#dockerfile/go-values.ts'
+import { parseDuration } from '#text/duration.ts'
 import { hasCode, StaveError } from '#error.ts'
 import type { Source, Target } from '#image/content.ts'
 import type { Descriptor } from '#oci/descriptor.ts'

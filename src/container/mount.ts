@@ -1,5 +1,6 @@
 import { posix } from 'node:path'
-import { StaveError } from '#error.ts'
+import { hasCode, StaveError } from '#error.ts'
+import { csvFields } from '#text/csv.ts'
 import { parseBytes } from '#text/size.ts'
 
 export interface BindMount {
@@ -84,7 +85,7 @@ function readOptions(list: string, text: string): { readonly: boolean; nocopy: b
 /** Reads `--mount type=bind|volume|tmpfs,source=…,target=…[,readonly]…`. The fields are CSV: quotes allow commas. */
 export function parseMount(text: string, cwd: string): MountOption {
   const fields = new Map<string, string>()
-  for (const field of splitFields(text)) {
+  for (const field of fieldsOf(text)) {
     const equals = field.indexOf('=')
     const key = (equals < 0 ? field : field.slice(0, equals)).trim().toLowerCase()
     fields.set(alias[key] ?? key, equals < 0 ? 'true' : field.slice(equals + 1))
@@ -191,20 +192,12 @@ export function cleanTarget(target: string): string {
   return clean.length > 1 && clean.endsWith('/') ? clean.slice(0, -1) : clean
 }
 
-function splitFields(text: string): string[] {
-  const fields: string[] = []
-  let field = ''
-  let quoted = false
-  for (let position = 0; position < text.length; position++) {
-    const character = text[position]!
-    if (character === '"' && quoted && text[position + 1] === '"') field += text[++position]!
-    else if (character === '"') quoted = !quoted
-    else if (character === ',' && !quoted) {
-      fields.push(field)
-      field = ''
-    } else field += character
+function fieldsOf(text: string): string[] {
+  try {
+    return csvFields(text)
+  } catch (error) {
+    throw hasCode(error, 'usage') ? error.with({ message: `cannot read mount ${JSON.stringify(text)}: ${error.message}` }) : error
   }
-  return [...fields, field]
 }
 
 function usage(message: string, hint?: string): StaveError {

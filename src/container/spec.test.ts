@@ -355,6 +355,7 @@ describe('--mount', () => {
       { type: 'volume', name: 'v', target: '/c', readonly: true, nocopy: true },
     ],
     ['type=tmpfs,destination=/c,tmpfs-size=1k,tmpfs-mode=0700', { type: 'tmpfs', target: '/c', sizeBytes: 1024, mode: 0o700 }],
+    ['type=tmpfs,"dst=/x""y"', { type: 'tmpfs', target: '/x"y' }],
   ])('%s', (text, expected) => {
     expect(parseMount(text, '/')).toEqual(expected)
   })
@@ -365,6 +366,9 @@ describe('--mount', () => {
     'type=tmpfs,target=/c,source=/x',
     'target=/c,ro=maybe',
     'type=bind,source=/a,target=/c,bind-propagation=x',
+    'type=tmpfs,dst=/x"y',
+    'type=tmpfs,"dst=/x',
+    'type=tmpfs,"dst=/x"y',
   ])('%j is refused', (text) => {
     expect(message(() => parseMount(text, '/'))).toMatch(/^usage: /)
   })

@@ -1,8 +1,8 @@
 import type { Span } from '#error.ts'
-import { atSpan, fault } from './fault.ts'
+import { asFault, atSpan, fault } from './fault.ts'
 import type { FlagTable, FlagValues } from './flags.ts'
 import { readFlags, splitFlags } from './flags.ts'
-import { parseDuration, parseInteger } from './go-values.ts'
+import { parseInteger } from './go-values.ts'
 import { heredocWord } from './heredoc.ts'
 import type { CommandLine, Escape, Heredoc, Instruction, InstructionOf, Pair } from './instruction.ts'
 import { jsonStrings } from './json.ts'
@@ -10,6 +10,7 @@ import type { LogicalLine } from './lines.ts'
 import { spanOf } from './lines.ts'
 import { checkDevice, checkMount } from './mount.ts'
 import { rawWords } from './expand.ts'
+import { parseDuration } from '#text/duration.ts'
 import { didYouMean } from '#text/suggest.ts'
 import { isSeparator, isSpace, skipSpace, skipSpaceBack, trimSpace } from './white-space.ts'
 import type { Word } from './words.ts'
@@ -405,7 +406,7 @@ function interval(flags: FlagValues, name: string): number | undefined {
   const text = flags.text(name)
   if (text === undefined || text === '') return undefined
   const span = flags.span(name)
-  const nanoseconds = atSpan(span, () => parseDuration(text))
+  const nanoseconds = atSpan(span, () => asFault(() => parseDuration(text)))
   if (nanoseconds === 0) return undefined
   if (nanoseconds < 1e6) throw fault(`--${name} cannot be less than 1ms`, span)
   return nanoseconds

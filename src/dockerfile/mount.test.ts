@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
 import { StaveError } from '#error.ts'
-import { csvFields } from './csv.ts'
 import { checkMount, cleanPath, parseDevice, parseMount } from './mount.ts'
 
 const mount = (text: string) => parseMount(text, (word) => word.replace('$v', 'value'))
@@ -115,19 +114,6 @@ describe('devices', () => {
   test.each(['a/b,c/d', 'a/b,name=c', 'a/b,required=x', 'a/b,nmae=c'])('%s: an error', (text) => {
     expect(() => parseDevice(text)).toThrow(StaveError)
   })
-})
-
-test.each<[string, string[]]>([
-  ['a,b', ['a', 'b']],
-  ['a', ['a']],
-  [',', ['', '']],
-  ['a,', ['a', '']],
-  ['"a,b",c', ['a,b', 'c']],
-  ['"a""b"', ['a"b']],
-  ['""', ['']],
-  [' a, b', [' a', ' b']],
-])('fields of %s', (text, fields) => {
-  expect(csvFields(text)).toEqual(fields)
 })
 
 test.each([

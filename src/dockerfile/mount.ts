@@ -1,6 +1,7 @@
-import { csvFields } from './csv.ts'
-import { fault } from './fault.ts'
-import { parseBoolean, parseSize, parseUnsigned } from './go-values.ts'
+import { csvFields } from '#text/csv.ts'
+import { readBytes } from '#text/size.ts'
+import { asFault, fault } from './fault.ts'
+import { parseBoolean, parseUnsigned } from './go-values.ts'
 import { didYouMean } from '#text/suggest.ts'
 
 /** One `RUN --mount`. A `target` is as written: a relative one is meant relative to WORKDIR, and the result must not be `/`. */
@@ -126,7 +127,7 @@ export function mountFrom(value: string): string | undefined {
 }
 
 function mountFields(value: string): { key: string; value: string | undefined; field: string }[] {
-  return csvFields(value).map((field) => {
+  return asFault(() => csvFields(value)).map((field) => {
     const equals = field.indexOf('=')
     if (equals < 0) return { key: field.toLowerCase(), value: undefined, field }
     return { key: field.slice(0, equals).toLowerCase(), value: field.slice(equals + 1), field }
@@ -175,7 +176,7 @@ function readOption(
       break
     case 'size': {
       if (draft.type !== 'tmpfs') throw misplacedOption(key, draft.type)
-      const size = parseSize(value)
+      const size = readBytes(value)
       if (size === undefined) throw invalid(key, value, 'Write a number with a unit, such as 64m.')
       draft.sizeBytes = size
       break
@@ -330,7 +331,7 @@ export interface Device {
 export function parseDevice(value: string): Device {
   let name = ''
   let required = false
-  for (const field of csvFields(value)) {
+  for (const field of asFault(() => csvFields(value))) {
     const equals = field.indexOf('=')
     const key = (equals < 0 ? field : field.slice(0, equals)).toLowerCase()
     const text = equals < 0 ? undefined : field.slice(equals + 1)

@@ -1,10 +1,10 @@
 import type { Span } from '#error.ts'
 import type { Platform } from '#oci/descriptor.ts'
 import { formatPlatform, parsePlatform } from '#oci/platform.ts'
-import { csvFields } from './csv.ts'
 import { expand } from './expand.ts'
-import { atSpan, fault } from './fault.ts'
+import { asFault, atSpan, fault } from './fault.ts'
 import type { Dockerfile, Instruction, Stage } from './instruction.ts'
+import { csvFields } from '#text/csv.ts'
 import { didYouMean } from '#text/suggest.ts'
 
 export interface StageOptions {
@@ -264,7 +264,7 @@ function stageDependencies(stages: readonly ResolvedStage[], index: number, trig
 
 /** `from` of a mount, without need for its variables: it cannot hold one. */
 function mountFrom(value: string): string | undefined {
-  const fields = csvFields(value).map((field) => /^from=(.*)$/is.exec(field)?.[1] ?? '')
+  const fields = asFault(() => csvFields(value)).map((field) => /^from=(.*)$/is.exec(field)?.[1] ?? '')
   return fields.findLast((from) => from !== '')
 }
 

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest'
 import { StaveError } from '#error.ts'
 import { createdByRun } from './history.ts'
-import { parseBoolean, parseDuration, parseSize } from './go-values.ts'
+import { parseBoolean } from './go-values.ts'
 import { shellCommand } from './run.ts'
-import { normalizeWorkdir, parseChmod, parseChown, parsePorts, parseSignal } from './values.ts'
+import { normalizeWorkdir, parseChmod, parseChown, parsePorts } from './values.ts'
 
 describe('ports', () => {
   test.each<[string, string[]]>([
@@ -55,58 +55,6 @@ describe('ports', () => {
   })
 })
 
-describe('durations', () => {
-  test.each<[string, number]>([
-    ['0', 0],
-    ['1ns', 1],
-    ['1us', 1e3],
-    ['1µs', 1e3],
-    ['1ms', 1e6],
-    ['30s', 30e9],
-    ['1m', 60e9],
-    ['1h', 3600e9],
-    ['1h2m3s', 3723e9],
-    ['1.5s', 1.5e9],
-    ['.5s', 0.5e9],
-    ['1.s', 1e9],
-    ['-1s', -1e9],
-    ['+1s', 1e9],
-  ])('%s', (text, nanoseconds) => {
-    expect(parseDuration(text)).toBe(nanoseconds)
-  })
-
-  test.each(['', '1', 's', '1x', '1 s', '1s ', '1s1', '--1s', '.s', '1d', '999999999h'])('%j: an error', (text) => {
-    expect(() => parseDuration(text)).toThrow(StaveError)
-  })
-})
-
-test.each<[string, number]>([
-  ['SIGTERM', 15],
-  ['term', 15],
-  ['sigkill', 9],
-  ['9', 9],
-  ['SIGRTMIN', 34],
-  ['SIGRTMIN+3', 37],
-  ['RTMAX-1', 63],
-  ['64', 64],
-])('signal %s', (text, number) => {
-  expect(parseSignal(text)).toBe(number)
-})
-
-test.each([
-  ['SIGTREM', 'Did you mean SIGTERM?'],
-  ['0', undefined],
-  ['65', undefined],
-  ['', undefined],
-  ['RTMIN+31', undefined],
-  ['RTMIN-1', undefined],
-  ['constructor', undefined],
-])('signal %j: an error', (text, hint) => {
-  expect(() => parseSignal(text)).toThrow(`invalid signal ${JSON.stringify(text)}`)
-  if (hint === undefined) return
-  expect(() => parseSignal(text)).toThrow(expect.objectContaining({ hint }))
-})
-
 describe('chmod', () => {
   test.each<[string, number]>([
     ['755', 0o755],
@@ -156,11 +104,6 @@ test.each([
   ['/a', './b//c/.', '/a/b/c'],
 ])('WORKDIR %j then %j', (current, path, expected) => {
   expect(normalizeWorkdir(current, path)).toBe(expected)
-})
-
-test('sizes', () => {
-  expect(['1', '1k', '1KB', '1KiB', '1.5g', '2 m', '1b'].map(parseSize)).toEqual([1, 1024, 1024, 1024, 1.5 * 1024 ** 3, 2 * 1024 ** 2, 1])
-  expect(['', 'x', '-1', '1x', '1 k b', '9999999p'].map(parseSize)).toEqual(Array.from({ length: 6 }, () => undefined))
 })
 
 test('booleans as Go reads them', () => {

@@ -1,6 +1,5 @@
 import { fault } from './fault.ts'
 import { parseUnsigned } from './go-values.ts'
-import { didYouMean } from '#text/suggest.ts'
 
 /** One argument of EXPOSE, read. */
 export interface ExposedPort {
@@ -62,45 +61,6 @@ function isAddress(text: string): boolean {
   if (halves.length > 2) return false
   const groups = halves.flatMap((half) => (half === '' ? [] : half.split(':')))
   return groups.every((group) => /^[0-9a-f]{1,4}$/i.test(group)) && (halves.length === 2 ? groups.length < 8 : groups.length === 8)
-}
-
-const signalNumbers: Readonly<Record<string, number>> = {
-  ABRT: 6, ALRM: 14, BUS: 7, CHLD: 17, CLD: 17, CONT: 18, FPE: 8, HUP: 1, ILL: 4, INT: 2, IO: 29, IOT: 6, KILL: 9, PIPE: 13,
-  POLL: 29, PROF: 27, PWR: 30, QUIT: 3, SEGV: 11, STKFLT: 16, STOP: 19, SYS: 31, TERM: 15, TRAP: 5, TSTP: 20, TTIN: 21,
-  TTOU: 22, URG: 23, USR1: 10, USR2: 12, VTALRM: 26, WINCH: 28, XCPU: 24, XFSZ: 25,
-} // prettier-ignore
-
-/** The real-time signals that glibc and musl leave to programs, and how they are written. */
-const firstRealTime = 34
-const lastRealTime = 64
-
-/** Reads a signal: a number, or a Linux name with or without `SIG`. @throws StaveError `dockerfile`, without span */
-export function parseSignal(text: string): number {
-  const wrong = (hint?: string): Error => fault(`invalid signal ${JSON.stringify(text)}`, undefined, hint)
-  if (/^[-+]?\d+$/.test(text)) {
-    const number = Number(text)
-    if (number < 1 || number > lastRealTime) throw wrong(`A signal is a number from 1 to ${lastRealTime}, or a name such as SIGTERM.`)
-    return number
-  }
-  const name = text.toUpperCase().replace(/^SIG/, '')
-  const number = Object.hasOwn(signalNumbers, name) ? signalNumbers[name] : realTime(name)
-  if (number !== undefined) return number
-  throw wrong(
-    didYouMean(
-      text,
-      Object.keys(signalNumbers).map((known) => (/^sig/i.test(text) ? `SIG${known}` : known)),
-      true,
-    ),
-  )
-}
-
-function realTime(name: string): number | undefined {
-  const match = /^RT(MIN|MAX)(?:([-+])(\d{1,2}))?$/.exec(name)
-  if (match === null) return undefined
-  const from = match[1] === 'MIN' ? firstRealTime : lastRealTime
-  if (match[2] !== undefined && (match[2] === '+') !== (match[1] === 'MIN')) return undefined
-  const number = from + (match[2] === '-' ? -1 : 1) * Number(match[3] ?? 0)
-  return number >= firstRealTime && number <= lastRealTime ? number : undefined
 }
 
 /** `--chmod`: a number, which counts for made directories too, or clauses as in chmod(1). */

@@ -1,4 +1,5 @@
 import { StaveError } from '#error.ts'
+import { didYouMean } from './suggest.ts'
 
 /** signal(7), x86 and ARM: the position is the number. */
 const signalNames = (
@@ -20,9 +21,16 @@ export function parseSignal(text: string): number {
   const typed = text.trim().toUpperCase()
   const number = /^\d+$/.test(typed) ? Number(typed) : namedSignal(typed.replace(/^SIG/, ''))
   if (number === undefined || number < 1 || number > rtMax) {
-    throw new StaveError('usage', `cannot use signal ${JSON.stringify(text)}: there is no such signal`)
+    const hint = meant(text)
+    throw new StaveError('usage', `invalid signal ${JSON.stringify(text)}: there is no such signal`, hint === undefined ? {} : { hint })
   }
   return number
+}
+
+function meant(text: string): string | undefined {
+  if (/^[-+]?\d+$/.test(text)) return `A signal is a number from 1 to ${rtMax}, or a name such as SIGTERM.`
+  const names = [...signalNames, ...Object.keys(signalAliases)]
+  return didYouMean(text, /^sig/i.test(text) ? names.map((name) => `SIG${name}`) : names, true)
 }
 
 function namedSignal(name: string): number | undefined {

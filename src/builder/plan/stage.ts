@@ -5,9 +5,10 @@ import type { ResolvedStage } from '#dockerfile/stage.ts'
 import type { Step } from './step.ts'
 import { shellCommand } from '#dockerfile/run.ts'
 import { createScope } from '#dockerfile/scope.ts'
-import { atSpan } from '#dockerfile/fault.ts'
-import { normalizeWorkdir, parsePorts, parseSignal } from '#dockerfile/values.ts'
+import { asFault, atSpan } from '#dockerfile/fault.ts'
+import { normalizeWorkdir, parsePorts } from '#dockerfile/values.ts'
 import { StaveError } from '#error.ts'
+import { parseSignal } from '#text/signal.ts'
 import { addStep, newId, push, shellOf, sourceStep, stageTitle, type Draft } from './draft.ts'
 import { planCopy } from './copy.ts'
 import { planRun } from './run.ts'
@@ -191,7 +192,7 @@ function evaluate(draft: Draft, instruction: Instruction): void {
       return note(draft, `SHELL [${instruction.command.join(' ')}]`)
     case 'STOPSIGNAL': {
       const signal = scope.expand(instruction.signal, span)
-      parseSignal(signal)
+      asFault(() => parseSignal(signal))
       draft.config.StopSignal = signal
       return note(draft, `STOPSIGNAL ${signal}`)
     }

@@ -1,5 +1,5 @@
 import { parseBytes } from '#text/size.ts'
-import { parseDuration } from '#dockerfile/go-values.ts'
+import { parseDuration } from '#text/duration.ts'
 import { StaveError } from '#error.ts'
 import { prune } from '#store/prune.ts'
 import type { Invocation } from '../command.ts'

@@ -1,6 +1,7 @@
 import { findContainer } from '#container/container.ts'
 import { readLog } from '#container/log.ts'
 import { StaveError, hasCode } from '#error.ts'
+import { readDuration } from '#text/duration.ts'
 import type { Invocation } from '../command.ts'
 import { openSession } from '../session.ts'
 import type { logsFlags } from './commands.ts'
@@ -46,19 +47,11 @@ function tailOf(text: string | undefined): number | undefined {
   return Number(text)
 }
 
-const unitMs: Readonly<Record<string, number>> = { h: 3_600_000, m: 60_000, s: 1000, ms: 1 }
-
-/** Go's form: `1h30m`, `1.5h`, `300ms`. */
-function parseDuration(text: string): number | undefined {
-  const part = /(\d+(?:\.\d+)?)(h|ms|m|s)/g
-  if (!/^(?:\d+(?:\.\d+)?(?:h|ms|m|s))+$/.test(text)) return undefined
-  return [...text.matchAll(part)].reduce((sum, [, count, unit]) => sum + Number(count) * unitMs[unit!]!, 0)
-}
-
 /** RFC 3339, seconds since 1970, or a duration ago. */
 function timeOf(text: string): Date {
-  const ago = parseDuration(text)
-  if (ago !== undefined) return new Date(Date.now() - ago)
+  // A number alone is seconds since 1970, 0 too.
+  const ago = /[a-z]/.test(text) ? readDuration(text) : undefined
+  if (ago !== undefined) return new Date(Date.now() - ago / 1e6)
   const time = /^\d+(\.\d+)?$/.test(text) ? new Date(Number(text) * 1000) : new Date(text)
   if (Number.isNaN(time.getTime()))
     throw new StaveError('usage', `${JSON.stringify(text)} is not a time`, {
