@@ -77,8 +77,8 @@ impl Encoder {
         let threads = threads.clamp(1, MOST_THREADS);
         let (chunk_size, range) = match compression {
             Compression::None => (PLAIN_CHUNK, 0..=0),
-            Compression::Gzip => (GZIP_CHUNK, 1..=12),
-            Compression::Zstd => (ZSTD_CHUNK, 1..=19),
+            Compression::Gzip => (GZIP_CHUNK, 0..=9),
+            Compression::Zstd => (ZSTD_CHUNK, 0..=22),
         };
         let level = level.unwrap_or(match compression {
             Compression::None => 0,
@@ -220,7 +220,7 @@ impl Compressor {
     fn new(compression: Compression, level: i32) -> Result<Self> {
         Ok(match compression {
             Compression::None => Self::None,
-            Compression::Gzip => Self::Gzip { normal: deflate(level)?, fast: deflate(GZIP_FAST)? },
+            Compression::Gzip => Self::Gzip { normal: deflate(level)?, fast: deflate(GZIP_FAST.min(level))? },
             Compression::Zstd => Self::Zstd(zstd::bulk::Compressor::new(level).map_err(|error| Error::io("ZSTD_createCCtx()", &error))?),
         })
     }
@@ -274,14 +274,30 @@ mod tests {
     use std::io::Read;
 
     fn encode(bytes: &[u8], compression: Compression, threads: usize) -> (Compressed, Vec<u8>) {
+        encode_at(bytes, compression, None, threads)
+    }
+
+    fn encode_at(bytes: &[u8], compression: Compression, level: Option<i32>, threads: usize) -> (Compressed, Vec<u8>) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("blob");
-        let mut encoder = Encoder::new(File::create(&path).unwrap(), compression, None, threads).unwrap();
+        let mut encoder = Encoder::new(File::create(&path).unwrap(), compression, level, threads).unwrap();
         // Pieces that do not divide the chunk.
         for piece in bytes.chunks(77_777) {
             encoder.write(piece).unwrap();
         }
         (encoder.finish().unwrap(), std::fs::read(path).unwrap())
+    }
+
+    fn decode(blob: &[u8], compression: Compression) -> Vec<u8> {
+        let mut plain = Vec::new();
+        match compression {
+            Compression::None => plain.extend_from_slice(blob),
+            Compression::Gzip => {
+                flate2::read::MultiGzDecoder::new(blob).read_to_end(&mut plain).unwrap();
+            }
+            Compression::Zstd => plain = zstd::decode_all(blob).unwrap(),
+        }
+        plain
     }
 
     fn sample() -> Vec<u8> {
@@ -304,15 +320,7 @@ mod tests {
             assert_eq!(one.size, blob.len() as u64);
             assert_eq!(one.digest, Sha256::of(&blob).name());
             assert_eq!(one.diff_id, Sha256::of(&bytes).name());
-            let mut plain = Vec::new();
-            match compression {
-                Compression::None => plain = blob,
-                Compression::Gzip => {
-                    flate2::read::MultiGzDecoder::new(blob.as_slice()).read_to_end(&mut plain).map(|_| ()).unwrap();
-                }
-                Compression::Zstd => plain = zstd::decode_all(blob.as_slice()).unwrap(),
-            }
-            assert!(plain == bytes, "{compression:?}");
+            assert!(decode(&blob, compression) == bytes, "{compression:?}");
         }
     }
 
@@ -345,9 +353,21 @@ mod tests {
     }
 
     #[test]
+    fn the_least_and_the_highest_levels_are_read_back() {
+        let bytes = b"the same words again and again ".repeat(1000);
+        for (compression, level) in [(Compression::Gzip, 0), (Compression::Gzip, 9), (Compression::Zstd, 0), (Compression::Zstd, 22)] {
+            let (_, blob) = encode_at(&bytes, compression, Some(level), 1);
+            assert!(decode(&blob, compression) == bytes, "{compression:?} {level}");
+        }
+    }
+
+    #[test]
     fn levels_are_checked() {
         let file = || File::options().write(true).open("/dev/null").unwrap();
-        assert_eq!(Encoder::new(file(), Compression::Gzip, Some(13), 1).err().unwrap().kind, Kind::Request);
-        assert_eq!(Encoder::new(file(), Compression::Zstd, Some(0), 1).err().unwrap().kind, Kind::Request);
+        for (compression, levels) in [(Compression::Gzip, [-1, 10]), (Compression::Zstd, [-1, 23])] {
+            for level in levels {
+                assert_eq!(Encoder::new(file(), compression, Some(level), 1).err().unwrap().kind, Kind::Request);
+            }
+        }
     }
 }

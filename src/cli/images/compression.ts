@@ -1,4 +1,5 @@
 import { StaveError } from '#error.ts'
+import { readCompressionLevel } from '#image/compression.ts'
 import type { RecompressOptions } from '#image/recompress.ts'
 import { spoolDirectory } from '../places.ts'
 import type { Settings } from '../settings.ts'
@@ -25,14 +26,10 @@ export function chosenCompression(settings: Settings, flags: CompressionFlags): 
     return undefined
   }
   const compression = format === 'zstd' ? 'zstd' : 'gzip'
-  const highest = compression === 'gzip' ? 9 : 22
-  if (level !== undefined && (!Number.isInteger(level) || level < 1 || level > highest)) {
-    throw new StaveError('usage', `the level of ${compression} is 1 to ${highest}, not ${level}`)
-  }
   return {
     compression,
     onlyPlain: format === undefined,
     temporary: spoolDirectory(settings),
-    ...(level !== undefined && { level }),
+    ...(level !== undefined && { level: readCompressionLevel(level, compression, `compression ${compression}`) }),
   }
 }
