@@ -375,6 +375,50 @@ const proofs: { readonly [Name in keyof typeof limit]: Proof } = {
   buildLogDays: ['src/store/logs.test.ts', 'old ones go, with what names them'],
 }
 
+/** The same for what the native program reads: the test that goes one past each. */
+const native: Readonly<Record<string, readonly [file: string, test: string]>> = {
+  LAYER_ENTRIES: ['tests/hostile.rs', 'bounds_hold'],
+  LAYER_BYTES: ['tests/hostile.rs', 'bounds_hold'],
+  LAYERS: ['tests/bounds.rs', 'one_layer_too_many'],
+  PATH: ['tests/bounds.rs', 'a_name_that_is_too_long'],
+  LINKS: ['tests/bounds.rs', 'a_chain_of_links_that_is_too_long'],
+  EXTENDED_HEADER: ['tests/bounds.rs', 'an_extended_header_that_is_too_large'],
+  EXTENTS: ['tests/bounds.rs', 'more_extents_than_a_sparse_file_may_have'],
+  XATTRS: ['tests/bounds.rs', 'more_attributes_than_a_file_may_have'],
+  RATIO: ['tests/bounds.rs', 'a_bomb_ends_where_it_becomes_harmful'],
+  HARMLESS: ['tests/bounds.rs', 'a_bomb_ends_where_it_becomes_harmful'],
+  ZSTD_WINDOW_LOG: ['tests/hostile.rs', 'blobs_are_what_they_must_be'],
+  XZ_MEMORY: ['tests/bounds.rs', 'xz_that_asks_for_too_much_memory_is_no_archive'],
+  DATABASE: ['src/container/user.rs', 'a_database_is_read_up_to_a_size'],
+  GROUPS: ['src/container/user.rs', 'more_groups_than_the_kernel_takes_are_left_out'],
+  COPY_UP_LEVELS: ['src/container/copy_up.rs', 'a_tree_is_copied_up_to_a_depth'],
+  ELF_NAMES: ['tests/bounds.rs', 'a_program_whose_names_are_too_long_has_no_sections'],
+  ANSWER: ['tests/program.rs', 'files_that_are_too_large_together_are_no_answer'],
+  REQUEST: ['tests/bounds.rs', 'a_request_that_is_too_large'],
+  PROCESSORS: ['src/container/plan/mod.rs', 'lists_of_numbers_are_the_kernels'],
+  FRAME: ['src/monitor/frame.rs', 'frames_that_are_too_long_are_another_language'],
+  LAG: ['src/monitor/watch.rs', 'clients_have_a_number_and_those_that_lag_are_let_go'],
+  CLIENTS: ['src/monitor/watch.rs', 'clients_have_a_number_and_those_that_lag_are_let_go'],
+  SENDERS: ['src/net/relay.rs', 'of_more_senders_than_are_told_apart_the_oldest_is_forgotten'],
+  QUESTIONS: ['src/net/resolver.rs', 'one_question_more_than_may_wait_is_answered_at_once'],
+  RESOLVER_CONNECTIONS: ['src/net/resolver.rs', 'one_connection_more_than_there_may_be_is_closed'],
+}
+
+describe('of the native program', () => {
+  const text = (path: string) => readFileSync(join(import.meta.dirname, '../runner-native', path), 'utf8')
+  test('each bound has a test', () => {
+    const names = [...text('src/limit.rs').matchAll(/^pub const ([A-Z_]+):/gm)].map(([, name]) => name)
+    expect(Object.keys(native).toSorted()).toEqual(names.toSorted())
+  })
+  test.each(Object.entries(native))('%s', (name, [path, test]) => {
+    const found = text(path)
+      .split(/^\s*#\[test\]\n/m)
+      .find((part) => part.trimStart().startsWith(`fn ${test}()`))
+    expect(found).toBeDefined()
+    if (path !== 'tests/hostile.rs' && path !== 'tests/program.rs') expect(text(path)).toContain(`limit::${name}`)
+  })
+})
+
 describe('one past', () => {
   test.each(Object.entries(proofs))('%s', async (_name, proof) => {
     if (typeof proof === 'function') await proof()

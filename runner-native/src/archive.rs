@@ -1,5 +1,6 @@
 //! Archives that ADD unpacks: tars, plain or compressed, told by their content and never by their name.
 
+use crate::limit;
 use crate::tar::BLOCK;
 use crate::tar::header::Header;
 use crate::wire::error::{Error, Result};
@@ -7,9 +8,6 @@ use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
 /// How much of a file its compression is told from.
 const MAGIC: usize = 6;
-/// xz and zstd may ask for this much memory to decompress, and no more.
-const MEMORY: u64 = 256 << 20;
-const ZSTD_WINDOW_LOG: u32 = 27;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
@@ -57,7 +55,7 @@ fn decompress<'a>(file: impl Read + Send + 'a, format: Format) -> std::io::Resul
         Format::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(file)),
         Format::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(file)),
         Format::Xz => {
-            let stream = liblzma::stream::Stream::new_stream_decoder(MEMORY, liblzma::stream::CONCATENATED)?;
+            let stream = liblzma::stream::Stream::new_stream_decoder(limit::XZ_MEMORY, liblzma::stream::CONCATENATED)?;
             Box::new(liblzma::bufread::XzDecoder::new_stream(file, stream))
         }
         Format::Zstd => Box::new(zstd_decoder(file)?),
@@ -66,7 +64,7 @@ fn decompress<'a>(file: impl Read + Send + 'a, format: Format) -> std::io::Resul
 
 fn zstd_decoder<R: BufRead>(file: R) -> std::io::Result<zstd::stream::read::Decoder<'static, R>> {
     let mut decoder = zstd::stream::read::Decoder::with_buffer(file)?;
-    decoder.window_log_max(ZSTD_WINDOW_LOG)?;
+    decoder.window_log_max(limit::ZSTD_WINDOW_LOG)?;
     Ok(decoder)
 }
 

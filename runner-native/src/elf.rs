@@ -1,14 +1,10 @@
 //! Reads one section of an ELF program: where toolchains write down what a program was made of.
 //! @see System V ABI, "Object Files"
 
+use crate::limit;
 use crate::wire::error::{Error, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
-
-/// Programs have a few dozen sections; linkers that make one for each function make thousands.
-const MAX_SECTIONS: u64 = 65_536;
-/// Names of sections, together.
-const MAX_NAMES: u64 = 16 << 20;
 
 /// A section that was asked for.
 pub struct Section {
@@ -56,13 +52,13 @@ impl Table {
             layout.half(&head, 0x3e, 0x32),
         );
         let (Some(start), Some(entry), Some(count), Some(names)) = fields else { return Ok(None) };
-        if count == 0 || count > MAX_SECTIONS || entry < layout.header_size() {
+        if count == 0 || entry != layout.header_size() {
             return Ok(None);
         }
         let Some(bytes) = read_at(file, start, count * entry)? else { return Ok(None) };
         let headers: Option<Vec<Header>> = bytes.chunks_exact(entry as usize).map(|chunk| layout.header(chunk)).collect();
         let Some(headers) = headers else { return Ok(None) };
-        let Some(strings) = headers.get(names as usize).filter(|header| header.size <= MAX_NAMES) else { return Ok(None) };
+        let Some(strings) = headers.get(names as usize).filter(|header| header.size <= limit::ELF_NAMES) else { return Ok(None) };
         let Some(names) = read_at(file, strings.offset, strings.size)? else { return Ok(None) };
         Ok(Some(Self { headers, names }))
     }

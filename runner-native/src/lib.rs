@@ -7,6 +7,7 @@ pub mod confine;
 pub mod container;
 pub mod elf;
 pub mod layer;
+pub mod limit;
 pub mod monitor;
 mod mount;
 pub mod net;

@@ -2,6 +2,7 @@
 //! Exit status: 0 after a result, 1 after a failure, 2 for a broken request.
 
 use stave_runner::container::{init, sealed};
+use stave_runner::limit;
 use stave_runner::wire::error::{Error, Kind, Result};
 use stave_runner::wire::event::Events;
 use stave_runner::wire::protocol::{Job, Request, VERSION};
@@ -9,9 +10,6 @@ use stave_runner::{sys, userns, verbs};
 use std::fs::File;
 use std::io::Read;
 use std::process::ExitCode;
-
-/// The largest request that is read.
-const REQUEST_BYTES: usize = 64 << 20;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args();
@@ -68,7 +66,7 @@ fn read_request(mut control: &File) -> Result<Request> {
             return Err(Error::new(Kind::Request, "the request ended before its line did"));
         }
         line.extend_from_slice(&chunk[..count]);
-        if line.len() > REQUEST_BYTES {
+        if line.len() > limit::REQUEST {
             return Err(Error::new(Kind::TooLarge, "the request is larger than 64 MiB"));
         }
     }

@@ -4,6 +4,7 @@
 //! 6.7, an empty file with the xattr `overlay.whiteout` in a directory whose `overlay.opaque` is `x`), and a whole directory with the
 //! xattr `overlay.opaque` = `y` (Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories").
 
+use crate::limit;
 use crate::wire::error::{Error, Kind, Result};
 use crate::wire::protocol::{Place, Tree};
 use rustix::fd::{AsFd, OwnedFd};
@@ -14,9 +15,6 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, OnceLock};
-
-/// Links followed in one resolution before it counts as a loop (the kernel's own bound).
-const MAX_LINKS: usize = 40;
 
 /// Which xattr prefix the overlay file system reads here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -267,7 +265,7 @@ impl Stack {
                 Some(entry) if entry.is_directory() => way.push(entry),
                 Some(entry) if entry.kind() == FileType::Symlink && (follow_last || !todo.is_empty()) => {
                     links += 1;
-                    if links > MAX_LINKS {
+                    if links > limit::LINKS {
                         return Err(Error::new(Kind::Corrupt, format!("too many symbolic links on the way to {}", asked.display()))
                             .path(asked.to_string_lossy())
                             .hint("The links lead in a circle: correct or remove one of them."));

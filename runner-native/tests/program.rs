@@ -179,3 +179,20 @@ fn mount_points_are_not_crossed() {
     assert_eq!(events.last().unwrap()["kind"], "state");
     assert!(events.last().unwrap()["message"].as_str().unwrap().contains("mount point"));
 }
+
+#[test]
+fn files_that_are_too_large_together_are_no_answer() {
+    let store = tempfile::tempdir().unwrap();
+    let tree = store.path().join("tree");
+    std::fs::create_dir(&tree).unwrap();
+    let half = stave_runner::limit::ANSWER / 2;
+    let read = |more: u64| {
+        for (name, size) in [("a", half), ("b", half + more)] {
+            std::fs::File::create(tree.join(name)).unwrap().set_len(size).unwrap();
+        }
+        let from = json!({ "kind": "directory", "root": { "fd": 5, "path": "tree" } });
+        run(DIRECTLY, store.path(), json!({ "verb": "read", "from": from, "paths": ["*"], "maxBytes": half + 1 })).pop().unwrap()
+    };
+    assert_eq!(read(0)["event"], "result");
+    assert_eq!(read(1)["kind"], "too-large");
+}

@@ -1,13 +1,11 @@
 //! `tmpcopyup`: a tmpfs that begins with what lay where it is mounted.
 
+use crate::limit;
 use crate::wire::error::{Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat, openat2, readlinkat, statat, symlinkat};
 use std::ffi::CStr;
 use std::fs::File;
-
-/// Deeper trees are refused: each level is a call of its own.
-const MOST_LEVELS: u32 = 200;
 
 /// Copies a directory of the root into a new file system: files, directories, links, modes and owners. No link is followed.
 ///
@@ -42,7 +40,7 @@ fn one(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, level: u32) -> Res
             .map_err(|errno| call("openat2(…)", errno))
     };
     match FileType::from_raw_mode(stat.st_mode) {
-        FileType::Directory if level >= MOST_LEVELS => return Err(call("mkdirat(…)", rustix::io::Errno::NAMETOOLONG)),
+        FileType::Directory if level >= limit::COPY_UP_LEVELS => return Err(call("mkdirat(…)", rustix::io::Errno::NAMETOOLONG)),
         FileType::Directory => {
             mkdirat(to, name, Mode::from_raw_mode(0o700)).map_err(|errno| call("mkdirat(…)", errno))?;
             let made = openat(to, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
@@ -68,4 +66,23 @@ fn one(from: BorrowedFd<'_>, to: BorrowedFd<'_>, name: &CStr, level: u32) -> Res
         rustix::fs::chmodat(to, name, mode, AtFlags::empty()).map_err(|errno| call("fchmodat(…)", errno))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::PathBuf;
+
+    #[test]
+    fn a_tree_is_copied_up_to_a_depth() {
+        let copied = |levels: u32| {
+            let (from, to) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let deep: PathBuf = std::iter::repeat_n("d", levels as usize).collect();
+            std::fs::create_dir_all(from.path().join(&deep)).unwrap();
+            let open = |path: &std::path::Path| OwnedFd::from(std::fs::File::open(path).unwrap());
+            copy_up(&open(from.path()), &open(to.path())).map(|()| to.path().join(deep).is_dir())
+        };
+        assert!(copied(limit::COPY_UP_LEVELS).unwrap());
+        assert!(copied(limit::COPY_UP_LEVELS + 1).is_err());
+    }
 }

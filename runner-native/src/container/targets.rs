@@ -1,5 +1,6 @@
 //! Mount points inside the root: found, or made and remembered so that a build step leaves no trace of them.
 
+use crate::limit;
 use crate::root;
 use crate::wire::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,9 +9,6 @@ use rustix::fs::{
 };
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
-
-/// The kernel follows as many links in one name.
-const MOST_LINKS: usize = 40;
 
 /// Something that was made in the root to mount on.
 #[derive(Debug, Deserialize, Serialize)]
@@ -127,7 +125,7 @@ impl<'a> Targets<'a> {
             match FileType::from_raw_mode(stat.st_mode) {
                 FileType::Symlink => {
                     links += 1;
-                    if links > MOST_LINKS {
+                    if links > limit::LINKS {
                         return Err(Error::call(format!("openat2(…, {path:?})"), Errno::LOOP).path(path));
                     }
                     let target = readlinkat(&next, "", Vec::new())

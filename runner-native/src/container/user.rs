@@ -3,16 +3,13 @@
 //! Docker's rules. A name must be there, a number need not be; a group that is given replaces the supplementary
 //! groups of the user's entry. The files are an image's: read with bounds, as regular files, inside the root.
 
+use crate::limit;
 use crate::root;
 use crate::wire::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{FileType, Mode, OFlags};
 use std::io::Read;
 
-/// The most that is read of /etc/passwd or /etc/group (CVE-2026-47262: an endless one).
-const DATABASE_BYTES: u64 = 16 << 20;
-/// The kernel takes no more (`NGROUPS_MAX`).
-const MOST_GROUPS: usize = 65536;
 const LARGEST_ID: i64 = i32::MAX as i64;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,12 +62,12 @@ pub fn read_database(root: BorrowedFd<'_>, path: &str) -> Result<Vec<u8>> {
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(Error::new(Kind::Corrupt, format!("/{path} of the image is not a regular file")).path(path));
     }
-    if stat.st_size as u64 > DATABASE_BYTES {
-        return Err(Error::new(Kind::TooLarge, format!("/{path} of the image is larger than {} MiB", DATABASE_BYTES >> 20)).path(path));
+    if stat.st_size as u64 > limit::DATABASE {
+        return Err(Error::new(Kind::TooLarge, format!("/{path} of the image is larger than {} MiB", limit::DATABASE >> 20)).path(path));
     }
     let mut bytes = Vec::with_capacity(stat.st_size as usize);
     std::fs::File::from(file.as_fd().try_clone_to_owned().map_err(|error| Error::io("dup(…)", &error))?)
-        .take(DATABASE_BYTES)
+        .take(limit::DATABASE)
         .read_to_end(&mut bytes)
         .map_err(|error| Error::io("read(…)", &error).path(path))?;
     Ok(bytes)
@@ -121,7 +118,7 @@ pub fn resolve(spec: &str, additional_groups: &[String], passwd: &[u8], group: &
     identity.groups.insert(0, identity.gid);
     let mut seen = std::collections::HashSet::new();
     identity.groups.retain(|gid| seen.insert(*gid));
-    identity.groups.truncate(MOST_GROUPS);
+    identity.groups.truncate(limit::GROUPS);
     Ok(identity)
 }
 
@@ -208,6 +205,25 @@ mod tests {
             let found = resolve(spec, &additional, PASSWD, GROUP).unwrap();
             assert_eq!((found.uid, found.gid, &found.groups[..], found.home.as_str()), (*uid, *gid, *groups, *home), "{spec:?}");
         }
+    }
+
+    #[test]
+    fn more_groups_than_the_kernel_takes_are_left_out() {
+        let groups: Vec<String> = (1..=limit::GROUPS + 1).map(|gid| gid.to_string()).collect();
+        assert_eq!(resolve("0", &groups, b"", b"").unwrap().groups.len(), limit::GROUPS);
+    }
+
+    #[test]
+    fn a_database_is_read_up_to_a_size() {
+        let root = tempfile::tempdir().unwrap();
+        let file = std::fs::File::create(root.path().join("group")).unwrap();
+        let directory = std::fs::File::open(root.path()).unwrap();
+        let read = |size: u64| {
+            file.set_len(size).unwrap();
+            read_database(directory.as_fd(), "group").map(|bytes| bytes.len() as u64)
+        };
+        assert_eq!(read(limit::DATABASE).unwrap(), limit::DATABASE);
+        assert_eq!(read(limit::DATABASE + 1).unwrap_err().kind, Kind::TooLarge);
     }
 
     #[test]

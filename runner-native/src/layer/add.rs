@@ -10,6 +10,7 @@ use crate::layer::item::{Attributes, Body, Content};
 use crate::layer::owner::Owner;
 use crate::layer::source::{shown, split};
 use crate::layer::xattr::{is_allowed, portable};
+use crate::limit;
 use crate::tar::{Member, Reader, Type};
 use crate::wire::error::{Error, Kind, Result};
 use rustix::fs::FileType;
@@ -23,10 +24,6 @@ pub struct Rules {
     /// No time is later.
     pub latest: i64,
 }
-
-/// Most members, and most bytes, that one archive may have: what a layer may have.
-const MOST_MEMBERS: u64 = 20_000_000;
-const MOST_BYTES: u64 = 1 << 40;
 
 /// Whether a file is an archive that can be unpacked.
 pub fn is_archive(file: &File) -> Result<bool> {
@@ -47,7 +44,7 @@ pub fn unpack(file: &File, destination: &mut Destination, top: Id, rules: &Rules
     let (mut members, mut bytes) = (0, 0);
     while let Some(member) = reader.next()? {
         (members, bytes) = (members + 1, bytes + member.size);
-        if members > MOST_MEMBERS || bytes > MOST_BYTES {
+        if members > limit::LAYER_ENTRIES || bytes > limit::LAYER_BYTES {
             return Err(Error::new(Kind::TooLarge, "the archive has more members or bytes than any layer may have"));
         }
         let path = inner_path(&member)?;

@@ -1,6 +1,7 @@
 //! A layer blob as a stream of tar bytes, verified on the way: reading, hashing and decompressing are threads of
 //! their own beside the one that extracts.
 
+use crate::limit;
 use crate::sha256::Sha256;
 use crate::tar::reader::{Stream, stream_error};
 use crate::wire::error::{Error, Kind, Result};
@@ -18,12 +19,6 @@ const CHUNK: usize = 256 << 10;
 const AHEAD: usize = 8;
 /// Bytes read of the blob at once.
 const READ: usize = 256 << 10;
-/// zstd windows beyond this are refused, as by zstd itself without `--ultra --long`.
-const ZSTD_WINDOW_LOG: u32 = 27;
-/// Without a bound from the host: more output than this for each byte of input is a bomb (gzip reaches 1,032).
-const RATIO: u64 = 4096;
-/// Output that is never a bomb.
-const HARMLESS: u64 = 1 << 30;
 
 /// What the threads of all layers of a job share.
 #[derive(Default)]
@@ -266,7 +261,7 @@ fn send_chunks(
     to_extract: &SyncSender<Result<Arc<Chunk>>>,
     to_hash: &SyncSender<Arc<Chunk>>,
 ) -> Result<()> {
-    let max = expected.max_bytes.unwrap_or_else(|| expected.size.saturating_mul(RATIO).max(HARMLESS));
+    let max = expected.max_bytes.unwrap_or_else(|| expected.size.saturating_mul(limit::RATIO).max(limit::HARMLESS));
     // Media types of images in the wild are not always right, and no tar begins like a compressed file.
     let magic = blob.fill_buf().map_err(|error| Error::io("read(blob)", &error))?;
     let compression = match magic {
@@ -283,7 +278,7 @@ fn send_chunks(
         Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(blob)),
         Compression::Zstd => {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(blob).map_err(|error| stream_error(&error))?;
-            decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(|error| stream_error(&error))?;
+            decoder.window_log_max(limit::ZSTD_WINDOW_LOG).map_err(|error| stream_error(&error))?;
             Box::new(decoder)
         }
     };

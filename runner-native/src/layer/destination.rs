@@ -5,6 +5,7 @@
 
 use crate::layer::item::{Attributes, Body, Content, Item, Origin};
 use crate::layer::source::shown;
+use crate::limit;
 use crate::overlay::{Entry, Stack};
 use crate::select::Node;
 use crate::wire::error::{Error, Kind, Result};
@@ -14,8 +15,6 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
 
-/// Links followed in one resolution before it counts as a loop (the kernel's own bound).
-const MOST_LINKS: usize = 40;
 /// So many look-ups in one directory of the base cost more than its listing.
 const WORTH_LISTING: usize = 16;
 
@@ -146,7 +145,7 @@ impl Destination {
                 Child::Directory(id) => way.push(id),
                 Child::Symlink(target) if follow_last || !todo.is_empty() => {
                     links += 1;
-                    if links > MOST_LINKS {
+                    if links > limit::LINKS {
                         return Err(Error::new(Kind::NotDirectory, "too many symbolic links on the way").path(shown(path)));
                     }
                     if target.first() == Some(&b'/') {

@@ -25,11 +25,6 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
 
-/// Longer names cannot be used by any program (PATH_MAX).
-const MAX_PATH: usize = 4096;
-/// Links followed on the way to one member.
-const MAX_LINKS: usize = 40;
-
 /// What a layer takes for granted of the layers below it.
 pub trait Below {
     /// Whether there is anything below: else whiteouts say nothing.

@@ -1,12 +1,10 @@
 //! Owners as `--chown` and `USER` name them, resolved in the passwd and group files of a tree.
 
 use crate::layer::source::read_full;
+use crate::limit;
 use crate::overlay::Stack;
 use crate::wire::error::{Error, Kind, Result};
 use rustix::fs::{FileType, OFlags};
-
-/// A passwd file larger than this is not read: it is no passwd file.
-const MOST_BYTES: u64 = 10 << 20;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Owner {
@@ -89,7 +87,7 @@ fn read(tree: &Stack, path: &str) -> Result<Option<Vec<u8>>> {
     if entry.kind() != FileType::RegularFile {
         return Ok(None);
     }
-    if entry.stat.st_size as u64 > MOST_BYTES {
+    if entry.stat.st_size as u64 > limit::DATABASE {
         return Err(Error::new(Kind::TooLarge, format!("/{path} of the image is larger than 10 MiB")).path(path));
     }
     let file = entry.open(OFlags::RDONLY | OFlags::NONBLOCK)?;

@@ -3,6 +3,7 @@
 use super::blob::{self, Expected, Shared};
 use super::extract::{self, Below, Options, Outcome};
 use super::ownership::Ownership;
+use crate::limit;
 use crate::overlay::Stack;
 use crate::tar::Reader;
 use crate::wire::error::{Error, Kind, Result};
@@ -18,11 +19,6 @@ use std::time::Duration;
 
 /// The tree's name in the directory that the host made for it.
 const TREE: &str = "fs";
-/// Without a bound from the host.
-const MAX_ENTRIES: u64 = 10_000_000;
-const MAX_BYTES: u64 = 1 << 40;
-/// More layers than overlay can stack.
-const MAX_LAYERS: usize = 500;
 /// Directories that all layers together keep open.
 const MAX_OPEN: usize = 2048;
 
@@ -80,8 +76,8 @@ struct Work<'a> {
 /// The failure of the lowest layer that failed.
 #[expect(clippy::needless_pass_by_value, reason = "the trees are not for anyone else until the job is done")]
 pub fn unpack(job: Job, events: &Events) -> Result<Vec<Unpacked>> {
-    if job.layers.len() + job.lowers.len() > MAX_LAYERS {
-        return Err(Error::new(Kind::TooLarge, format!("an image of more than {MAX_LAYERS} layers cannot be stacked")));
+    if job.layers.len() + job.lowers.len() > limit::LAYERS {
+        return Err(Error::new(Kind::TooLarge, format!("an image of more than {} layers cannot be stacked", limit::LAYERS)));
     }
     if job.layers.is_empty() {
         return Ok(Vec::new());
@@ -213,8 +209,8 @@ impl Work<'_> {
         let options = Options {
             below: &below,
             ownership: &self.ownership,
-            max_entries: self.job.max_entries.unwrap_or(MAX_ENTRIES),
-            max_bytes: self.job.max_bytes.unwrap_or(MAX_BYTES),
+            max_entries: self.job.max_entries.unwrap_or(limit::LAYER_ENTRIES),
+            max_bytes: self.job.max_bytes.unwrap_or(limit::LAYER_BYTES),
             max_open: self.max_open,
         };
         let (source, threads) = blob::open(scope, clone(&self.job.layers[index].blob)?, expected, self.shared)?;

@@ -1,5 +1,6 @@
 //! What a monitor and those who are connected to its container say to each other: a letter, a length, bytes.
 
+use crate::limit;
 use crate::wire::error::{Error, Kind, Result};
 use crate::wire::protocol::RunResult;
 use serde::{Deserialize, Serialize};
@@ -22,8 +23,6 @@ pub const ERRORS: u8 = b'E';
 /// From the monitor: a [`Notice`].
 pub const NOTICE: u8 = b'n';
 
-/// No frame is longer; whoever sends one does not belong here.
-const MOST_BYTES: usize = 1 << 20;
 const HEAD: usize = 5;
 
 /// What a monitor tells of the container.
@@ -50,7 +49,7 @@ pub fn push_notice(buffer: &mut Vec<u8>, notice: &Notice) {
 pub fn take(buffer: &mut Vec<u8>) -> Result<Option<(u8, Vec<u8>)>> {
     let Some(head) = buffer.first_chunk::<HEAD>() else { return Ok(None) };
     let length = u32::from_le_bytes([head[1], head[2], head[3], head[4]]) as usize;
-    if length > MOST_BYTES {
+    if length > limit::FRAME {
         return Err(Error::new(Kind::Corrupt, "the other side of the connection speaks another language"));
     }
     if buffer.len() < HEAD + length {
@@ -75,6 +74,17 @@ pub fn all(mut buffer: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frames_that_are_too_long_are_another_language() {
+        let frame = |length: usize| {
+            let mut bytes = Vec::new();
+            push(&mut bytes, INPUT, &vec![0; length]);
+            take(&mut bytes).map(|frame| frame.is_some())
+        };
+        assert!(frame(limit::FRAME).unwrap());
+        assert!(frame(limit::FRAME + 1).is_err());
+    }
 
     #[test]
     fn frames_come_out_as_they_went_in() {

@@ -6,6 +6,7 @@
 use crate::container::plan::Process;
 use crate::container::process::Stdio;
 use crate::container::signals;
+use crate::limit;
 use crate::monitor::frame::{self, Notice};
 use crate::monitor::log::Log;
 use crate::monitor::own::{Came, Input, Output, State};
@@ -106,9 +107,6 @@ pub struct Monitor {
 
 /// How long streams may stay open after the container has ended: someone outside may have been given them.
 const LINGER: Duration = Duration::from_secs(2);
-/// A client that lags behind this far is let go; the one in front is waited for instead.
-const MOST_LAG: usize = 1 << 20;
-const MOST_CLIENTS: usize = 64;
 
 impl Monitor {
     pub fn new(lifeline: Option<File>, stop: Stop) -> Result<Self> {
@@ -321,7 +319,7 @@ impl Monitor {
     /// Whether there is room for more of a stream.
     fn has_room(&self, number: i32) -> bool {
         self.own[number as usize - 1].as_ref().is_none_or(Output::has_room)
-            && self.clients.iter().all(|client| !client.front || client.outgoing.len() < MOST_LAG / 4)
+            && self.clients.iter().all(|client| !client.front || client.outgoing.len() < limit::LAG / 4)
     }
 
     fn wait(&self, pidfd: Option<BorrowedFd<'_>>, timeout: Option<Duration>) -> Arrived {
@@ -357,7 +355,7 @@ impl Monitor {
         }
         for client in &self.clients {
             let mut flags = PollFlags::empty();
-            if self.waiting.len() < MOST_LAG / 4 {
+            if self.waiting.len() < limit::LAG / 4 {
                 flags |= PollFlags::IN;
             }
             if !client.outgoing.is_empty() {
@@ -402,7 +400,7 @@ impl Monitor {
         // The directory is private already; this is the second lock.
         let me = rustix::process::geteuid();
         let peer = rustix::net::sockopt::socket_peercred(&socket);
-        if self.clients.len() >= MOST_CLIENTS || !peer.is_ok_and(|peer| peer.uid == me || peer.uid.is_root()) {
+        if self.clients.len() >= limit::CLIENTS || !peer.is_ok_and(|peer| peer.uid == me || peer.uid.is_root()) {
             return;
         }
         let mut client = Client { socket, front: false, incoming: Vec::new(), outgoing: Queue::default() };
@@ -415,7 +413,7 @@ impl Monitor {
         let mut stop = false;
         let mut clients = std::mem::take(&mut self.clients);
         clients.retain_mut(|client| {
-            if self.waiting.len() >= MOST_LAG / 4 {
+            if self.waiting.len() >= limit::LAG / 4 {
                 return true;
             }
             let mut alive = true;
@@ -558,7 +556,7 @@ impl Monitor {
         self.clients.retain_mut(|client| {
             let broken = client.outgoing.write_to(&client.socket, How::Socket) != Written::Fine;
             // The one in front is missed in `hear`, where it counts.
-            client.front || !broken && client.outgoing.len() < MOST_LAG
+            client.front || !broken && client.outgoing.len() < limit::LAG
         });
     }
 }
@@ -598,5 +596,29 @@ mod tests {
         });
         assert!(monitor.wait_for(heard.as_fd()));
         assert_eq!(monitor.early, [libc::SIGUSR1], "kept for the container");
+    }
+
+    #[test]
+    fn clients_have_a_number_and_those_that_lag_are_let_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let mut monitor = Monitor::new(None, Stop { signal: libc::SIGTERM, patience: Duration::ZERO }).unwrap();
+        monitor.listener = Some(listener.into());
+        let clients: Vec<_> = (0..=limit::CLIENTS)
+            .map(|_| {
+                let client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+                monitor.accept();
+                client
+            })
+            .collect();
+        assert_eq!(monitor.clients.len(), limit::CLIENTS);
+        // None of them reads, and the one in front is waited for.
+        monitor.clients[0].front = true;
+        for _ in 0..=2 * limit::LAG / (64 << 10) {
+            monitor.distribute(1, &vec![0; 64 << 10]);
+            monitor.flush_clients();
+        }
+        assert_eq!((monitor.clients.len(), clients.len()), (1, limit::CLIENTS + 1));
     }
 }

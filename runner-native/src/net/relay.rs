@@ -3,6 +3,7 @@
 //!
 //! One thread, one poll, and a buffer only for what one side does not take at once.
 
+use crate::limit;
 use crate::net::ports::Taken;
 use crate::wire::network::Protocol;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -55,7 +56,6 @@ struct Sender {
 }
 
 const CHUNK: usize = 256 << 10;
-const MOST_SENDERS: usize = 1024;
 /// As long as connection tracking of the kernel remembers an assured stream of datagrams.
 const SENDER_IDLE: Duration = Duration::from_secs(120);
 const DATAGRAM: usize = 64 << 10;
@@ -164,7 +164,7 @@ impl Relay {
             let key = (at, from);
             if !self.senders.contains_key(&key) {
                 let Some(address) = target.like(from.ip()) else { continue };
-                if self.senders.len() >= MOST_SENDERS {
+                if self.senders.len() >= limit::SENDERS {
                     let oldest = self.senders.iter().min_by_key(|(_, sender)| sender.used).map(|(key, _)| *key);
                     oldest.and_then(|key| self.senders.remove(&key));
                 }
@@ -276,5 +276,30 @@ fn write(to: &OwnedFd, bytes: &[u8]) -> Option<usize> {
         Ok(count) => Some(count),
         Err(Errno::AGAIN | Errno::INTR) => Some(0),
         Err(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::net::UdpSocket;
+
+    #[test]
+    fn of_more_senders_than_are_told_apart_the_oldest_is_forgotten() {
+        let (outside, inside) = (UdpSocket::bind("127.0.0.1:0").unwrap(), UdpSocket::bind("127.0.0.1:0").unwrap());
+        let (address, port) = (outside.local_addr().unwrap(), inside.local_addr().unwrap().port());
+        let listeners = vec![Listener { socket: outside.into(), port, protocol: Protocol::Udp }];
+        let mut relay = Relay { listeners, pairs: Vec::new(), senders: HashMap::new(), buffer: vec![0; CHUNK], full: false };
+        let target = Target { addresses: vec!["127.0.0.1".parse().unwrap()] };
+        // Each takes two of this process, which may have been given few.
+        let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).maximum;
+        let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, rustix::process::Rlimit { current: most, maximum: most });
+        let clients: Vec<UdpSocket> = (0..=limit::SENDERS).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+        for client in &clients {
+            client.send_to(b"x", address).unwrap();
+            relay.take(0, &target);
+        }
+        assert_eq!(relay.senders.len(), limit::SENDERS);
+        assert!(!relay.senders.contains_key(&(0, clients[0].local_addr().unwrap())));
     }
 }

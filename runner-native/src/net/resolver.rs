@@ -1,6 +1,7 @@
 //! The name server of one container, at 127.0.0.11: names of those on its networks, and for all others those whom this
 //! machine asks.
 
+use crate::limit;
 use crate::net::dns::{self, Answer, Question};
 use crate::net::place::{Member, Places};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -13,9 +14,8 @@ use std::time::{Duration, Instant};
 
 /// How long one name server may think before the next is asked.
 const PATIENCE: Duration = Duration::from_secs(2);
-const MOST_WAITING: usize = 512;
-const MOST_CONNECTIONS: usize = 16;
-const MOST_BYTES: usize = 64 << 10;
+/// The longest message there can be, over TCP.
+const LONGEST_MESSAGE: usize = 64 << 10;
 const PORT: u16 = 53;
 /// Counts answers.
 static TURN: AtomicUsize = AtomicUsize::new(0);
@@ -95,7 +95,7 @@ pub fn run(udp: &UdpSocket, tcp: TcpListener, names: Names, servers: Vec<IpAddr>
         std::thread::spawn(move || serve_streams(&tcp, &names, &servers));
     }
     let mut waiting: Vec<Waiting> = Vec::new();
-    let mut buffer = vec![0; MOST_BYTES];
+    let mut buffer = vec![0; LONGEST_MESSAGE];
     loop {
         let (ours, moved) = wait(udp, &waiting);
         for at in (0..waiting.len()).rev() {
@@ -112,7 +112,7 @@ pub fn run(udp: &UdpSocket, tcp: TcpListener, names: Names, servers: Vec<IpAddr>
         let Some(question) = dns::question(message) else { continue };
         if let Some(answer) = names.answer(message, &question) {
             let _ = udp.send_to(&answer, client);
-        } else if let Some(asked) = ask(message, client, 0, &servers).filter(|_| waiting.len() < MOST_WAITING) {
+        } else if let Some(asked) = ask(message, client, 0, &servers).filter(|_| waiting.len() < limit::QUESTIONS) {
             waiting.push(asked);
         } else {
             let reply = if servers.is_empty() { Answer::Nothing } else { Answer::Failed };
@@ -190,7 +190,7 @@ fn try_next(waiting: &mut Vec<Waiting>, udp: &UdpSocket, servers: &[IpAddr]) {
 fn serve_streams(tcp: &TcpListener, names: &Arc<Names>, servers: &Arc<Vec<IpAddr>>) {
     for client in tcp.incoming() {
         let Ok(client) = client else { continue };
-        if OPEN.load(Ordering::Relaxed) >= MOST_CONNECTIONS {
+        if OPEN.load(Ordering::Relaxed) >= limit::RESOLVER_CONNECTIONS {
             continue;
         }
         OPEN.fetch_add(1, Ordering::Relaxed);
@@ -235,4 +235,59 @@ fn write_message(stream: &mut TcpStream, message: &[u8]) -> std::io::Result<()> 
     let length = u16::try_from(message.len()).unwrap_or(u16::MAX);
     stream.write_all(&length.to_be_bytes())?;
     stream.write_all(&message[..usize::from(length)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::protocol::Place;
+    use std::collections::HashSet;
+
+    /// A question for the address of `x`.
+    fn question(number: u16) -> Vec<u8> {
+        [&number.to_be_bytes()[..], &[1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1, b'x', 0, 0, 1, 0, 1]].concat()
+    }
+
+    /// A resolver whose only server never answers; where it listens.
+    fn start() -> (SocketAddr, SocketAddr) {
+        let (udp, tcp) = (UdpSocket::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
+        let places = (udp.local_addr().unwrap(), tcp.local_addr().unwrap());
+        let directory = std::fs::File::open(tempfile::tempdir().unwrap().keep()).unwrap();
+        let place = Place { fd: std::os::fd::IntoRawFd::into_raw_fd(directory), path: None };
+        let names = Names::new(Places::open(&place).unwrap(), "container");
+        // Nobody listens there.
+        std::thread::spawn(move || run(&udp, tcp, names, vec!["127.83.12.9".parse().unwrap()]));
+        places
+    }
+
+    #[test]
+    fn one_question_more_than_may_wait_is_answered_at_once() {
+        let (udp, _) = start();
+        let client = UdpSocket::bind("127.0.0.1:0").unwrap();
+        client.set_read_timeout(Some(PATIENCE / 2)).unwrap();
+        let last = u16::try_from(limit::QUESTIONS).unwrap();
+        for number in 0..=last {
+            client.send_to(&question(number), udp).unwrap();
+            // Not faster than the queue of the socket takes them.
+            std::thread::sleep(Duration::from_micros(100));
+        }
+        let mut buffer = [0; 512];
+        let (count, _) = client.recv_from(&mut buffer).expect("the one too many is answered");
+        assert_eq!((&buffer[..2], buffer[3] & 15), (&last.to_be_bytes()[..], 2), "{:?}", &buffer[..count]);
+    }
+
+    #[test]
+    fn one_connection_more_than_there_may_be_is_closed() {
+        let (_, tcp) = start();
+        let mut clients: Vec<TcpStream> = (0..=limit::RESOLVER_CONNECTIONS).map(|_| TcpStream::connect(tcp).unwrap()).collect();
+        let closed: HashSet<usize> = clients
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(at, client)| {
+                client.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+                matches!(client.read(&mut [0; 1]), Ok(0)).then_some(at)
+            })
+            .collect();
+        assert_eq!(closed, HashSet::from([limit::RESOLVER_CONNECTIONS]));
+    }
 }

@@ -1,13 +1,11 @@
 //! pax extended headers (POSIX.1-2001, "pax Header Block"): records `length key=value\n`.
 
 use super::{Time, Xattr};
+use crate::limit;
 use crate::wire::error::{Error, Kind, Result};
 
 /// The namespace in which star, and every container tool after it, keeps extended attributes.
 const XATTR: &[u8] = b"SCHILY.xattr.";
-
-/// Linux lists at most 64 KiB of names for one file.
-const MAX_XATTRS: usize = 4096;
 
 /// What extended headers say of the members after them.
 #[derive(Clone, Debug, Default)]
@@ -117,8 +115,8 @@ impl Extensions {
                 if let Some(attribute) = key.strip_prefix(XATTR) {
                     let attribute = name(attribute)?;
                     self.xattrs.retain(|(other, _)| *other != attribute);
-                    if self.xattrs.len() == MAX_XATTRS {
-                        return Err(corrupt(format!("a pax header has more than {MAX_XATTRS} extended attributes")));
+                    if self.xattrs.len() == limit::XATTRS {
+                        return Err(corrupt(format!("a pax header has more than {} extended attributes", limit::XATTRS)));
                     }
                     self.xattrs.push((attribute, value.to_vec()));
                 }

@@ -6,11 +6,9 @@
 use super::header::{Format, Header};
 use super::pax::{Extensions, decimal};
 use super::{BLOCK, Member, Time, Type, sparse};
+use crate::limit;
 use crate::wire::error::{Error, Kind, Result};
 use std::io::Read;
-
-/// The largest extended header or long name: the bound of Go's reader.
-const MAX_EXTENSION: u64 = 1 << 20;
 
 /// A stream that lends its next bytes.
 pub trait Stream {
@@ -297,7 +295,7 @@ impl<S: Stream> Reader<S> {
                 line.clear();
                 match wanted {
                     Some(_) => numbers.push(number),
-                    None if number > sparse::MAX_EXTENTS as u64 => return Err(corrupt("a sparse file has more than a million extents")),
+                    None if number > limit::EXTENTS as u64 => return Err(corrupt("a sparse file has more than a million extents")),
                     None => wanted = Some(2 * number as usize),
                 }
             }
@@ -308,7 +306,7 @@ impl<S: Stream> Reader<S> {
     /// Data of an extended header. Its size is its own header's, whatever an earlier one said.
     fn extension(&mut self, header: Header<'_>) -> Result<Vec<u8>> {
         let size = header.size()?;
-        if size > MAX_EXTENSION {
+        if size > limit::EXTENDED_HEADER {
             return Err(Error::new(Kind::TooLarge, format!("an extended header has {size} bytes, more than 1 MiB")));
         }
         (self.remaining, self.padding) = (size, padding(size));

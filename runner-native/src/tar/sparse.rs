@@ -1,10 +1,8 @@
 //! Maps of sparse files: GNU's old format and the three pax ones (GNU tar manual, "Storing Sparse Files").
 
 use super::header::size;
+use crate::limit;
 use crate::wire::error::{Error, Kind, Result};
-
-/// The most extents that a map may have: each takes at least 24 bytes of archive.
-pub const MAX_EXTENTS: usize = 1 << 20;
 
 /// Reads entries of GNU's old format: 12 bytes offset, 12 bytes length; an empty offset ends the map.
 pub fn old_entries(field: &[u8], map: &mut Vec<(u64, u64)>) -> Result<()> {
@@ -14,12 +12,12 @@ pub fn old_entries(field: &[u8], map: &mut Vec<(u64, u64)>) -> Result<()> {
         }
         map.push((size(&entry[..12], "sparse offset")?, size(&entry[12..], "sparse length")?));
     }
-    if map.len() > MAX_EXTENTS { Err(corrupt("a sparse file has more than a million extents")) } else { Ok(()) }
+    if map.len() > limit::EXTENTS { Err(corrupt("a sparse file has more than a million extents")) } else { Ok(()) }
 }
 
 /// Pairs the numbers of a pax map.
 pub fn pairs(numbers: &[u64]) -> Result<Vec<(u64, u64)>> {
-    if numbers.len() % 2 != 0 || numbers.len() / 2 > MAX_EXTENTS {
+    if numbers.len() % 2 != 0 || numbers.len() / 2 > limit::EXTENTS {
         return Err(corrupt("a sparse map is broken"));
     }
     Ok(numbers.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect())

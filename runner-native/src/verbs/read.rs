@@ -1,4 +1,5 @@
 use crate::elf;
+use crate::limit;
 use crate::overlay::{Entry, Stack};
 use crate::pattern::{Glob, clean, has_wildcard};
 use crate::wire::error::{Error, Kind, Result};
@@ -8,13 +9,11 @@ use rustix::fs::{FileType, OFlags};
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt;
 
-/// Bytes of all files of one answer together: it is a line of JSON in the host's memory.
-const MAX_ANSWER: u64 = 64 << 20;
-
 /// Reads what exists of the asked paths, and what the patterns match.
 pub fn read(request: &Read) -> Result<ReadResult> {
     let stack = Stack::open(&request.from)?;
-    let mut reading = Reading { stack: &stack, max: request.max_bytes, left: MAX_ANSWER, sections: &request.sections, files: Vec::new() };
+    let mut reading =
+        Reading { stack: &stack, max: request.max_bytes, left: limit::ANSWER, sections: &request.sections, files: Vec::new() };
     for asked in &request.paths {
         if has_wildcard(asked) {
             reading.pattern(&Glob::new(clean(asked).trim_start_matches('/'))?)?;

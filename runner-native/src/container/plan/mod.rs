@@ -13,6 +13,7 @@ use crate::container::namespaces::{self, Namespaces};
 use crate::container::options::{self, Options};
 use crate::container::rootfs::Domain;
 use crate::container::seccomp::{self, Filter};
+use crate::limit;
 use crate::sys::mount::ATTR_NODEV;
 use crate::sys::task::{self, c_string};
 use crate::wire::config::{self, Config};
@@ -437,13 +438,12 @@ fn affinity(affinity: &config::CpuAffinity) -> Result<Affinity> {
 
 /// `0-2,7`: as the kernel writes lists of processors and memory nodes.
 pub fn number_list(text: &str) -> Result<Vec<u32>> {
-    const MOST: u32 = 8192;
     let wrong = || request(format!("{text:?} is not a list of numbers such as 0-2,7"));
     let mut numbers = Vec::new();
     for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         let (first, last): (u32, u32) = (first.trim().parse().map_err(|_| wrong())?, last.trim().parse().map_err(|_| wrong())?);
-        if first > last || last >= MOST {
+        if first > last || last >= limit::PROCESSORS {
             return Err(wrong());
         }
         numbers.extend(first..=last);
@@ -559,6 +559,8 @@ mod tests {
         for wrong in ["", "a", "3-1", "0-99999999", "1-", "-1"] {
             assert!(number_list(wrong).is_err(), "{wrong}");
         }
+        assert!(number_list(&(limit::PROCESSORS - 1).to_string()).is_ok());
+        assert!(number_list(&(limit::PROCESSORS + 1).to_string()).is_err());
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The directories of a layer: a table of those that are made, and descriptors of those that are in use.
 
 use super::name::components;
-use super::{Extraction, IMPLIED, MAX_LINKS, Metadata, Node, ROOT, failed};
+use super::{Extraction, IMPLIED, Metadata, Node, ROOT, failed};
 use crate::layer::remove::remove_tree;
+use crate::limit;
 use crate::overlay;
 use crate::tar::Member;
 use crate::wire::error::{Error, Kind, Result};
@@ -63,7 +64,7 @@ impl Extraction<'_> {
             match FileType::from_raw_mode(stat.st_mode) {
                 FileType::Symlink => {
                     links += 1;
-                    if links > MAX_LINKS {
+                    if links > limit::LINKS {
                         return Err(Error::new(Kind::Corrupt, "too many symbolic links on the way to a member"));
                     }
                     let target =

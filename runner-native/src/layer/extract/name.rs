@@ -1,6 +1,6 @@
 //! Names of members.
 
-use super::MAX_PATH;
+use crate::limit;
 use crate::wire::error::{Error, Kind, Result};
 use std::borrow::Cow;
 
@@ -30,8 +30,8 @@ pub fn inside(path: &[u8]) -> Result<Cow<'_, [u8]>> {
 /// # Errors
 /// `Kind::Corrupt` for a NUL; `Kind::TooLarge` beyond PATH_MAX.
 pub fn split(path: &[u8]) -> Result<(&[u8], Option<&[u8]>)> {
-    if path.len() > MAX_PATH {
-        return Err(Error::new(Kind::TooLarge, format!("a name in the layer is longer than {MAX_PATH} bytes")));
+    if path.len() > limit::PATH {
+        return Err(Error::new(Kind::TooLarge, format!("a name in the layer is longer than {} bytes", limit::PATH)));
     }
     if path.contains(&0) {
         return Err(Error::new(Kind::Corrupt, "a name in the layer has a NUL in it"));
