@@ -83,3 +83,55 @@ describe('what is no store is left alone', () => {
     expect(existsSync(shop.store)).toBe(false)
   })
 })
+
+describe('unshare', () => {
+  const why = typeof user === 'string' ? user : undefined
+  const shop = workshop('unshare', typeof user === 'string' ? undefined : user)
+  afterAll(() => shop[Symbol.dispose]())
+
+  test.skipIf(why !== undefined)('files have the owners that containers gave them, and can be removed', () => {
+    fill(shop)
+    const data = `${shop.store}/volumes/data/_data`
+    expect(shop.must(['unshare', 'stat', '-c', '%u:%g %a', data])).toBe('12:13 700')
+    expect(shop.must(['unshare', 'sh', '-c', 'id -u; echo $STAVE_ROOT; echo $0', 'zero'])).toBe(`0\n${shop.store}\nzero`)
+    shop.must(['unshare', 'touch', `${data}/new`])
+    shop.must(['unshare', 'chown', '5:6', `${data}/new`])
+    expect(spawnSync('stat', ['-c', '%u', `${data}/new`], { encoding: 'utf8' }).stdout.trim()).not.toBe('5')
+    expect(shop.must(['run', '--rm', '--network', 'none', '-v', 'data:/v', 'base', 'stat', '-c', '%u:%g', '/v/new'])).toBe('5:6')
+    shop.must(['unshare', 'rm', `${data}/new`])
+    // The same store, from inside.
+    expect(shop.must(['unshare', `${process.cwd()}/bin/stave`, 'images', '--format', '{{.Repository}}'])).toBe('base')
+  })
+
+  test.skipIf(why !== undefined)('mounts stay inside', () => {
+    mkdirSync(shop.path('mnt'), { mode: 0o777 })
+    const script = `mount -t tmpfs none ${shop.path('mnt')} && echo x > ${shop.path('mnt')}/inside && ls ${shop.path('mnt')}`
+    expect(shop.must(['unshare', 'sh', '-c', script])).toBe('inside')
+    expect(readdirSync(shop.path('mnt'))).toEqual([])
+  })
+
+  test.skipIf(why !== undefined)('the shell of the user by default; its status; signals', async () => {
+    expect(shop.must(['unshare'], { input: 'id -u; exit 0\n', env: { SHELL: '/bin/sh' } })).toBe('0')
+    expect(shop.stave(['unshare', 'sh', '-c', 'exit 7']).status).toBe(7)
+    expect(shop.stave(['unshare', 'sh', '-c', 'kill -9 $$']).status).toBe(137)
+    expect(shop.stave(['unshare', 'no-such-program'])).toMatchObject({
+      status: 127,
+      stderr: expect.stringContaining('no-such-program') as string,
+    })
+    expect(shop.stave(['unshare', shop.directory])).toMatchObject({ status: 126 })
+    const waits = shop.start(['unshare', 'sh', '-c', 'trap "echo told; exit 3" TERM; echo ready; while :; do sleep 0.05; done'])
+    let said = ''
+    waits.stdout!.on('data', (chunk) => {
+      said += String(chunk)
+      if (said === 'ready\n') waits.kill('SIGTERM')
+    })
+    expect(await new Promise((resolve) => waits.once('close', resolve))).toBe(3)
+    expect(said).toBe('ready\ntold\n')
+  })
+
+  test.skipIf(!isRoot)('root needs none', () => {
+    const { status, stderr } = workshop('unshare-root').stave(['unshare', 'true'])
+    expect(stderr).toContain('is for ordinary users')
+    expect(status).toBe(125)
+  })
+})

@@ -42,6 +42,8 @@ export interface Invocation<F extends Flags = Flags> {
   readonly report: Report
   /** From now on signals go to a container; the third one ends this program as usual. */
   forwardSignals(deliver: (signal: NodeJS.Signals) => void): void
+  /** From now on a command of the user's own shares the terminal, which sends it its keys; other signals go to it. */
+  shareSignals(deliver: (signal: NodeJS.Signals) => void): void
 }
 
 export interface Example {

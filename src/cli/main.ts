@@ -6,6 +6,7 @@ import { insteadOf, withoutGroup, wordsOfGroup } from './docker-groups.ts'
 import { checkOperands, parseFlags } from './parse.ts'
 import { createReport, exitCodeOf, type Report } from './output/report.ts'
 import { readSettings } from './settings.ts'
+import { cancelled, signalNumber, watchSignals } from './signals.ts'
 
 /** Understood before and after the command. */
 export const globalFlags = {
@@ -60,9 +61,9 @@ async function runProgram(words: readonly string[], env: NodeJS.ProcessEnv): Pro
     if (values['command-timeout'] !== undefined) await endAfter(values['command-timeout'], stop)
     report = createReport({ env, isCi: settings.isCi, debug: settings.debug })
     checkOperands(command, parsed.operands)
-    const forwardSignals = watchSignals(stop)
+    const signals = watchSignals(stop)
     const cx = { signal: stop.signal, report: (event: Parameters<Report['event']>[0]) => report.event(event) }
-    const invocation: Invocation = { cx, flags: values, args: parsed.operands, settings, report, forwardSignals }
+    const invocation: Invocation = { cx, flags: values, args: parsed.operands, settings, report, ...signals }
     const { run } = await command.load!()
     const status = await run(invocation as Invocation<never>)
     await report.settle()
@@ -156,33 +157,6 @@ async function withoutCommand(before: readonly string[], rest: readonly string[]
   return 2
 }
 
-/** How often a signal is passed on to a container that does not heed it. */
-const mostForwarded = 2
-/** A container that heeds a signal has mostly ended by then. */
-const heedsWithinMs = 1000
-
-/** The first Ctrl-C cancels and cleans up; the second ends the process at once. */
-function watchSignals(stop: AbortController): Invocation['forwardSignals'] {
-  let forward: ((signal: NodeJS.Signals) => void) | undefined
-  let forwarded = 0
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-    process.on(signal, () => {
-      // Nobody is left to see the end of a container whose terminal is gone.
-      if (forward && signal !== 'SIGHUP' && forwarded++ < mostForwarded) {
-        forward(signal)
-        if (process.stderr.isTTY) setTimeout(sayWayOut, heedsWithinMs, signal, forwarded).unref()
-        return
-      }
-      if (stop.signal.aborted) process.exit(128 + numbers[signal])
-      stop.abort(signal)
-    })
-  }
-  return (deliver) => {
-    forward = deliver
-    for (const signal of ['SIGQUIT', 'SIGUSR1', 'SIGUSR2'] as const) process.on(signal, () => deliver(signal))
-  }
-}
-
 async function endAfter(text: string, stop: AbortController): Promise<void> {
   const { parseDuration } = await import('#text/duration.ts')
   const timer = setTimeout(
@@ -196,31 +170,20 @@ async function endAfter(text: string, stop: AbortController): Promise<void> {
   timer.unref()
 }
 
-/** Nobody should have to guess why the keys do nothing. */
-function sayWayOut(signal: string, forwarded: number): void {
-  const left = mostForwarded + 1 - forwarded
-  process.stderr.write(`The container got ${signal} and goes on. ${left === 1 ? 'Once' : `${left} times`} more ends it.\n`)
-}
-
 /** Who reads no more wants no more: that is no failure of ours. */
 function watchPipes(): void {
   process.stdout.on('error', (error) => {
     if (isClosedPipe(error)) process.exit(0)
-    throw error
+    if (!isLostTerminal(process.stdout, error)) throw error
   })
   process.stderr.on('error', (error) => {
-    if (!isClosedPipe(error)) throw error
+    if (!isClosedPipe(error) && !isLostTerminal(process.stderr, error)) throw error
   })
 }
 
-const numbers = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 } as const
-
-function signalNumber(stop: AbortController): number {
-  return numbers[stop.signal.reason as keyof typeof numbers] ?? 2
-}
-
-function cancelled(stop: AbortController): StaveError {
-  return new StaveError('cancelled', `cancelled by ${String(stop.signal.reason)}`)
+/** A window that was closed: what this program does there goes on without it. */
+function isLostTerminal(stream: NodeJS.WriteStream, error: unknown): boolean {
+  return stream.isTTY && error instanceof Error && 'code' in error && error.code === 'EIO'
 }
 
 function isClosedPipe(error: unknown): boolean {

@@ -222,6 +222,7 @@ const requests: { [V in Verb]: LocalRequest<V> } = {
     link,
     network: 'e'.repeat(64),
   },
+  unshare: { verb: 'unshare', args: ['sh', '-c', 'id -u'], env: ['PATH=/usr/bin:/bin', 'STAVE_ROOT=/home/ann/store'] },
   signal: { verb: 'signal', container: { directory: store('containers/ff') }, signal: 15, all: true, action: 'pause' },
   attach: { verb: 'attach', container: { directory: store('containers/ff') }, interactive: true, detachKeys: 'ctrl-]' },
 }
@@ -251,6 +252,7 @@ const results: { [V in Verb]: RunnerEvent<V> } = {
   exec: { event: 'result', exitCode: 3 },
   network: { event: 'result' } as RunnerEvent<'network'>,
   signal: { event: 'result' } as RunnerEvent<'signal'>,
+  unshare: { event: 'result', exitCode: 7 } as RunnerEvent<'unshare'>,
   attach: { event: 'result', exitCode: 0 },
 }
 

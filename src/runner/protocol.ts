@@ -531,6 +531,17 @@ export interface ExecRequest extends RequestBase {
   >
   readonly detach?: boolean
 }
+/**
+ * Runs a command in the user namespace of the job, in a mount namespace of its own, with the streams and the terminal of
+ * the caller. A byte on the lifeline is a signal for it; at its end it gets SIGHUP, and SIGKILL two seconds later.
+ */
+export interface UnshareRequest extends RequestBase {
+  readonly verb: 'unshare'
+  /** The first is found in the PATH of `env`. */
+  readonly args: readonly string[]
+  readonly env: readonly string[]
+}
+
 export interface ExecResult {
   readonly exitCode?: number
 }
@@ -566,6 +577,7 @@ export type Request =
   | SignalRequest
   | NetworkRequest
   | AttachRequest
+  | UnshareRequest
 
 export type Verb = Request['verb']
 
@@ -583,6 +595,7 @@ export interface Results {
   signal: Record<string, never>
   network: Record<string, never>
   attach: ExecResult
+  unshare: ExecResult
 }
 
 export type FailureKind =

@@ -24,6 +24,7 @@ import type {
   SignalRequest,
   UnpackRequest,
   UnpackResult,
+  UnshareRequest,
   UserNamespace,
   Verb,
 } from './protocol.ts'
@@ -60,6 +61,13 @@ export interface Runner extends AsyncDisposable {
   /** `userns` as for `run`: the one that owns the namespace that has the bridges. */
   network(cx: Context, job: Job<NetworkRequest>, userns?: number): Promise<void>
   attach(cx: Context, job: Job<AttachRequest>, stdio: Stdio): Promise<ExecResult>
+  /** `onStarted` gets what passes a signal on to the command. */
+  unshare(
+    cx: Context,
+    job: Job<UnshareRequest>,
+    stdio: Stdio,
+    onStarted: (deliver: (signal: NodeJS.Signals) => void) => void,
+  ): Promise<ExecResult>
 }
 
 export interface RunHooks {
@@ -158,6 +166,8 @@ export function createRunner(options: RunnerOptions): Runner {
       await job<'network'>(cx, { verb: 'network', ...request }, userns === undefined ? {} : { userns })
     },
     attach: (cx, request, stdio) => start<'attach'>(cx, { verb: 'attach', ...request }, { stdio }),
+    unshare: (cx, request, stdio, onStarted) =>
+      job<'unshare'>(cx, { verb: 'unshare', ...request }, { stdio, onProcess: (process) => onStarted(process.deliver) }),
     async [Symbol.asyncDispose]() {
       const held = await namespace?.catch(() => undefined)
       namespace = undefined

@@ -4,6 +4,7 @@ use crate::container::channel::{Channel, Message};
 use crate::container::system::System;
 use crate::mount::{attach, clone_tree};
 use crate::wire::error::{Error, Kind, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, openat};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, unlockpt};
@@ -138,6 +139,13 @@ impl KeyFinder {
         }
         (passed, false)
     }
+}
+
+/// Whether a terminal was taken away: its window closed, or the connection to it was lost.
+pub fn is_hung_up(terminal: BorrowedFd<'_>) -> bool {
+    let mut fds = [PollFd::new(&terminal, PollFlags::empty())];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&now)).is_ok_and(|count| count > 0) && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
 }
 
 #[cfg(test)]

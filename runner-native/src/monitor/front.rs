@@ -162,10 +162,7 @@ impl Front {
         if !self.outlives || !self.at_terminal || !self.terminal {
             return false;
         }
-        let stdin = sys::standard(0);
-        let mut fds = [PollFd::new(&stdin, PollFlags::empty())];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        poll(&mut fds, Some(&now)).is_ok_and(|count| count > 0) && fds[0].revents().intersects(PollFlags::HUP | PollFlags::ERR)
+        tty::is_hung_up(sys::standard(0))
     }
 
     /// Whether the keys to leave were typed.

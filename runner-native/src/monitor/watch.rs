@@ -5,7 +5,7 @@
 
 use crate::container::plan::Process;
 use crate::container::process::Stdio;
-use crate::container::signals;
+use crate::container::{signals, tty};
 use crate::limit;
 use crate::monitor::frame::{self, Notice};
 use crate::monitor::log::Log;
@@ -504,10 +504,7 @@ impl Monitor {
             match own.relay(&source.from) {
                 Some(State::Fine) => return true,
                 Some(State::End) => return false,
-                Some(State::Failed(errno)) => {
-                    self.give_up(number, errno);
-                    return false;
-                }
+                Some(State::Failed(errno)) => return self.give_up(number, errno),
                 None => {}
             }
         }
@@ -525,9 +522,14 @@ impl Monitor {
         self.log.is_none() && self.clients.is_empty() && self.listener.is_none()
     }
 
-    fn give_up(&mut self, number: i32, errno: Errno) {
+    /// Whether the container goes on all the same: with its terminal the caller has lost what it would have read there, and no more.
+    fn give_up(&mut self, number: i32, errno: Errno) -> bool {
         self.own[number as usize - 1] = None;
+        if errno == Errno::IO && tty::is_hung_up(sys::standard(number)) {
+            return true;
+        }
         self.problems.push((number, errno));
+        false
     }
 
     /// What could not be written to our own streams. That a reader has gone is no problem of ours.

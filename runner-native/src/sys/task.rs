@@ -375,9 +375,9 @@ pub struct Arrived {
 }
 
 impl Arrived {
-    /// Made by the keys of a terminal. Whoever started us is in the same group, has got it as well, and passes it on.
+    /// Made by the keys of a terminal, or by its end. Whoever started us is in the same group, has got it as well, and passes it on.
     pub fn is_typed(&self) -> bool {
-        self.sender == 0 && matches!(self.signal, libc::SIGINT | libc::SIGQUIT)
+        self.sender == 0 && matches!(self.signal, libc::SIGINT | libc::SIGQUIT | libc::SIGHUP)
     }
 }
 

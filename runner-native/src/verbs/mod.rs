@@ -12,6 +12,7 @@ mod remove;
 mod run;
 mod signal;
 mod unpack;
+mod unshare;
 
 use crate::monitor::attach;
 use crate::wire::error::Result;
@@ -30,6 +31,7 @@ pub fn perform(job: Job, control: File, events: &Events) -> Result<()> {
         Job::Run(request) => return run::run(*request, control, events),
         Job::Exec(request) => return exec::exec(&request, control, events),
         Job::Attach(request) => return attach::attach(&request, control, events),
+        Job::Unshare(request) => return unshare::unshare(&request, control, events),
         // Before there is a thread: what it tries is only for a process that has one.
         Job::Probe(request) => {
             events.result(&probe::probe(&request));
@@ -56,7 +58,7 @@ pub fn perform(job: Job, control: File, events: &Events) -> Result<()> {
             signal::signal(&request)?;
             events.result(&serde_json::json!({}));
         }
-        Job::Probe(_) | Job::Hold {} | Job::Run(_) | Job::Exec(_) | Job::Attach(_) | Job::Network(_) => {}
+        Job::Probe(_) | Job::Hold {} | Job::Run(_) | Job::Exec(_) | Job::Attach(_) | Job::Network(_) | Job::Unshare(_) => {}
     }
     Ok(())
 }

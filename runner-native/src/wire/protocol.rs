@@ -49,6 +49,7 @@ pub enum Job {
     Signal(Signal),
     Network(Box<Network>),
     Attach(Attach),
+    Unshare(Unshare),
 }
 
 impl Job {
@@ -67,6 +68,7 @@ impl Job {
             Job::Signal(_) => "signal",
             Job::Network(_) => "network",
             Job::Attach(_) => "attach",
+            Job::Unshare(_) => "unshare",
         }
     }
 }
@@ -670,6 +672,12 @@ pub struct Exec {
     pub spec: ExecSpec,
     #[serde(default)]
     pub detach: bool,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Unshare {
+    pub args: Vec<String>,
+    pub env: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]

@@ -78,6 +78,22 @@ export const systemCommands: readonly Command[] = [
     ],
   }),
   command({
+    name: 'unshare',
+    group: 'System',
+    summary: "Run a command, or a shell, in the user namespace of an ordinary user's store",
+    description:
+      "Runs a command, a shell by default, as root of a user namespace that has the user's subordinate ids, with mounts of its own: files in the store and in volumes have the owners that containers gave them, and can be looked at, changed and removed. What runs there is not confined otherwise. STAVE_ROOT is set, so that stave uses the same store there. Root, who needs no such namespace, gets an error.",
+    operands: '[COMMAND] [ARG...]',
+    ownFailure: 125,
+    passthrough: true,
+    flags: noFlags,
+    examples: [
+      { command: 'stave unshare', doc: 'A shell' },
+      { command: 'stave unshare ls -ln ~/.local/share/stave/volumes/data/_data', doc: 'Owners as containers see them' },
+    ],
+    load: () => import('./unshare.ts'),
+  }),
+  command({
     name: 'df',
     group: 'System',
     summary: 'Show what the store takes',
