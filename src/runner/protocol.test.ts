@@ -252,7 +252,7 @@ const results: { [V in Verb]: RunnerEvent<V> } = {
   exec: { event: 'result', exitCode: 3 },
   network: { event: 'result' } as RunnerEvent<'network'>,
   signal: { event: 'result' } as RunnerEvent<'signal'>,
-  unshare: { event: 'result', exitCode: 7 } as RunnerEvent<'unshare'>,
+  unshare: { event: 'result', exitCode: 7 },
   attach: { event: 'result', exitCode: 0 },
 }
 
