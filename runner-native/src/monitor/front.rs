@@ -10,7 +10,7 @@ use crate::wire::error::{Error, Kind, Result};
 use crate::wire::lifeline::{self, Said};
 use crate::wire::protocol::RunResult;
 use crate::wire::stream::{Got, How, Queue, Written, read};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use std::fs::File;
