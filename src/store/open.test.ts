@@ -426,7 +426,7 @@ describe('several processes', () => {
     }`
 
   const start = (who: string, rounds: number) => {
-    const file = join(root, 'writer.mts')
+    const file = join(root, `writer-${who}.mts`)
     writeFileSync(file, writer)
     const child = spawn(process.execPath, [file, root, who, String(rounds)], { stdio: ['ignore', 'pipe', 'inherit'] })
     return {
