@@ -4,6 +4,7 @@ import { containerCommands } from './containers/commands.ts'
 import { copyingCommands } from './containers/copying-commands.ts'
 import { volumeCommands } from './containers/volume-commands.ts'
 import { imageCommands } from './images/commands.ts'
+import { indexCommands } from './images/index-commands.ts'
 import { imageVerbs } from './images/verb-commands.ts'
 import { networkCommands } from './networks/commands.ts'
 import { registryCommands } from './registries/commands.ts'
@@ -16,6 +17,7 @@ export const commands: readonly Command[] = [
   ...buildCommands,
   ...imageCommands,
   ...imageVerbs,
+  ...indexCommands,
   ...registryCommands,
   ...repositoryCommands,
   ...trustCommands,

@@ -41,8 +41,7 @@ const groups: Readonly<Record<string, Group>> = {
   ),
   system: named(['df', 'info'], { prune: ['prune', '--only', 'containers', '--only', 'images', '--only', 'cache'] }),
   builder: named(['build'], {}),
-  buildx: named(['build', 'version'], { b: ['build'], du: ['df'], prune: ['builder', 'prune'] }),
-  manifest: { inspect: ['inspect', '--raw', '--remote'] },
+  buildx: named(['build', 'version'], { b: ['build'], du: ['df'], prune: ['builder', 'prune'], imagetools: ['imagetools'] }),
 }
 
 const noBuilders = 'There are no builders to make, choose or look at: leave the line out, stave build builds on this machine.'
@@ -52,7 +51,6 @@ const absent: Readonly<Record<string, Readonly<Record<string, string>>>> = {
   buildx: {
     ...Object.fromEntries(['create', 'use', 'ls', 'inspect', 'rm', 'stop'].map((word) => [word, noBuilders])),
     bake: 'There are no bake files: write a stave build for each target.',
-    imagetools: 'stave inspect NAME shows an image of a registry, stave copy makes another name for it.',
     history: 'stave explain and stave logs tell of a build that was made.',
   },
 }
@@ -63,6 +61,10 @@ const alone: Readonly<Record<string, readonly string[]>> = {
   digest: ['image', 'digest'],
   config: ['image', 'config'],
   validate: ['image', 'validate'],
+  append: ['image', 'append'],
+  mutate: ['image', 'mutate'],
+  flatten: ['image', 'flatten'],
+  rebase: ['image', 'rebase'],
 }
 
 /** regctl's words for the tags of a registry; `tag delete web` names an image of the store that is called `delete`. */

@@ -1,17 +1,16 @@
 import { mkdtemp, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { Readable, type Transform } from 'node:stream'
-import { constants, createGzip, createZstdCompress } from 'node:zlib'
 import { withSignal, type Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import { createHasher, digestHex, type Digest } from '#oci/digest.ts'
 import { compressionOf, formatOf, isForeignLayer, isLayer, layerMediaType, type Compression } from '#oci/media-type.ts'
-import type { Bytes, Source } from './content.ts'
+import type { Source } from './content.ts'
 import { convertEntries, type Converted } from './convert.ts'
 import { decompress } from './decompress.ts'
-import { readRange, withFileErrors, writeRange } from './file.ts'
+import { withFileErrors, writeRange } from './file.ts'
 import { encode, parseKeeping, patch, type JsonObject } from './json.ts'
+import { compress, type LayerFile, layerFiles, observed } from './layer-file.ts'
 import { overlay } from './overlay.ts'
 import { forEachBounded } from './pool.ts'
 import { verified } from './read.ts'
@@ -45,12 +44,12 @@ export async function recompress(cx: Context, source: Source, root: Descriptor, 
   const directory = await withFileErrors(`make a directory in ${options.temporary}`, () => mkdtemp(join(options.temporary, 'recompress-')))
   const dispose = () => rm(directory, { recursive: true, force: true })
   try {
-    const made = new Map<Digest, Made>()
+    const made = new Map<Digest, LayerFile>()
     const abort = new AbortController()
     const inner = withSignal(cx, abort.signal)
     const work = async (layer: Descriptor) => void made.set(layer.digest, await remake(inner, source, layer, directory, options))
     await forEachBounded([...layers.values()], 2, work, (reason) => abort.abort(reason))
-    const files = fileSource(source.title, [...made.values()])
+    const files = layerFiles(source.title, [...made.values()])
     const place = overlay(source.title, new Map([...made.values()].map(({ digest }) => [digest, files] as const)), source)
     const converted = new Map<Digest, Descriptor>()
     for (const { descriptor, document } of nodes) {
@@ -67,7 +66,7 @@ export async function recompress(cx: Context, source: Source, root: Descriptor, 
     throw error
   }
 
-  function relabel(manifest: JsonObject, made: ReadonlyMap<Digest, Made>, { mediaType }: Descriptor): readonly JsonObject[] {
+  function relabel(manifest: JsonObject, made: ReadonlyMap<Digest, LayerFile>, { mediaType }: Descriptor): readonly JsonObject[] {
     return ((manifest['layers'] ?? []) as readonly JsonObject[]).map((layer) => {
       const other = made.get(layer['digest'] as Digest)
       return other === undefined
@@ -75,12 +74,6 @@ export async function recompress(cx: Context, source: Source, root: Descriptor, 
         : patch(layer, { mediaType: typeOrFail(options.compression, mediaType), digest: other.digest, size: other.size })
     })
   }
-}
-
-interface Made {
-  readonly digest: Digest
-  readonly size: number
-  readonly path: string
 }
 
 function isOther({ mediaType }: Descriptor, { compression, onlyPlain = false }: RecompressOptions): boolean {
@@ -97,7 +90,7 @@ function typeOrFail(compression: Compression, manifestType: string): string {
   })
 }
 
-async function remake(cx: Context, source: Source, layer: Descriptor, directory: string, options: RecompressOptions): Promise<Made> {
+async function remake(cx: Context, source: Source, layer: Descriptor, directory: string, options: RecompressOptions): Promise<LayerFile> {
   const origin = source.origin?.(layer) ?? source
   const tar = decompress(cx, verified(await origin.open(cx, layer), layer, origin.title), compressionOf(layer.mediaType))
   const path = join(directory, digestHex(layer.digest))
@@ -109,66 +102,11 @@ async function remake(cx: Context, source: Source, layer: Descriptor, directory:
         cx,
         handle,
         0,
-        observed(compress(tar, options), (chunk) => hasher.update(chunk)),
+        observed(compress(tar, options.compression, options.level), (chunk) => hasher.update(chunk)),
       )
       return { digest: hasher.digest(), size, path }
     } finally {
       await handle.close()
     }
   })
-}
-
-function compress(tar: Bytes, { compression, level }: RecompressOptions): Bytes {
-  if (compression === 'none') return tar
-  const transform: Transform =
-    compression === 'gzip'
-      ? createGzip(level === undefined ? {} : { level })
-      : createZstdCompress(level === undefined ? {} : { params: { [constants.ZSTD_c_compressionLevel]: level } })
-  // Not `pipeline`, whose failure is the stream's premature end and not what the source said.
-  const readable = Readable.from(tar, { objectMode: false })
-  readable.once('error', (error) => transform.destroy(error))
-  transform.once('close', () => readable.destroy())
-  return readable.pipe(transform) as AsyncIterable<Buffer>
-}
-
-async function* observed(bytes: Bytes, see: (chunk: Uint8Array) => void): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const chunk of bytes) {
-    see(chunk)
-    yield chunk
-  }
-}
-
-/** The new layers: files that nobody else writes. */
-function fileSource(title: string, made: readonly Made[]): Source {
-  const byDigest = new Map(made.map((layer) => [layer.digest, layer] as const))
-  const find = ({ digest }: Descriptor): Made => {
-    const found = byDigest.get(digest)
-    if (found === undefined) throw new StaveError('blob-unknown', `cannot read ${digest}: it is not in ${title}`)
-    return found
-  }
-  return {
-    title,
-    resolve: async (_cx, name) => {
-      throw new StaveError('not-found', `cannot find ${name} in ${title}: its layers have no names`)
-    },
-    open: async (cx, what, from = 0) => stream(cx, find(what), what, from, title),
-    file: (what) => byDigest.get(what.digest)?.path,
-    async [Symbol.asyncDispose]() {},
-  }
-}
-
-async function* stream(
-  cx: Context,
-  made: Made,
-  what: Descriptor,
-  from: number,
-  title: string,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  const handle = await open(made.path, 'r')
-  try {
-    const bytes = readRange(cx, handle, from, made.size - from)
-    yield* from > 0 ? bytes : verified(bytes, what, title)
-  } finally {
-    await handle.close()
-  }
 }

@@ -1,4 +1,5 @@
 import { command, type Command, type Flags } from '../command.ts'
+import { manifestListCommands } from '../images/manifest-list-commands.ts'
 import { remoteFlags } from '../registries/commands.ts'
 import { platformFlag, registryFlags } from '../shared-flags.ts'
 
@@ -129,8 +130,9 @@ export const repositoryCommands: readonly Command[] = [
   command({
     ...group,
     name: 'manifest',
-    summary: 'Read and write single manifests and indexes',
+    summary: 'Read and write single manifests, and lists of images for several platforms',
     commands: [
+      ...manifestListCommands,
       command({
         name: 'manifest get',
         group: 'Registries',
