@@ -1,6 +1,6 @@
 /** Flags of buildx and buildah, by what the result is then. */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { busyboxTar, embeddedRegistry, workshop } from './stave.ts'
@@ -77,6 +77,20 @@ describe('what RUN sees and may do', () => {
     expect(names).toContain('copied')
     expect(names.filter((name) => /^(v|one)/.test(name))).toEqual([])
   })
+})
+
+test('of a Dockerfile and a Containerfile the first is built, and that is said; alone each is built in silence', () => {
+  const [one, other] = ['FROM base\nLABEL of=Dockerfile\n', 'FROM base\nLABEL of=Containerfile\n']
+  const both = context(one, { Containerfile: other })
+  const { status, stderr } = shop.stave(['build', '-q', '-t', 'both', both])
+  expect([status, stderr]).toEqual([0, expect.stringContaining('Dockerfile is built, and not the Containerfile beside it')])
+  expect(inspect('both').Config.Labels).toMatchObject({ of: 'Dockerfile' })
+  const tar = spawnSync('tar', ['-C', both, '-cf', '-', '.']).stdout
+  expect(shop.stave(['build', '-q', '-'], { input: tar }).stderr).toContain('and not the Containerfile beside it')
+  expect(shop.stave(['build', '-q', '-f', 'Containerfile', '-t', 'both', both])).toMatchObject({ status: 0, stderr: '' })
+  expect(inspect('both').Config.Labels).toMatchObject({ of: 'Containerfile' })
+  renameSync(join(both, 'Dockerfile'), join(both, 'other'))
+  expect(shop.stave(['build', '-q', '-t', 'both', both])).toMatchObject({ status: 0, stderr: '' })
 })
 
 describe('--ssh', () => {

@@ -77,6 +77,16 @@ fn cases() -> Vec<Case> {
             expected: Tree(&["d 755 0:0 d", "f 644 0:0 d/a =A", "f 644 0:0 d/b =B", "f 644 0:0 d/c =C"]),
             ..case("a wildcard flattens directories", &["*"], "/d/")
         },
+        Case {
+            selection: json!({ "from": { "kind": "lowers", "lowers": [] } }),
+            expected: Tree(&["d 755 0:0 d"]),
+            ..case("all of the empty tree", &["."], "/d")
+        },
+        Case {
+            selection: json!({ "from": { "kind": "lowers", "lowers": [] } }),
+            expected: Fails(Kind::NotFound, "does not exist"),
+            ..case("something of the empty tree", &["x"], "/d")
+        },
         Case { context: &["f 644 a A"], expected: Tree(&[]), ..case("a wildcard that matches nothing", &["x*"], "/d/") },
         Case { context: &["f 644 a A"], expected: Fails(Kind::NotFound, "does not exist"), ..case("a missing source", &["b"], "/") },
         Case {

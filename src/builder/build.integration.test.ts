@@ -426,6 +426,15 @@ B
       const image = await openImage(cx, store, result.images[0]!.descriptor)
       expect((await image.config(cx)).created).toBe('2023-11-14T22:13:20.000Z')
       expect(asked).toEqual([undefined])
+      const stage = `FROM scratch AS src\nADD ${url} /\nFROM scratch\nARG SOURCE_DATE_EPOCH\nLABEL at=$SOURCE_DATE_EPOCH\n`
+      for (const [word, options] of [
+        ['SRC', {}],
+        ['Named', { buildContexts: { named: url } }],
+        ['CONTEXT', { context: url, file: '-', stdin: [Buffer.from(stage)] as never }],
+      ] as const) {
+        const { images } = await run(stage, { buildArgs: { SOURCE_DATE_EPOCH: word }, ...options })
+        expect((await (await openImage(cx, store, images[0]!.descriptor)).config(cx)).config?.Labels).toEqual({ at: '1700000000' })
+      }
     } finally {
       server.close()
     }
@@ -434,7 +443,20 @@ B
     const image = await openImage(cx, store, result.images[0]!.descriptor)
     expect((await image.config(cx)).config?.Labels).toEqual({ at: '[]' })
     expect(events).toContainEqual(expect.objectContaining({ type: 'warning', message: expect.stringContaining('context has no time') }))
-    await expect(run('FROM scratch\n', { buildArgs: { SOURCE_DATE_EPOCH: 'x' } })).rejects.toMatchObject({ code: 'usage' })
+  })
+
+  test.each([
+    ['FROM scratch', 'x', /no number of seconds/, undefined],
+    ['FROM scratch AS srce\nFROM scratch', 'src', /no number of seconds/, /Did you mean srce/],
+    ['FROM busybox AS src\nADD http://127.0.0.1/x /\nFROM scratch', 'src', /it is not FROM scratch/, /one ADD/],
+    ['FROM scratch AS src\nADD x /\nFROM scratch', 'src', /exactly one ADD/, /one ADD/],
+    ['FROM scratch AS src\nADD http://127.0.0.1/x http://127.0.0.1/y /\nFROM scratch', 'src', /exactly one ADD/, /one ADD/],
+    ['FROM scratch AS src\nADD http://127.0.0.1/x /\nLABEL a=b\nFROM scratch', 'src', /it has a LABEL/, /one ADD/],
+  ])('%j with SOURCE_DATE_EPOCH=%s is an error', async (text, word, message, hint) => {
+    await expect(run(`${text}\n`, { buildArgs: { SOURCE_DATE_EPOCH: word } })).rejects.toMatchObject({
+      message: expect.stringMatching(message),
+      hint: expect.stringMatching(hint ?? /git log/),
+    })
   })
 
   test('the name of the machine in RUN', async () => {

@@ -20,6 +20,7 @@ import { normalizeTags } from './result/output.ts'
 import { openContexts } from './input/context.ts'
 import { createDigests } from './input/digests.ts'
 import { createImages } from './input/images.ts'
+import { epochOf, timeOf } from './input/epoch.ts'
 import { digestsOfBinds } from './input/binds.ts'
 import { planAll } from './planning.ts'
 import { capBuildLogs } from '#store/logs.ts'
@@ -100,12 +101,12 @@ async function buildParsed(
   const binds = await digestsOfBinds(cx, store, options.sandbox?.binds ?? [])
   const planning = { options, dockerfile, contexts, images, bases, binds, targets, host }
   let plans = await planAll(cx, planning)
-  let epoch = epochOf(options, plans[0] as Plan)
-  if (epoch === 'context') {
-    epoch = await contexts.time(cx)
+  const said = epochOf(planning, plans[0] as Plan)
+  const epoch = typeof said === 'string' ? await timeOf(cx, { planning, secrets }, said, plans[0] as Plan) : said
+  if (typeof said === 'string') {
     if (epoch === undefined) {
       const hint = 'A git repository has one, and what a server sends with a Last-Modified.'
-      cx.report({ type: 'warning', message: 'SOURCE_DATE_EPOCH=context is not used: the context has no time', hint })
+      cx.report({ type: 'warning', message: `SOURCE_DATE_EPOCH=${said} is not used: ${said} has no time`, hint })
     }
     plans = await planAll(cx, planning, epoch ?? '')
   }
@@ -153,7 +154,13 @@ async function buildParsed(
     const { refuseFindings } = await import('./check.ts')
     await refuseFindings(cx, session, dockerfile, targets[0] as Platform, host, bases)
   }
-  return carryOut(cx, session, plans, bases)
+  const result = await carryOut(cx, session, plans, bases).catch(async (error: unknown) => {
+    // That the images are there is no less true of a build that failed; what it failed of is what is told.
+    if (!cx.signal.aborted) await images.keep(cx, bases.values()).catch(() => undefined)
+    throw error
+  })
+  await images.keep(cx, bases.values())
+  return result
 }
 
 async function carryOut(
@@ -265,21 +272,6 @@ function recordsOf(session: Session): BuildResult['steps'] {
       ...(because === undefined ? {} : { because }),
     }
   })
-}
-
-/** SOURCE_DATE_EPOCH as an option, a build argument, or as the default of a global ARG. Empty: none. */
-function epochOf({ buildArgs, epoch }: BuildOptions, { globals }: Plan): number | 'context' | undefined {
-  const text = buildArgs?.['SOURCE_DATE_EPOCH'] ?? epoch?.toString() ?? globals.values.get('SOURCE_DATE_EPOCH')
-  if (text === undefined || text === '') {
-    return undefined
-  }
-  if (text === 'context') {
-    return text
-  }
-  if (!/^\d{1,12}$/.test(text)) {
-    throw new StaveError('usage', `cannot use SOURCE_DATE_EPOCH=${text}: it is neither a number of seconds since 1970 nor "context"`)
-  }
-  return Number(text)
 }
 
 function warn(cx: Context, options: BuildOptions, dockerfile: Dockerfile, plans: readonly Plan[]): void {

@@ -85,8 +85,8 @@ export interface BuildOptions {
   readonly forceCompression?: boolean
   /** `new`: the build's own layers become one. `all`: those of the base too. */
   readonly squash?: 'new' | 'all'
-  /** SOURCE_DATE_EPOCH: seconds since 1970, or the time of the context. */
-  readonly epoch?: number | 'context'
+  /** SOURCE_DATE_EPOCH: seconds since 1970, or what has the time: `context`, a named context, a stage. */
+  readonly epoch?: number | string
   readonly provenance?: 'min' | 'max' | false
   readonly sbom?: boolean
   /** Where attestations go: beside the images in their index (default, as BuildKit), or as artifacts that refer to them. */

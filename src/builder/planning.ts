@@ -68,7 +68,7 @@ function warnOfPlatform(cx: Context, { reference, platform, span }: ImageNeed, c
   })
 }
 
-function planOptions(
+export function planOptions(
   { options, contexts, targets, host, binds }: Planning,
   targetPlatform: Platform,
   time: number | '' | undefined,

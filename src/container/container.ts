@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, rmSync, rmdirSync, statSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, rmSync, rmdirSync, statSync } from 'node:fs'
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import type { Image } from '#image/image.ts'
@@ -6,6 +6,7 @@ import type { ExecutionConfig } from '#oci/config.ts'
 import type { Digest } from '#oci/digest.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import { parseExposed, publishAll } from '#network/port.ts'
+import { checkProcessor } from '#sandbox/processor.ts'
 import type { LocalStore } from '#store/open.ts'
 import { isAlive, self, type Owner } from '#store/owner.ts'
 import { makePrivateDirectory } from '#store/private.ts'
@@ -78,7 +79,7 @@ const defaultStopTimeout = 10
  * Makes a container of an image that is in the store: its record, its directory, its volumes. It is not started.
  *
  * @param imageName What the user called the image.
- * @throws StaveError `conflict` if the name is taken
+ * @throws StaveError `conflict` if the name is taken; `isolation` if this processor cannot run it
  */
 export async function createContainer(
   cx: Context,
@@ -88,7 +89,8 @@ export async function createContainer(
   options: CreateOptions,
 ): Promise<Container> {
   const id = randomHex(32)
-  const { config } = await image.config(cx)
+  const { config, ...platform } = await image.config(cx)
+  checkProcessor(imageName, platform, () => readFileSync('/proc/cpuinfo', 'utf8'))
   await reapContainers(cx, store)
   // Everything that a user can have got wrong is found here, before anything is made.
   const { network: wanted = { choice: { mode: 'private' } }, ...others } = options

@@ -1,12 +1,12 @@
 import type { Context } from '#context.ts'
-import { StaveError } from '#error.ts'
+import { hasCode, StaveError } from '#error.ts'
 import * as limit from '#limit.ts'
 import { decodeConfig, type ImageConfig } from '#oci/config.ts'
 import type { Descriptor, Platform } from '#oci/descriptor.ts'
 import type { Digest } from '#oci/digest.ts'
 import { decodeManifestOrIndex, type Index, type Manifest } from '#oci/manifest.ts'
 import { isConfig, isManifest, isManifestOrIndex, mediaTypes } from '#oci/media-type.ts'
-import { formatPlatform, matchPlatform, selectPlatform } from '#oci/platform.ts'
+import { formatPlatform, isLaterLevel, matchPlatform, selectPlatform } from '#oci/platform.ts'
 import type { Source } from './content.ts'
 import { readAll } from './read.ts'
 
@@ -78,7 +78,7 @@ export async function openImage(cx: Context, source: Source, descriptor: Descrip
   // A manifest that stands alone says nowhere but in its config which platform it is for.
   if (platform !== undefined && descriptor.digest === image.descriptor.digest && isConfig(image.manifest.config.mediaType)) {
     const config = await image.config(cx)
-    if (!matchPlatform(platform, config)) {
+    if (!matchPlatform(platform, config) && !isLaterLevel(platform, config)) {
       throw new StaveError(
         'platform-mismatch',
         `cannot use ${source.title}@${descriptor.digest} for ${formatPlatform(platform)}: it is for ${formatPlatform(config)} only`,
@@ -86,6 +86,18 @@ export async function openImage(cx: Context, source: Source, descriptor: Descrip
     }
   }
   return image
+}
+
+/** The image for a platform; of a manifest that stands alone, the one that it is, whatever it is for. */
+export async function openNearest(cx: Context, source: Source, descriptor: Descriptor, platform: Platform): Promise<Image> {
+  try {
+    return await openImage(cx, source, descriptor, platform)
+  } catch (error) {
+    if (!hasCode(error, 'platform-mismatch')) throw error
+    const document = await readManifest(cx, source, descriptor)
+    if (document.kind === 'index') throw error
+    return view(source, document.descriptor, document.manifest, document.raw)
+  }
 }
 
 async function choose(cx: Context, source: Source, index: Index, platform: Platform | undefined): Promise<Descriptor | undefined> {
@@ -106,7 +118,7 @@ async function choose(cx: Context, source: Source, index: Index, platform: Platf
     const document = await readManifest(cx, source, entry)
     if (document.kind !== 'manifest' || !isConfig(document.manifest.config.mediaType)) continue
     const config = await view(source, entry, document.manifest, document.raw).config(cx)
-    if (matchPlatform(platform, config)) return entry
+    if (matchPlatform(platform, config) || isLaterLevel(platform, config)) return entry
   }
   return undefined
 }

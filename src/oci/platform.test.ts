@@ -109,6 +109,19 @@ describe('selectPlatform', () => {
     expect(selectPlatform(parsePlatform(wanted), index)?.digest).toBe(digestOf(name))
   })
 
+  test.each([
+    ['linux/amd64', 'v2'],
+    ['linux/amd64/v1', 'v2'],
+    ['linux/amd64/v3', 'v3'],
+    ['linux/amd64/v4', 'v3'],
+    ['linux/arm/v7', undefined],
+    ['windows/amd64', undefined],
+  ])('of those for later processors alone, for %s it is %s', (wanted, name) => {
+    const of = (variant: string): Descriptor => entry({ os: 'linux', architecture: 'amd64', variant }, variant)
+    const arm = entry({ os: 'linux', architecture: 'arm', variant: 'v8' }, 'arm')
+    expect(selectPlatform(parsePlatform(wanted), [arm, of('v3'), of('v2'), of('odd')])?.digest).toBe(name && digestOf(name))
+  })
+
   test.each(['linux/s390x', 'windows/amd64', 'unknown/unknown'])('for %s there is none', (wanted) => {
     expect(selectPlatform(parsePlatform(wanted), index)).toBeUndefined()
   })

@@ -137,8 +137,19 @@ export function matchPlatform(wanted: Platform, have: Platform): boolean {
 }
 
 /**
- * Of the entries of an index, the one that fits a platform best: the same variant first, then the next older one.
- * Among equals the first. What has no platform, or is no image (`unknown/unknown`: attestations), is never chosen.
+ * May `have` be what was meant by a platform without a variant? An image for amd64 may be there for a later level only
+ * (v2 to v4). Whether the processor has what that needs is seen where something of it is run.
+ */
+export function isLaterLevel(wanted: Platform, have: Platform): boolean {
+  const [one, other] = [normalizePlatform(wanted), normalizePlatform(have)]
+  if (one.architecture !== 'amd64' || one.variant !== undefined || other.variant === undefined || level(other) === undefined) return false
+  return distance({ ...one, variant: other.variant }, other) === 0
+}
+
+/**
+ * Of the entries of an index, the one that fits a platform best: the same variant first, then the next older one, and if
+ * there is none the first of a later level. Among equals the first. What has no platform, or is no image
+ * (`unknown/unknown`: attestations), is never chosen.
  */
 export function selectPlatform(wanted: Platform, entries: readonly Descriptor[]): Descriptor | undefined {
   const normalized = normalizePlatform(wanted)
@@ -148,7 +159,13 @@ export function selectPlatform(wanted: Platform, entries: readonly Descriptor[])
     const far = distance(normalized, normalizePlatform(descriptor.platform))
     if (far !== undefined && (best === undefined || far < best.distance)) best = { descriptor, distance: far }
   }
-  return best?.descriptor
+  return best?.descriptor ?? lowestLater(wanted, entries)
+}
+
+function lowestLater(wanted: Platform, entries: readonly Descriptor[]): Descriptor | undefined {
+  const later = entries.filter(({ platform }) => platform !== undefined && isLaterLevel(wanted, platform))
+  const levels = later.map(({ platform }) => level(platform as Platform) as number)
+  return later[levels.indexOf(Math.min(...levels))]
 }
 
 /** The newest variant that is wanted; 0 is a perfect fit. Both are normalised. */

@@ -67,6 +67,11 @@ export function parseReference(text: string): Reference {
   }
 }
 
+/** Is it the id of an image, which only a store knows: `sha256:` with the beginning of it, or all 64 digits? No registry has such a name. */
+export function isImageId(text: string): boolean {
+  return /^(?:sha256:[0-9a-f]{4,64}|[0-9a-f]{64})$/.test(text)
+}
+
 /** Is it a tag that a registry accepts? */
 export function isTag(text: string): boolean {
   return tagPattern.test(text)

@@ -209,6 +209,7 @@ describe('names', () => {
       config,
       id,
       id.slice(0, 12),
+      config.slice(0, 19),
       `debian@${manifest.digest}`,
     ]) {
       expect(await store.resolve(cx, text), text).toMatchObject({
@@ -218,6 +219,26 @@ describe('names', () => {
       })
     }
     for (const text of ['debian', 'debian:13', id.slice(0, 3), digestOf('nothing'), `debian@${digestOf('nothing')}`, 'f'.repeat(64)]) {
+      expect(await codeOf(store.resolve(cx, text)), text).toBe('not-found')
+    }
+  })
+
+  test("podman's localhost/NAME and Docker's NAME stand for each other, where there is only one", async () => {
+    const web = await addImage('web', 'one')
+    const own = await addImage('localhost/own:2', 'two')
+    const team = await addImage('team/app', 'three')
+    for (const [text, { manifest }] of [
+      ['localhost/web', web],
+      ['localhost/web:latest', web],
+      ['own:2', own],
+      ['localhost/team/app', team],
+    ] as const) {
+      expect(await store.resolve(cx, text), text).toMatchObject({ digest: manifest.digest })
+    }
+    const both = await addImage('localhost/web', 'four')
+    expect(await store.resolve(cx, 'localhost/web')).toMatchObject({ digest: both.manifest.digest })
+    expect(await store.resolve(cx, 'web')).toMatchObject({ digest: web.manifest.digest })
+    for (const text of ['localhost:5000/web', 'registry.example/web', 'app', 'localhost/own']) {
       expect(await codeOf(store.resolve(cx, text)), text).toBe('not-found')
     }
   })

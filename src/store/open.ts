@@ -6,7 +6,7 @@ import type { Descriptor } from '#oci/descriptor.ts'
 import { digestHex, parseDigest, type Digest } from '#oci/digest.ts'
 import { sniffMediaType } from '#oci/manifest.ts'
 import { isManifestOrIndex } from '#oci/media-type.ts'
-import { formatReference, parseReference } from '#oci/reference.ts'
+import { formatReference, isImageId, parseReference } from '#oci/reference.ts'
 import type { Runner } from '#runner/runner.ts'
 import { createBlobs, type BlobFiles } from './blobs.ts'
 import { createCacheRecords } from './cache.ts'
@@ -144,6 +144,12 @@ export function normalizeName(name: string): string {
 
 /** As Docker looks images up: by name first, then by digest, then by the beginning of an image id. */
 function resolveName(database: Database, files: BlobFiles, names: Names, text: string): Descriptor {
+  const shortened = /^sha256:([0-9a-f]{4,63})$/.exec(text)?.[1]
+  if (shortened !== undefined) {
+    const found = onlyOne(text, imagesById(database, shortened))
+    if (found !== undefined) return found
+    throw unknown(names, text)
+  }
   if (/^sha(256|512):/.test(text)) {
     const digest = parseDigest(text)
     const found = names.get(digest)?.descriptor ?? byDigest(database, files, digest)
@@ -158,19 +164,34 @@ function resolveName(database: Database, files: BlobFiles, names: Names, text: s
     // An id of 64 digits is no valid repository name, and that is not the mistake.
     if (byId === undefined) throw error
   }
-  const named = name === undefined ? undefined : names.get(name)
-  if (named !== undefined) return named.descriptor
+  for (const known of name === undefined ? [] : [name, ...otherNames(name)]) {
+    const named = names.get(known)
+    if (named !== undefined) return named.descriptor
+  }
   const digest = text.includes('@') ? parseReference(text).digest : undefined
   const pinned = digest === undefined ? undefined : byDigest(database, files, digest)
   if (pinned !== undefined) return pinned
-  if (byId !== undefined && byId.size > 1) {
-    const ids = [...byId.keys()].map((id) => id.slice(0, 20)).join(', ')
+  const found = onlyOne(text, byId ?? new Map())
+  if (found !== undefined) return found
+  throw unknown(names, text)
+}
+
+/** Podman calls `localhost/web` what Docker calls `web`, if it is not from a registry: whoever means one gets the other. */
+function otherNames(name: string): readonly string[] {
+  const [local, docker] = ['localhost/', 'docker.io/library/']
+  if (name.startsWith(local)) return [`${docker}${name.slice(local.length)}`, `docker.io/${name.slice(local.length)}`]
+  return name.startsWith(docker) ? [`${local}${name.slice(docker.length)}`] : []
+}
+
+function onlyOne(text: string, found: ReadonlyMap<string, Descriptor>): Descriptor | undefined {
+  if (found.size > 1) {
+    const ids = [...found.keys()].map((id) => id.slice(0, 20)).join(', ')
     throw new StaveError('not-found', `cannot choose an image: several ids begin with ${text}`, {
       hint: `They are ${ids}: give more digits.`,
     })
   }
-  for (const descriptor of byId?.values() ?? []) return descriptor
-  throw unknown(names, text)
+  const [only] = found.values()
+  return only
 }
 
 /** A manifest by its digest, or an image by its full id: both are written `sha256:…`. */
@@ -196,7 +217,8 @@ function unknown(names: Names, text: string): StaveError {
     .slice(0, 5)
     .map((record) => record.name)
     .join(', ')
+  const lacking = list === '' ? `Pull it first: stave pull ${text}` : `There is ${list}.`
   return new StaveError('not-found', `cannot find the image ${text} in the store`, {
-    hint: list === '' ? `Pull it first: stave pull ${text}` : `There is ${list}.`,
+    hint: isImageId(text) ? 'stave images shows the ids of those that are there.' : lacking,
   })
 }

@@ -156,7 +156,10 @@ impl<'a> Copier<'a> {
             let top = self.destination.directory(ROOT, to)?;
             return self.below(stack, &mut opener, found, &found.nodes, top, ordinal);
         }
-        let Some((first, rest)) = found.nodes.split_first() else { return Ok(()) };
+        let Some((first, rest)) = found.nodes.split_first() else {
+            // An empty tree: a directory without anything in it.
+            return self.destination.directory(ROOT, to).map(|_| ());
+        };
         if first.kind != FileType::Directory {
             if unpack && first.kind == FileType::RegularFile {
                 let file = File::from(opener.open(first.layer, &first.path, OFlags::RDONLY)?);

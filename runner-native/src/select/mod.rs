@@ -201,7 +201,10 @@ impl Chooser<'_> {
             None if matched => self.stack.lookup(path(listed), false)?,
             other => other,
         };
-        let Some(entry) = entry else { return Ok(None) };
+        let Some(entry) = entry else {
+            // The empty tree (`FROM scratch`) has not even a root, but to copy all of it is no mistake.
+            return Ok(listed.is_empty().then(|| Match { name, listed: Vec::new(), root: 0, parents: false, nodes: Vec::new() }));
+        };
         if self.is_link_ignored(listed, &entry)? {
             return Ok(None);
         }

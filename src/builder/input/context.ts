@@ -5,7 +5,7 @@ import type { Store } from '#store/store.ts'
 import type { BuildOptions } from '../options.ts'
 import type { ContextLocation } from '../plan/source-url.ts'
 import type { Directory } from '../solve/state.ts'
-import { closeSync, constants, mkdirSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
+import { closeSync, constants, existsSync, mkdirSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
 import { realpath } from 'node:fs/promises'
 import { basename, dirname, isAbsolute, join, posix, relative, resolve } from 'node:path'
 import { hasCode, StaveError } from '#error.ts'
@@ -26,8 +26,8 @@ export interface Contexts extends AsyncDisposable {
   readonly named: ReadonlyMap<string, ContextLocation>
   /** Who wrote the Dockerfile, and whom the caller named. */
   readonly trust: Trust
-  /** When the main context was made, in seconds since 1970: of a git commit, or by HTTP's Last-Modified. Others have no such time. */
-  time(cx: Context): Promise<number | undefined>
+  /** When a context was made, in seconds since 1970: of a git commit, or by HTTP's Last-Modified. Others have no such time. */
+  time(cx: Context, name: string): Promise<number | undefined>
   /** The repository that the main context is from, if it is from one. */
   source(cx: Context): Promise<ContextSource | undefined>
   /** What identifies the project on this machine, to find the last build of it again. */
@@ -85,16 +85,18 @@ export function openContexts(options: BuildOptions, secrets: Secrets): Contexts 
     if (context.dockerfile !== undefined) {
       return { text: decode(context.dockerfile, 'Dockerfile'), file: 'Dockerfile', path: undefined }
     }
-    const names = options.file === undefined ? ['Dockerfile', 'Containerfile', 'dockerfile'] : [options.file]
-    if (context.local !== undefined) {
+    const names = options.file === undefined ? defaultNames : [options.file]
+    const { local } = context
+    if (local !== undefined) {
       for (const name of names) {
-        const path = join(context.local, name)
-        const found = await readLocal(path, shown(cwd, path), context.local)
+        const path = join(local, name)
+        const found = await readLocal(path, shown(cwd, path), local)
         if (found !== undefined) {
+          sayWhich(cx, name, (other) => existsSync(join(local, other)))
           return found
         }
       }
-      return missing(shown(cwd, join(context.local, 'Dockerfile')))
+      return missing(shown(cwd, join(local, 'Dockerfile')))
     }
     // Files of a context from elsewhere are not opened by name: a link in it could lead anywhere.
     const { files } = await store.runner.read(cx, {
@@ -102,9 +104,11 @@ export function openContexts(options: BuildOptions, secrets: Secrets): Contexts 
       paths: names,
       maxBytes: limit.dockerfileBytes,
     })
+    const find = (name: string) => files.find(({ path }) => path.replace(/^\//, '') === name)
     for (const name of names) {
-      const file = files.find(({ path }) => path.replace(/^\//, '') === name)
+      const file = find(name)
       if (file !== undefined) {
+        sayWhich(cx, name, (other) => find(other) !== undefined)
         return { text: decode(Buffer.from(file.base64, 'base64'), name), file: name, path: undefined }
       }
     }
@@ -119,7 +123,10 @@ export function openContexts(options: BuildOptions, secrets: Secrets): Contexts 
     trust,
     project: main.kind === 'directory' ? resolve(cwd, main.path) : redactUrl(options.context),
     dockerfile: once,
-    time: async (cx) => (main.kind === 'git' || main.kind === 'http' ? (await openNamed(cx, '')).time : undefined),
+    async time(cx, name) {
+      const { kind } = name === '' ? main : (named.get(name) as ContextLocation)
+      return kind === 'git' || kind === 'http' ? (await openNamed(cx, name)).time : undefined
+    },
     async source(cx) {
       const { commit } = main.kind === 'git' ? await openNamed(cx, '') : {}
       if (main.kind !== 'git' || commit === undefined) return undefined
@@ -148,6 +155,19 @@ export function openContexts(options: BuildOptions, secrets: Secrets): Contexts 
       }
     },
   }
+}
+
+/** Docker's name goes first, then podman's; the last is one that BuildKit knows, too. */
+const defaultNames = ['Dockerfile', 'Containerfile', 'dockerfile']
+
+/** Docker takes the Dockerfile and podman the Containerfile: where there are both, people expect either. */
+function sayWhich(cx: Context, taken: string, isThere: (name: string) => boolean): void {
+  if (taken !== 'Dockerfile' || !isThere('Containerfile')) return
+  cx.report({
+    type: 'warning',
+    message: 'Dockerfile is built, and not the Containerfile beside it',
+    hint: 'For the other one, write -f Containerfile.',
+  })
 }
 
 function missing(file: string, hint = 'Name the Dockerfile with -f, and give the context directory as the last argument.'): never {

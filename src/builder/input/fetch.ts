@@ -101,14 +101,17 @@ interface Remembered {
   readonly lastModified?: string
 }
 
+/** What a download needs of a build. */
+type Fetching = Pick<Session, 'store' | 'secrets' | 'contexts' | 'options' | 'materials'>
+
 /** ADD of a URL. The file is kept as a blob, and asked for again with its ETag. */
-export async function fetchUrl(cx: Context, session: Session, step: Step, op: FetchOp): Promise<Download> {
+export async function fetchUrl(cx: Context, session: Fetching, step: Step, op: FetchOp): Promise<Download> {
   const found = await fetched(cx, session, step, op)
   session.materials.set(step.id, { uri: redactUrl(op.url), digest: { [digestAlgorithm(found.digest)]: digestHex(found.digest) } })
   return found
 }
 
-async function fetched(cx: Context, session: Session, step: Step, op: FetchOp): Promise<Download> {
+async function fetched(cx: Context, session: Omit<Fetching, 'materials'>, step: Step, op: FetchOp): Promise<Download> {
   const { store } = session
   if (op.checksum !== undefined && !isDigest(op.checksum)) {
     throw new StaveError(

@@ -133,6 +133,25 @@ describe.skipIf(!isThere)(`git${isThere ? '' : ': skipped, because there is no g
   })
 
   test.each([
+    ['a named context', 'FROM scratch', { SRC: '' }],
+    ['a stage', 'FROM scratch AS src\nARG N=r\nADD URL/$N.git /\nFROM scratch', {}],
+  ])('SOURCE_DATE_EPOCH is the name of %s', async (_name, text, named) => {
+    const places = { source: () => Promise.reject(new Error('none')), target: () => Promise.reject(new Error('none')) }
+    const { images } = await build(cx, {
+      store,
+      places,
+      context: root,
+      cwd: '/',
+      stdin: [Buffer.from(`${text.replace('URL', base)}\nARG SOURCE_DATE_EPOCH\nLABEL at=$SOURCE_DATE_EPOCH\n`)] as never,
+      file: '-',
+      epoch: 'Src',
+      buildContexts: Object.fromEntries(Object.keys(named).map((name) => [name, `${base}/r.git`])),
+    })
+    const image = await openImage(cx, store, images[0]!.descriptor)
+    expect(await image.config(cx)).toMatchObject({ created: '2023-11-14T22:13:20.000Z', config: { Labels: { at: '1700000000' } } })
+  })
+
+  test.each([
     ['a ref that is not there', () => `${base}/r.git#nope`],
     ['a repository that is not there', () => `${base}/none.git`],
     ['a file: URL', () => 'ssh://-oProxyCommand=touch${IFS}/tmp/x/r.git'],

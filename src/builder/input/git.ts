@@ -203,16 +203,8 @@ export function commitDigest(commit: string): Readonly<Record<string, string>> {
 
 /** ADD of a repository, or a named context that is one. */
 export async function gitDirectory(cx: Context, session: Session, step: Step, op: GitOp): Promise<Directory> {
-  const { options, store, secrets, contexts } = session
   try {
-    const tree = await checkout(cx, store, op.url, {
-      ...(op.keepGitDir === undefined ? {} : { keepGitDir: op.keepGitDir }),
-      ...(op.checksum === undefined ? {} : { checksum: op.checksum }),
-      agent: op.isForeign ? undefined : options.ssh?.find(({ id }) => id === 'default')?.socket,
-      authorization: gitAuthorization(cx, secrets, op.isForeign ? { ...contexts.trust, isLocal: false } : contexts.trust, op.url),
-      proxy: options.proxy,
-      authorities: options.authorities,
-    })
+    const tree = await checkoutOf(cx, session, op)
     session.disposals.push(tree.dispose)
     session.materials.set(step.id, { uri: redactUrl(op.url), digest: commitDigest(tree.commit) })
     const latest = tree.hasItsTime ? { latest: tree.time } : {}
@@ -220,4 +212,20 @@ export async function gitDirectory(cx: Context, session: Session, step: Step, op
   } catch (error) {
     throw placed(error, step.span)
   }
+}
+
+/** What an ADD asks for, with what this build may give to it. */
+export function checkoutOf(
+  cx: Context,
+  { options, store, secrets, contexts }: Pick<Session, 'options' | 'store' | 'secrets' | 'contexts'>,
+  op: GitOp,
+): ReturnType<typeof checkout> {
+  return checkout(cx, store, op.url, {
+    ...(op.keepGitDir === undefined ? {} : { keepGitDir: op.keepGitDir }),
+    ...(op.checksum === undefined ? {} : { checksum: op.checksum }),
+    agent: op.isForeign ? undefined : options.ssh?.find(({ id }) => id === 'default')?.socket,
+    authorization: gitAuthorization(cx, secrets, op.isForeign ? { ...contexts.trust, isLocal: false } : contexts.trust, op.url),
+    proxy: options.proxy,
+    authorities: options.authorities,
+  })
 }

@@ -1,21 +1,26 @@
 import type { Context } from '#context.ts'
 import type { Source } from '#image/content.ts'
 import type { Image, Layer } from '#image/image.ts'
-import type { Descriptor } from '#oci/descriptor.ts'
+import type { Descriptor, Platform } from '#oci/descriptor.ts'
 import type { Store } from '#store/store.ts'
 import type { BuildOptions } from '../options.ts'
 import type { ImageNeed } from '../plan/planner.ts'
 import { hasCode, placed, StaveError } from '#error.ts'
-import { openImage, readManifest, view } from '#image/image.ts'
-import { digestOf, type Digest } from '#oci/digest.ts'
+import { openImage, openNearest, view } from '#image/image.ts'
+import { readAll } from '#image/read.ts'
+import * as limit from '#limit.ts'
+import type { Digest } from '#oci/digest.ts'
 import { formatPlatform } from '#oci/platform.ts'
-import { formatReference, parseReference } from '#oci/reference.ts'
-import { canonical, keyVersion } from '../plan/key.ts'
+import { formatReference, isImageId, parseReference } from '#oci/reference.ts'
 import { isLocalPlace } from '../plan/source-url.ts'
+import { nameWhole, pinKey, readPin, readThrough, writePin, type Pin } from './pins.ts'
 
 /** A base image: its manifest and config are at hand, its layers come when they are needed. */
 export interface BaseImage {
+  /** Its full name; the id of an image that has none. */
   readonly reference: string
+  /** The one that was asked for. */
+  readonly platform: Platform
   readonly image: Image
   /** Where what the store lacks comes from. Absent: the store has all. */
   readonly origin: (() => Promise<Source>) | undefined
@@ -25,12 +30,18 @@ export interface Images {
   resolve(cx: Context, need: ImageNeed): Promise<BaseImage>
   /** Brings those layers into the store that it lacks. */
   fetch(cx: Context, base: BaseImage, layers: readonly Layer[]): Promise<void>
+  /** Names those in the store that came from registries and are there whole by now, so that they are seen and can be removed. */
+  keep(cx: Context, bases: Iterable<BaseImage>): Promise<void>
 }
 
 /** Most layers that are fetched at a time. */
 const transfers = 4
 
-export function createImages(options: Pick<BuildOptions, 'store' | 'places' | 'pull'>): Images {
+/**
+ * The images of a build. What the store has under a name is used, and what an earlier build found under it in a registry,
+ * unless `pull` says otherwise. Without `pull`, `noCache` has those looked up again that a build has found in a registry.
+ */
+export function createImages(options: Pick<BuildOptions, 'store' | 'places' | 'pull' | 'noCache'>): Images {
   const { store, places, pull = 'missing' } = options
   const sources = new Map<string, Promise<{ source: Source; name: string }>>()
   const fetching = new Map<Digest, Promise<void>>()
@@ -44,39 +55,63 @@ export function createImages(options: Pick<BuildOptions, 'store' | 'places' | 'p
     return opened
   }
 
+  /** What is here already: in the store under its name, or found in a registry by an earlier build. */
+  async function local(cx: Context, name: string, need: ImageNeed): Promise<BaseImage | undefined> {
+    const found =
+      (await fromStore(cx, store, name, need)) ?? (isShortId(need.reference) ? await fromStore(cx, store, need.reference, need) : undefined)
+    if (found !== undefined) return { reference: name, platform: need.platform, image: found, origin: undefined }
+    const pin = readPin(store, pinKey(name, need.platform))
+    // It had a name, and somebody has removed it.
+    if (pin === undefined || (pin.isNamed && store.names.get(name) === undefined)) return undefined
+    return fromPin(cx, store, pin, { reference: name, platform: need.platform }, () => open(cx, name))
+  }
+
+  /** Was it a registry that gave the store what it has under this name? */
+  function isFromRegistry(name: string, need: ImageNeed): boolean {
+    const pin = readPin(store, pinKey(name, need.platform))
+    const named = store.names.get(name)
+    return pin !== undefined && (named === undefined || named.descriptor.digest === pin.root.digest)
+  }
+
+  async function lookUp(cx: Context, location: string, need: ImageNeed): Promise<BaseImage> {
+    const { source, name } = await open(cx, location)
+    const root = await source.resolve(cx, name)
+    // Once read it is kept: by the name of the index other platforms are found as well.
+    if (!isLocalPlace(location)) await store.blobs.put(await readAll(cx, source, root, limit.manifestBytes))
+    const image = await openNearest(cx, readThrough(store, source.title, source), root, need.platform)
+    if (!isLocalPlace(location)) {
+      await store.blobs.put(image.raw)
+      await store.blobs.put(await image.rawConfig(cx))
+      const { descriptor, manifest } = image
+      writePin(store, pinKey(location, need.platform), { root, descriptor, config: manifest.config, isNamed: false })
+    }
+    return { reference: location, platform: need.platform, image, origin: async () => source }
+  }
+
   async function resolve(cx: Context, need: ImageNeed): Promise<BaseImage> {
-    const named = nameOf(need)
-    const location = named ?? need.reference
-    const pinKey = digestOf(canonical({ version: keyVersion, base: location, platform: need.platform }))
-    if (named !== undefined && (pull === 'missing' || pull === 'never')) {
-      const local = (await fromStore(cx, store, named, need)) ?? (await fromPin(cx, store, pinKey, () => open(cx, location)))
-      if (local !== undefined) {
-        return { reference: location, ...local }
-      }
-      if (pull === 'never') {
-        throw new StaveError('not-found', `cannot use ${need.reference} (${formatPlatform(need.platform)}): the store does not have it`, {
-          hint: 'Without --pull=never it would be looked for in its registry.',
-        })
-      }
+    if (isImageId(need.reference)) return ofId(cx, store, need)
+    const name = nameOf(need)
+    if (name === undefined) return lookUp(cx, need.reference, need)
+    const isFresh =
+      pull === 'always' || pull === 'newer' || (options.pull === undefined && options.noCache === true && isFromRegistry(name, need))
+    const found = isFresh ? undefined : await local(cx, name, need)
+    if (found !== undefined) return found
+    if (pull === 'never') {
+      throw new StaveError('not-found', `cannot use ${need.reference} (${formatPlatform(need.platform)}): the store does not have it`, {
+        hint: 'Without --pull=never it would be looked for in its registry.',
+      })
     }
     try {
-      const { source, name } = await open(cx, location)
-      const image = await openFor(cx, source, await source.resolve(cx, name), need)
-      await remember(cx, store, pinKey, image)
-      return { reference: location, image: throughStore(store, image, source), origin: async () => source }
+      return await lookUp(cx, name, need)
     } catch (error) {
-      if (pull === 'newer' && named !== undefined && !cx.signal.aborted) {
-        const local = await fromStore(cx, store, named, need)
-        if (local !== undefined) {
-          cx.report({
-            type: 'warning',
-            message: `cannot look for a newer ${need.reference}: the one in the store is used`,
-            hint: (error as Error).message,
-          })
-          return { reference: location, ...local }
-        }
-      }
-      throw error
+      const other = isFresh && pull !== 'always' && !cx.signal.aborted ? await local(cx, name, need) : undefined
+      if (other === undefined) throw error
+      cx.report({
+        type: 'warning',
+        message: `cannot look for a newer ${need.reference}: the one in the store is used`,
+        hint: (error as Error).message,
+      })
+      return other
     }
   }
 
@@ -87,6 +122,9 @@ export function createImages(options: Pick<BuildOptions, 'store' | 'places' | 'p
       } catch (error) {
         throw placed(error, need.span)
       }
+    },
+    async keep(cx, bases) {
+      for (const { reference, platform, image } of bases) await nameWhole(cx, store, pinKey(reference, platform), reference, image)
     },
     async fetch(cx, base, layers) {
       const missing: Layer[] = []
@@ -121,6 +159,11 @@ export function createImages(options: Pick<BuildOptions, 'store' | 'places' | 'p
   }
 }
 
+/** As `stave images` shows ids. What is shorter is a name: `cafe` is none of an image that happens to begin so. */
+function isShortId(text: string): boolean {
+  return /^[0-9a-f]{12,63}$/.test(text)
+}
+
 /** The full name, or nothing for what is no image reference (`oci:dir:tag`). */
 function nameOf(need: ImageNeed): string | undefined {
   if (isLocalPlace(need.reference)) {
@@ -129,27 +172,9 @@ function nameOf(need: ImageNeed): string | undefined {
   return formatReference(parseReference(need.reference.replace(/^docker:\/\//, '')))
 }
 
-async function openFor(cx: Context, source: Source, descriptor: Descriptor, need: ImageNeed): Promise<Image> {
+async function fromStore(cx: Context, store: Store, name: string, need: ImageNeed): Promise<Image | undefined> {
   try {
-    return await openImage(cx, source, descriptor, need.platform)
-  } catch (error) {
-    // What a single image has will do: the build says so.
-    if (!hasCode(error, 'platform-mismatch')) {
-      throw error
-    }
-    const document = await readManifest(cx, source, descriptor)
-    if (document.kind === 'index') {
-      throw error
-    }
-    return view(source, document.descriptor, document.manifest, document.raw)
-  }
-}
-
-async function fromStore(cx: Context, store: Store, name: string, need: ImageNeed): Promise<Omit<BaseImage, 'reference'> | undefined> {
-  const record = store.names.get(name)
-  try {
-    const descriptor = record?.descriptor ?? (name.includes('@') ? await store.resolve(cx, name) : undefined)
-    return descriptor === undefined ? undefined : { image: await openFor(cx, store, descriptor, need), origin: undefined }
+    return await openNearest(cx, store, await store.resolve(cx, name), need.platform)
   } catch (error) {
     // It is there for another platform, or only in part: its registry may have the rest.
     if (hasCode(error, 'not-found', 'platform-mismatch', 'blob-unknown')) {
@@ -159,63 +184,27 @@ async function fromStore(cx: Context, store: Store, name: string, need: ImageNee
   }
 }
 
-/** What an earlier build found under this name. Its manifest and config are in the store, if they were not pruned. */
+/** An image by its id, which no registry knows. */
+async function ofId(cx: Context, store: Store, need: ImageNeed): Promise<BaseImage> {
+  const root = await store.resolve(cx, need.reference)
+  const image = await openNearest(cx, store, root, need.platform)
+  const named = store.names.list().find(({ descriptor }) => descriptor.digest === root.digest)
+  return { reference: named?.name ?? image.manifest.config.digest, platform: need.platform, image, origin: undefined }
+}
+
 async function fromPin(
   cx: Context,
   store: Store,
-  key: Digest,
+  { descriptor, config }: Pin,
+  named: Pick<BaseImage, 'reference' | 'platform'>,
   open: () => Promise<{ source: Source }>,
-): Promise<Omit<BaseImage, 'reference'> | undefined> {
-  const record = store.cache.get(key)
-  if (record === undefined) {
-    return undefined
-  }
-  const { descriptor, config } = JSON.parse(record.explanation) as { descriptor: Descriptor; config: Descriptor }
+): Promise<BaseImage | undefined> {
   if (!(await store.blobs.has(descriptor.digest, descriptor.size)) || !(await store.blobs.has(config.digest, config.size))) {
     return undefined
   }
   const origin = async (): Promise<Source> => (await open()).source
   const image = await openImage(cx, store, descriptor)
-  return { image: view(readThrough(store, 'the cache', origin), image.descriptor, image.manifest, image.raw), origin }
-}
-
-async function remember(cx: Context, store: Store, key: Digest, image: Image): Promise<void> {
-  await store.blobs.put(image.raw)
-  await store.blobs.put(await image.rawConfig(cx))
-  store.cache.put({
-    key,
-    opKey: key,
-    layer: undefined,
-    explanation: JSON.stringify({ descriptor: image.descriptor, config: image.manifest.config }),
-  })
-}
-
-/** The same image, read from the store where it is there. */
-function throughStore(store: Store, image: Image, origin: Source): Image {
-  return view(readThrough(store, origin.title, origin), image.descriptor, image.manifest, image.raw)
-}
-
-/** The store, and behind it the place from which what it lacks can be had: opened only when something is. */
-function readThrough(store: Store, title: string, origin: Source | (() => Promise<Source>)): Source {
-  let opened = typeof origin === 'function' ? undefined : origin
-  const has = (what: Descriptor): boolean => store.file?.(what) !== undefined
-  const source: Source = {
-    title,
-    resolve: (cx, name) => store.resolve(cx, name),
-    async open(cx, what, from) {
-      if (has(what)) {
-        return store.open(cx, what, from)
-      }
-      opened ??= await (origin as () => Promise<Source>)()
-      return opened.open(cx, what, from)
-    },
-    origin: (what) => (has(what) ? store : (opened ?? source)),
-    file: (what) => store.file?.(what),
-    async [Symbol.asyncDispose]() {
-      // It belongs to those who opened the two places.
-    },
-  }
-  return source
+  return { ...named, image: view(readThrough(store, 'the cache', origin), image.descriptor, image.manifest, image.raw), origin }
 }
 
 async function fetchLayer(cx: Context, store: Store, source: Source, descriptor: Descriptor, reference: string): Promise<void> {

@@ -146,6 +146,7 @@ function refusePlace(reference: string, who: string, span: Span): void {
 }
 
 function asOrigin(context: { name: string; location: ContextLocation }): Origin {
+  if (context.location.kind === 'image' && context.location.location === 'scratch') return { kind: 'scratch' }
   return context.location.kind === 'image'
     ? { kind: 'image', reference: context.location.location }
     : { kind: 'context', name: context.name, location: context.location }

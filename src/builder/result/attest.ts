@@ -10,6 +10,7 @@ import { imageUrl } from '#attest/purl.ts'
 import type { Statement, Subject } from '#attest/statement.ts'
 import { digestAlgorithm, digestHex, digestOf } from '#oci/digest.ts'
 import { formatPlatform } from '#oci/platform.ts'
+import { isImageId } from '#oci/reference.ts'
 import { isoTime } from './assemble.ts'
 import { normalizeTags } from './output.ts'
 import { isLocalPlace } from '../plan/source-url.ts'
@@ -101,14 +102,16 @@ async function factsOf(
   }
 }
 
+function uriOf(reference: string, platform: Platform): string {
+  if (isImageId(reference)) return reference
+  return isLocalPlace(reference) ? `${reference.split(':', 1)[0]}:${basename(reference)}` : imageUrl(reference, platform)
+}
+
 function imagesOf(plan: Plan, bases: ReadonlyMap<string, BaseImage>): readonly Dependency[] {
   return plan.steps.flatMap(({ op }) => {
     const base = op.kind === 'image' ? bases.get(`${op.reference} ${formatPlatform(op.platform)}`) : undefined
     if (op.kind !== 'image' || base === undefined) return []
     const { digest } = base.image.descriptor
-    const uri = isLocalPlace(base.reference)
-      ? `${base.reference.split(':', 1)[0]}:${basename(base.reference)}`
-      : imageUrl(base.reference, op.platform)
-    return [{ uri, digest: { [digestAlgorithm(digest)]: digestHex(digest) } }]
+    return [{ uri: uriOf(base.reference, op.platform), digest: { [digestAlgorithm(digest)]: digestHex(digest) } }]
   })
 }

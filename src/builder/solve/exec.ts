@@ -4,12 +4,14 @@ import type { Job, Stdio } from '#runner/runner.ts'
 import type { Session } from '../session.ts'
 import type { Solved, State } from './state.ts'
 import type { ExecOp, Step } from '../plan/step.ts'
-import { mkdirSync, readdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { StaveError } from '#error.ts'
+import { placed, StaveError } from '#error.ts'
 import { formatPlatform } from '#oci/platform.ts'
 import { keepLayer, type MadeLayer } from './layer.ts'
 import { sandboxOf } from './sandbox.ts'
+import { rootOf } from './state.ts'
+import { checkProcessor } from '#sandbox/processor.ts'
 
 /** What a RUN has left: usable at once, packed later. */
 export interface Executed {
@@ -34,6 +36,7 @@ export async function exec(
 ): Promise<Executed> {
   const { store } = session
   checkPlatform(session, step, op)
+  await checkBase(cx, step, parent)
   const lowers = await parent.trees()
   await using held = new AsyncDisposableStack()
   const spec = await sandboxOf(cx, session, step, op, inputs, held)
@@ -193,6 +196,18 @@ function checkPlatform(session: Session, step: Step, op: ExecOp): void {
         ...(step.span === undefined ? {} : { span: step.span }),
       },
     )
+  }
+}
+
+/** A base image for a later level of amd64 is taken where there is no other; here is where its processor is needed. */
+async function checkBase(cx: Context, step: Step, parent: State): Promise<void> {
+  const base = rootOf(parent)
+  const config = await base?.image.config(cx)
+  if (base === undefined || config === undefined) return
+  try {
+    checkProcessor(base.reference, config, () => readFileSync('/proc/cpuinfo', 'utf8'))
+  } catch (error) {
+    throw placed(error, step.span)
   }
 }
 

@@ -1,7 +1,7 @@
 import type { BuildOptions } from '#builder/options.ts'
 import { isLocalPlace } from '#builder/plan/source-url.ts'
 import { StaveError } from '#error.ts'
-import { parseReference } from '#oci/reference.ts'
+import { isImageId, parseReference } from '#oci/reference.ts'
 
 /** Which registries `--creds` of a build is for. */
 export interface BuildCredentials {
@@ -22,7 +22,9 @@ export function buildCredentials(options: Omit<BuildOptions, 'store' | 'places'>
     expect(references, isLocal) {
       if (isNamed) return
       const registries = new Set(
-        references.filter((text) => !isLocalPlace(text)).map((text) => parseReference(text.replace(/^docker:\/\//, '')).registry),
+        references
+          .filter((text) => !isLocalPlace(text) && !isImageId(text))
+          .map((text) => parseReference(text.replace(/^docker:\/\//, '')).registry),
       )
       for (const registry of registries) named.add(registry)
       if (named.size === 0 || (isLocal && named.size === 1)) return

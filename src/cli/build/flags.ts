@@ -44,7 +44,7 @@ export const buildFlags = {
     bare: 'always',
     value: 'POLICY',
     choices: ['always', 'missing', 'newer', 'never', 'true', 'false'],
-    doc: 'When to look base images up again (default missing)',
+    doc: 'When to look base images up again (default missing; docs/builds.md)',
   },
   'cache-ttl': { kind: 'string', value: 'DURATION', doc: 'Take from the cache only what was made within this time: 24h, 90m' },
   'cache-from': {
@@ -136,8 +136,8 @@ export const buildFlags = {
   },
   'source-date-epoch': {
     kind: 'string',
-    value: 'SECONDS|context',
-    doc: 'Time for a reproducible result (default $SOURCE_DATE_EPOCH); context: that of its git commit, or what its server says',
+    value: 'SECONDS|NAME',
+    doc: 'Time for a reproducible result (default $SOURCE_DATE_EPOCH): seconds since 1970; context, a named context or a stage',
     aliases: ['timestamp'],
   },
   provenance: { kind: 'string', bare: 'min', value: 'min|max|false', doc: 'Attach SLSA provenance' },

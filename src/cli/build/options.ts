@@ -22,7 +22,7 @@ type BuildFlags = Values<typeof buildFlags>
 export function buildOptions(flags: BuildFlags, context: string, settings: Settings): Omit<BuildOptions, 'store' | 'places'> {
   const attest = attestations(flags)
   const { annotations, ...output } = outputsOf(flags, settings)
-  const epoch = epochOf(flags['source-date-epoch'] ?? settings.env['SOURCE_DATE_EPOCH'])
+  const epoch = flags['source-date-epoch'] ?? settings.env['SOURCE_DATE_EPOCH']
   return {
     context,
     cwd: settings.cwd,
@@ -57,7 +57,7 @@ export function buildOptions(flags: BuildFlags, context: string, settings: Setti
     ...(flags.format !== undefined && { format: flags.format as 'oci' | 'docker' }),
     ...buildCompression(flags.compression ?? output.compression, flags['compression-level'], '--compression'),
     ...squashOf(flags),
-    ...(epoch !== undefined && { epoch }),
+    ...(epoch !== undefined && epoch !== '' && { epoch }),
     ...attest,
     ...jobsOf(flags.jobs),
     explain: flags.explain ?? false,
@@ -134,18 +134,6 @@ function pullPolicy(flags: BuildFlags): Pick<BuildOptions, 'pull'> {
   if (text === undefined) return {}
   if (text === 'true') return { pull: 'always' }
   return { pull: text === 'false' ? 'missing' : (text as NonNullable<BuildOptions['pull']>) }
-}
-
-function epochOf(text: string | undefined): number | 'context' | undefined {
-  if (text === undefined || text === '') return undefined
-  if (text === 'context') return text
-  if (!/^\d{1,12}$/.test(text)) {
-    throw new StaveError(
-      'usage',
-      `cannot use SOURCE_DATE_EPOCH ${JSON.stringify(text)}: it is neither a number of seconds since 1970 nor "context"`,
-    )
-  }
-  return Number(text)
 }
 
 const levels = ['manifest', 'index', 'manifest-descriptor', 'index-descriptor']

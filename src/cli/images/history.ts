@@ -1,4 +1,4 @@
-import { openImage } from '#image/image.ts'
+import { openNearest } from '#image/image.ts'
 import type { Invocation } from '../command.ts'
 import { wantedPlatform } from './fetch.ts'
 import { formatBytes } from '../output/progress/renderer.ts'
@@ -9,7 +9,7 @@ import type { historyFlags } from './commands.ts'
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof historyFlags>): Promise<void> {
   await using session = await openSession(settings)
   const { store } = session
-  const image = await openImage(cx, store, await store.resolve(cx, args[0]!), wantedPlatform(undefined, settings))
+  const image = await openNearest(cx, store, await store.resolve(cx, args[0]!), wantedPlatform(undefined, settings))
   const config = await image.config(cx)
   let layer = 0
   const rows = (config.history ?? [])

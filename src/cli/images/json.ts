@@ -1,5 +1,5 @@
 import type { Context } from '#context.ts'
-import { openImage } from '#image/image.ts'
+import { openNearest } from '#image/image.ts'
 import type { Platform } from '#oci/descriptor.ts'
 import { familiarName, parseReference } from '#oci/reference.ts'
 import type { LocalStore } from '#store/open.ts'
@@ -8,7 +8,7 @@ import { shortRepository } from './listing.ts'
 /** What `docker inspect` and `docker image inspect` print of an image. */
 export async function inspectImage(cx: Context, store: LocalStore, text: string, platform: Platform): Promise<object> {
   const root = await store.resolve(cx, text)
-  const image = await openImage(cx, store, root, platform)
+  const image = await openNearest(cx, store, root, platform)
   const config = await image.config(cx)
   const names = store.names.list().filter(({ name, descriptor }) => descriptor.digest === root.digest && !/^sha(256|512):/.test(name))
   const size = image.manifest.config.size + image.manifest.layers.reduce((sum, layer) => sum + layer.size, 0)
