@@ -2,11 +2,11 @@
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { commands } from '../src/cli/commands.ts'
-import { globalFlags } from '../src/cli/main.ts'
+import { globalFlags, idleFlags, leadingFlags } from '../src/cli/program-flags.ts'
 import { manual } from '../src/cli/manual.ts'
 
 const directory = join(import.meta.dirname, '../docs/cli')
-const pages = manual(commands, globalFlags)
+const pages = manual(commands, globalFlags, { ...globalFlags, ...leadingFlags, ...idleFlags })
 mkdirSync(directory, { recursive: true })
 const stale = readdirSync(directory).filter((name) => !pages.has(name))
 

@@ -1,28 +1,15 @@
 import { suggest } from '#text/suggest.ts'
 import { StaveError } from '#error.ts'
-import type { Command, Flags, Invocation } from './command.ts'
+import { homedir } from 'node:os'
+import type { Command, Invocation } from './command.ts'
 import { commands, findCommand, lastWord } from './commands.ts'
 import { insteadOf, withoutGroup, wordsOfGroup } from './docker-groups.ts'
 import { checkOperands, parseFlags } from './parse.ts'
+import type { Leading, LeadingValues } from './leading.ts'
+import { globalFlags, idleFlags, saysDebug } from './program-flags.ts'
 import { createReport, exitCodeOf, type Report } from './output/report.ts'
 import { readSettings } from './settings.ts'
 import { cancelled, signalNumber, watchSignals } from './signals.ts'
-
-/** Understood before and after the command. */
-export const globalFlags = {
-  root: { kind: 'string', value: 'DIR', doc: 'Directory of the store (default $STAVE_ROOT, else /var/lib/stave or ~/.local/share/stave)' },
-  debug: { kind: 'boolean', doc: 'Show stacks of errors' },
-  // skopeo's and podman's, which their users' scripts have before the command
-  policy: { kind: 'string', value: 'FILE', hidden: true, doc: 'What may be used, for commands that bring images from elsewhere' },
-  'insecure-policy': { kind: 'boolean', hidden: true, doc: 'Use anything, whatever the policy says' },
-  'registries.d': { kind: 'string', value: 'DIR', hidden: true, doc: 'Where it is said where signatures are' },
-  'registries-conf': { kind: 'string', value: 'FILE', hidden: true, doc: 'In place of registries.conf' },
-  'command-timeout': { kind: 'string', value: 'TIME', hidden: true, doc: 'Cancel the command after this time, such as 30s' },
-  tmpdir: { kind: 'string', value: 'DIR', hidden: true, doc: 'Where archives are put that cannot be read in place' },
-  'log-level': { kind: 'string', value: 'LEVEL', hidden: true, doc: 'Accepted; see --debug' },
-} as const satisfies Flags
-
-const program: Pick<Command, 'name' | 'operands'> = { name: '', operands: 'COMMAND' }
 
 /** The program: reads the words, runs one command, answers with the exit status once all that it said is written. */
 export async function main(words: readonly string[], env: NodeJS.ProcessEnv): Promise<number> {
@@ -42,19 +29,21 @@ async function runProgram(words: readonly string[], env: NodeJS.ProcessEnv): Pro
     process.exit(1)
   })
   try {
-    const { command, before, rest } = splitAtCommand(words)
-    if (command === undefined) return await withoutCommand(before, rest, report)
+    const leading = await leadingWords(words)
+    const { command, group, rest } = findWords(words.slice(leading.count))
+    if (command === undefined || leading.asksVersion) return await withoutCommand(leading, group, rest, report)
     ownFailure = command.ownFailure
-    const parsed = parseFlags(command, globalFlags, [...before, ...rest])
-    if (parsed.help) {
+    const program = await readProgramWords(leading.own, env)
+    const parsed = parseFlags(command, { ...idleFlags, ...globalFlags }, [...program.words, ...leading.others, ...rest])
+    if (parsed.help || leading.asksHelp) {
       const { helpText } = await import('./help.ts')
       report.write(helpText(command))
       return 0
     }
     const values = parsed.values as Record<string, never>
-    const settings = readSettings(env, {
+    const settings = readSettings(program.dockerConfig === undefined ? env : { ...env, DOCKER_CONFIG: program.dockerConfig }, {
       root: values['root'],
-      debug: 'debug' in command.flags ? undefined : values['debug'],
+      debug: program.isDebug || ('debug' in command.flags ? undefined : values['debug']) || saysDebug(values['log-level']) || undefined,
       registriesConf: values['registries-conf'],
       temporary: values['tmpdir'],
     })
@@ -78,15 +67,25 @@ async function runProgram(words: readonly string[], env: NodeJS.ProcessEnv): Pro
   }
 }
 
-/** Splits the words at the command: flags before it are the program's own. */
-function splitAtCommand(typed: readonly string[]): { command: Command | undefined; before: readonly string[]; rest: readonly string[] } {
-  let words = typed
+/** The words before the command. Mostly there are none, and what reads them is not loaded. */
+async function leadingWords(words: readonly string[]): Promise<Leading> {
+  if (!words[0]?.startsWith('-')) return { count: 0, own: [], others: [], asksHelp: false, asksVersion: false }
+  return (await import('./leading.ts')).splitLeading(words, commands)
+}
+
+async function readProgramWords(words: readonly string[], env: NodeJS.ProcessEnv): Promise<LeadingValues> {
+  if (words.length === 0) return { words, isDebug: false, dockerConfig: undefined }
+  return (await import('./leading.ts')).readLeading(words, env.DOCKER_CONFIG || `${env.HOME || homedir()}/.docker`)
+}
+
+/** The command that the words begin with, or the group of commands of which none is named, and the words after it. */
+function findWords(typed: readonly string[]): {
+  command: Command | undefined
+  group?: Command
+  rest: readonly string[]
+} {
+  const words = withoutGroup(typed)
   let index = 0
-  while (index < words.length && words[index]!.startsWith('-')) {
-    index += takesNext(words[index]!) ? 2 : 1
-  }
-  const before = words.slice(0, index)
-  words = [...before, ...withoutGroup(words.slice(index))]
   let list: readonly Command[] = commands
   let command: Command | undefined
   let path = ''
@@ -117,17 +116,9 @@ function splitAtCommand(typed: readonly string[]): { command: Command | undefine
     list = found.commands
   }
   if (command?.commands && command.load === undefined) {
-    return { command: undefined, before: ['--help', command.name], rest: words.slice(index) }
+    return { command: undefined, group: command, rest: words.slice(index) }
   }
-  return { command, before, rest: words.slice(index) }
-}
-
-/** skopeo's users write flags of a command before it: is the next word the value of this one? */
-function takesNext(word: string): boolean {
-  if (word.includes('=')) return false
-  const name = word.slice(2)
-  const flags: Flags = Object.assign({}, ...commands.map((command) => command.flags), globalFlags) as Flags
-  return Object.hasOwn(flags, name) && flags[name]!.kind !== 'boolean'
+  return { command, rest: words.slice(index) }
 }
 
 function noSuchWord(group: string, word: string | undefined, known: readonly string[]): StaveError {
@@ -136,23 +127,23 @@ function noSuchWord(group: string, word: string | undefined, known: readonly str
   return new StaveError('usage', `stave ${group} ${word}: there is no such command`, { hint })
 }
 
-async function withoutCommand(before: readonly string[], rest: readonly string[], report: Report): Promise<number> {
-  if (before.includes('--version') || before.includes('-v')) {
+async function withoutCommand(leading: Leading, group: Command | undefined, rest: readonly string[], report: Report): Promise<number> {
+  if (leading.asksVersion) {
     const { version } = await import('./version.ts')
     report.print(`stave ${version}`)
     return 0
   }
   const { overview, groupHelp } = await import('./help.ts')
-  const group = before[0] === '--help' ? findCommand(commands, before[1]!) : undefined
   if (group) {
-    report.write(groupHelp(group))
-    return rest.includes('--help') || rest.includes('-h') ? 0 : 2
+    const isAsked = leading.asksHelp || rest.includes('--help') || rest.includes('-h')
+    if (isAsked) report.write(groupHelp(group))
+    else report.note(groupHelp(group))
+    return isAsked ? 0 : 2
   }
-  if (before.includes('--help') || before.includes('-h')) {
+  if (leading.asksHelp) {
     report.write(overview(commands, globalFlags))
     return 0
   }
-  if (before.length > 0) parseFlags(program as Command, { ...globalFlags }, before)
   report.note(overview(commands, globalFlags))
   return 2
 }

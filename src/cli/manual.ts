@@ -1,9 +1,13 @@
-import type { Command, Flags } from './command.ts'
+import type { Command, Flag, Flags } from './command.ts'
 import { errorCatalogue } from './output/error-catalogue.ts'
 import { flagLines } from './help.ts'
 
-/** The reference of the command line as Markdown files, by name: one a command, one of error codes, one overview. */
-export function manual(commands: readonly Command[], globals: Flags): ReadonlyMap<string, string> {
+/**
+ * The reference of the command line as Markdown files, by name: one a command, one of error codes, one overview.
+ *
+ * @param leading All flags that may stand before the command.
+ */
+export function manual(commands: readonly Command[], globals: Flags, leading: Flags): ReadonlyMap<string, string> {
   const pages = new Map<string, string>()
   const shown = commands.filter(({ hidden }) => !hidden)
   const leaves = shown.flatMap((command) => command.commands ?? [command])
@@ -20,6 +24,14 @@ export function manual(commands: readonly Command[], globals: Flags): ReadonlyMa
     '```',
     ...flagLines(globals),
     '```',
+    '',
+    'Understood before the command from docker, podman, buildah and skopeo:',
+    '',
+    '| flag | |',
+    '|---|---|',
+    ...Object.entries(leading)
+      .filter(([, { hidden, short }]) => hidden === true || short !== undefined)
+      .map(([name, flag]) => `| ${spellings(name, flag)} | ${flag.doc} |`),
     '',
     `Error codes: [errors](errors.md).`,
     '',
@@ -44,6 +56,12 @@ export function manual(commands: readonly Command[], globals: Flags): ReadonlyMa
 
 const exitCodes =
   "Exit status: 0 done; 1 failed; 2 used wrongly; 130 interrupted. `run`, `exec` and `start -a` pass the command's own status on; 125 means that stave itself failed, 126 that the command cannot be executed, 127 that it is not there."
+
+function spellings(name: string, flag: Flag): string {
+  const value = flag.kind === 'boolean' ? '' : ` ${flag.value ?? 'VALUE'}`
+  const names = [...(flag.short === undefined ? [] : [`-${flag.short}`]), `--${name}`, ...(flag.aliases ?? []).map((alias) => `--${alias}`)]
+  return `\`${names.join('`, `')}${value}\``
+}
 
 function file(name: string): string {
   return `${name.replaceAll(' ', '-')}.md`

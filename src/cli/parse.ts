@@ -99,8 +99,9 @@ export function checkOperands(command: Command, operands: readonly string[]): vo
 }
 
 export function usage(command: Pick<Command, 'name' | 'operands'>, problem: string, hint?: string): StaveError {
-  return new StaveError('usage', `stave ${command.name}: ${problem}`, {
-    hint: hint ?? `Usage: stave ${command.name} [FLAGS] ${command.operands}`.trim() + `. See stave ${command.name} --help.`,
+  const typed = `stave ${command.name}`.trimEnd()
+  return new StaveError('usage', `${typed}: ${problem}`, {
+    hint: hint ?? `Usage: ${typed} [FLAGS] ${command.operands}`.trim() + `. See ${typed} --help.`,
   })
 }
 
@@ -126,12 +127,13 @@ function numberValue(command: Command, typed: string, text: string): number {
   return value
 }
 
-function unknownFlag(command: Command, typed: string, names: ReadonlyMap<string, [string, Flag]>): StaveError {
+/** What is said of a flag that there is not: what to do instead, or the nearest that there is. */
+export function unknownFlag(command: Command, typed: string, names: ReadonlyMap<string, [string, Flag]>): StaveError {
   const instead = command.absent !== undefined && Object.hasOwn(command.absent, typed) ? command.absent[typed] : undefined
   if (instead !== undefined) return usage(command, `${typed} is not offered`, instead)
   const shown = [...names].filter(([, [, flag]]) => !flag.hidden).map(([name]) => name)
   const near = suggest(typed, shown)
-  return usage(command, `unknown flag ${typed}`, near && `Did you mean ${near}? See stave ${command.name} --help.`)
+  return usage(command, `unknown flag ${typed}`, near && `Did you mean ${near}? See ${`stave ${command.name}`.trimEnd()} --help.`)
 }
 
 function listed(choices: readonly string[]): string {

@@ -7,7 +7,7 @@ import { parseReference, formatReference, type Reference } from '#oci/reference.
 import type { Credentials } from '#registry/login/credentials.ts'
 import type { Hosts } from '#registry/client/hosts.ts'
 import type { Registry, RegistryClient } from '#registry/client/registry.ts'
-import type { RetryPolicy } from '#registry/client/retry.ts'
+import type { RetryPolicy } from '#registry/client/choices.ts'
 import { makePrivateRoot } from '#store/private.ts'
 import { existsSync, statSync } from 'node:fs'
 import { join, resolve } from 'node:path'

@@ -4,7 +4,7 @@ import type { Command, Invocation } from '../command.ts'
 import { commands, findCommand, lastWord } from '../commands.ts'
 import { errorCatalogue } from '../output/error-catalogue.ts'
 import { groupHelp, helpText, overview } from '../help.ts'
-import { globalFlags } from '../main.ts'
+import { globalFlags } from '../program-flags.ts'
 
 export async function run({ args, report }: Invocation): Promise<void> {
   const [name, sub] = args
