@@ -47,6 +47,8 @@ mkdirSync(dist, { recursive: true })
 const made = new Set(readdirSync(fresh))
 for (const name of [...made].sort((a, b) => Number(a === 'main.js') - Number(b === 'main.js')))
   renameSync(join(fresh, name), join(dist, name))
+// What a package has: not what earlier bundles have left.
+writeFileSync(join(root, '.setup/chunks.json'), JSON.stringify([...made]))
 // Processes that run meanwhile still load chunks of the old one.
 const hourMs = 3_600_000
 for (const name of readdirSync(dist)) {

@@ -33,7 +33,8 @@ if [ -n "$force" ] || ! cmp -s package-lock.json .setup/package-lock.json || [ !
   say 'installing npm packages'
   # Not npm ci: it demands that the lock file lists the binaries of every platform, and those that a registry
   # does not have are left out of it. What the lock file lists is installed exactly so.
-  npm install --no-save --no-audit --no-fund --loglevel=error >.setup/npm.log 2>&1 || { cat .setup/npm.log >&2; fail 'npm install failed' 'Its output is above.'; }
+  # No package that is used here needs a script of its own to be installed.
+  npm install --ignore-scripts --no-save --no-audit --no-fund --loglevel=error >.setup/npm.log 2>&1 || { cat .setup/npm.log >&2; fail 'npm install failed' 'Its output is above.'; }
   # The Node that was just installed needs one library that not every system has.
   if ! sh scripts/node.sh --version >.setup/node.log 2>&1; then
     grep -q libatomic .setup/node.log || { cat .setup/node.log >&2; fail 'the Node that npm has installed does not start' 'What it said is above.'; }
@@ -59,7 +60,7 @@ fi
 
 # the bundle
 sources=$(sum src scripts/bundle.ts package.json)
-if [ -n "$force" ] || [ ! -f dist/main.js ] || [ "$sources" != "$(cat .setup/sources 2>/dev/null)" ]; then
+if [ -n "$force" ] || [ ! -f dist/main.js ] || [ ! -f .setup/chunks.json ] || [ "$sources" != "$(cat .setup/sources 2>/dev/null)" ]; then
   say 'bundling'
   sh scripts/node.sh scripts/bundle.ts
   echo "$sources" >.setup/sources

@@ -29,7 +29,7 @@ export function locateRunner(options: LocateOptions = {}): string {
   if (found !== undefined) return found
   throw new StaveError('runner', 'cannot find stave-runner, the native half of Stave', {
     cause: new Error(`tried ${candidates.join(', ')}`),
-    hint: 'In a checkout, npm run setup builds it (cargo is needed).',
+    hint: `The package stave-runner-linux-${process.arch} has it; install it beside stave. In a checkout, npm run setup builds it (cargo is needed).`,
   })
 }
 

@@ -4,17 +4,11 @@ import * as limit from '#limit.ts'
 import { isDigest } from '#oci/digest.ts'
 import { isRepository, isTag } from '#oci/reference.ts'
 import type { Scope } from './auth.ts'
+import type { ListOptions } from './choices.ts'
 import type { Response } from './exchange.ts'
 import type { Endpoint } from './hosts.ts'
 import { clean } from './problem.ts'
 import { pathOf, pullScope, readWhole, type Remote } from './remote.ts'
-
-export interface ListOptions {
-  /** Names after this one only. */
-  readonly last?: string
-  /** No more than these many. */
-  readonly limit?: number
-}
 
 /**
  * The tags of a repository, as the registry orders them. What is no tag is left out with a warning: a name from outside

@@ -14,7 +14,8 @@ import type { ProxySettings } from './proxy.ts'
 import { isDockerHub } from '../login/credential.ts'
 import { anonymous, type Credentials } from '../login/credentials.ts'
 import { type Endpoint, type Hosts, noHosts } from './hosts.ts'
-import { listRepositories, type ListOptions, listTags } from './listing.ts'
+import type { ListOptions, RetryPolicy } from './choices.ts'
+import { listRepositories, listTags } from './listing.ts'
 import {
   deleteManifest,
   type Fetched,
@@ -28,7 +29,7 @@ import {
 import { addReferrer, listReferrers } from './referrers.ts'
 import type { Remote } from './remote.ts'
 import { deleteTag } from './tags.ts'
-import { defaultRetry, type RetryPolicy } from './retry.ts'
+import { defaultRetry } from './retry.ts'
 import { createTransport } from './transport.ts'
 import { type Content, mountBlob, onceContent, type Session, uploadBlob } from './uploads.ts'
 

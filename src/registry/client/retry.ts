@@ -4,19 +4,8 @@ import { StaveError } from '#error.ts'
 import { abortedError, type Headers, type Response } from './exchange.ts'
 import { addressOf, type Host } from './host.ts'
 import { errorCode, isTransient, networkProblem } from './problem.ts'
+import type { RetryPolicy } from './choices.ts'
 import { type Call, isStream, type Send } from './stage.ts'
-
-/** How often and how long a request is repeated. */
-export interface RetryPolicy {
-  /** How many times at most a request is sent. */
-  readonly attempts: number
-  readonly firstDelayMs: number
-  readonly maxDelayMs: number
-  /** A longer Retry-After is not waited for: the request fails and says so. */
-  readonly maxRetryAfterMs: number
-  /** How long an answer to a request may take that leaves nothing to do but to answer. */
-  readonly answerMs: number
-}
 
 export const defaultRetry: RetryPolicy = {
   attempts: 5,

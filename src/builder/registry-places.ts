@@ -1,0 +1,28 @@
+import { StaveError } from '#error.ts'
+import { parseReference } from '#oci/reference.ts'
+import type { RegistryClient } from '#registry/client/registry.ts'
+import type { Places } from './options.ts'
+
+/**
+ * The places of a build whose images are in registries alone: base images, `--push` and remote caches.
+ *
+ * @param client Knows credentials, mirrors and TLS settings. It stays the caller's, who closes it after the build.
+ */
+export function registryPlaces(client: RegistryClient): Places {
+  const referenceOf = (location: string) => {
+    if (/^(?:oci|oci-archive|docker-archive|dir|store):/.test(location)) {
+      throw new StaveError('unsupported', `cannot use ${location}: this build knows registries alone`)
+    }
+    return parseReference(location.replace(/^docker:\/\//, ''))
+  }
+  return {
+    async source(_cx, location) {
+      const reference = referenceOf(location)
+      return { source: client.open(reference), name: reference.digest ?? reference.tag ?? 'latest' }
+    },
+    async target(_cx, location) {
+      const reference = referenceOf(location)
+      return { target: client.open(reference), name: reference.tag ?? reference.digest }
+    },
+  }
+}
