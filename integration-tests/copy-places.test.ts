@@ -1,6 +1,6 @@
 /** `stave copy` and `stave inspect` between places: what is copied whole, what is refused, and how scripts can tell. */
 import { execFile } from 'node:child_process'
-import { readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { background as cx } from '#context.ts'
@@ -127,4 +127,67 @@ test('an image that stands alone is inspected, whatever platform it is for', asy
   const ran = await stave('inspect', `docker://${server.host}/big:1`)
   expect(JSON.parse(ran.stdout)).toMatchObject({ Architecture: 's390x' })
   expect((await stave('inspect', '--override-arch', 'arm64', `docker://${server.host}/big:1`)).status).toBe(1)
+})
+
+test('layouts share a directory of blobs', async () => {
+  const place = `docker://${server.host}/web:1`
+  expect(await stave('copy', '--dest-shared-blob-dir', 'shared', place, 'oci:one:1')).toMatchObject({ status: 0 })
+  expect(readdirSync(shop.path('one/blobs'))).toEqual([])
+  const before = readdirSync(shop.path('shared/sha256')).length
+  expect(await stave('copy', '--dest-shared-blob-dir', 'shared', place, 'oci:two:1')).toMatchObject({ status: 0 })
+  expect(readdirSync(shop.path('shared/sha256'))).toHaveLength(before)
+  expect(await stave('copy', '--src-shared-blob-dir', 'shared', 'oci:one:1', 'oci:whole:1')).toMatchObject({ status: 0 })
+  expect((await stave('image', 'validate', 'oci:whole:1')).stdout).toContain('is sound')
+  expect((await stave('image', 'validate', 'oci:one:1')).status).toBe(1)
+})
+
+test('tarball: is an image of tars; transports that are not offered say what to do', async () => {
+  const { tarOf } = await import('#image/testing.ts')
+  const { gzipSync } = await import('node:zlib')
+  writeFileSync(shop.path('one.tar'), await tarOf({ one: '1' }))
+  writeFileSync(shop.path('two.tar.gz'), gzipSync(await tarOf({ two: '2' })))
+  expect(await stave('copy', 'tarball:one.tar:two.tar.gz', `docker://${server.host}/tarball:1`)).toMatchObject({ status: 0 })
+  expect((await stave('image', 'validate', `docker://${server.host}/tarball:1`)).stdout).toContain('is sound')
+  expect((await stave('copy', 'one', 'tarball:three.tar')).status).toBe(2)
+  for (const place of ['sif:image.sif', 'ostree:image']) {
+    const { status, stderr } = await stave('copy', place, 'oci:never:1')
+    expect(status).toBe(1)
+    expect(stderr).toMatch(/is not offered[^]*hint/)
+  }
+})
+
+test('--no-clobber keeps what has the name; --digest-tags brings what is named by a digest', async () => {
+  const [one, two] = [await sampleImage(cx, { seed: 'one' }), await sampleImage(cx, { seed: 'two' })]
+  const from = client.open(parseReference(`${server.host}/tagged:1`))
+  await copy(cx, one.source, one.descriptor, from, { name: '1' })
+  await copy(cx, two.source, two.descriptor, from, { name: `${one.descriptor.digest.replace(':', '-')}.sig` })
+  await copy(cx, two.source, two.descriptor, from, { name: `sha256-${'0'.repeat(64)}.sig` })
+  const place = (name: string) => `docker://${server.host}/${name}`
+  expect(await stave('copy', '--digest-tags', place('tagged:1'), place('signed:1'))).toMatchObject({ status: 0 })
+  expect((await client.open(parseReference(`${server.host}/signed`)).listTags(cx)).toSorted()).toEqual(
+    ['1', `${one.descriptor.digest.replace(':', '-')}.sig`].toSorted(),
+  )
+  const kept = await stave('copy', '--no-clobber', place('web:1'), place('signed:1'))
+  expect(kept).toMatchObject({ status: 1 })
+  expect(kept.stderr).toContain(one.descriptor.digest)
+  expect(await stave('copy', '-n', place('web:1'), place('fresh:1'))).toMatchObject({ status: 0 })
+  expect(await stave('copy', '-n', place('web:1'), 'oci:clobber:1')).toMatchObject({ status: 0 })
+  expect(await stave('copy', '-n', place('web:1'), 'oci:clobber:1')).toMatchObject({ status: 1 })
+})
+
+test('skopeo’s other ways to say who one is', async () => {
+  const { serve: serveWith } = await import('#registry/server/server.ts')
+  const guarded = await serveWith({ directory: shop.path('guarded'), auth: { kind: 'basic', users: { me: 'pass:word' } } })
+  try {
+    const [from, to] = [`docker://${server.host}/web:1`, `docker://${guarded.host}/web:1`]
+    expect((await stave('copy', from, to)).status).toBe(1)
+    expect(await stave('copy', '--dest-username', 'me', '--dest-password', 'pass:word', from, to)).toMatchObject({ status: 0 })
+    expect(await stave('copy', '--screds', 'me:pass:word', to, 'oci:back:1')).toMatchObject({ status: 0 })
+    expect(await stave('inspect', '--raw', '--username', 'me', '--password', 'pass:word', to)).toMatchObject({ status: 0 })
+    expect((await stave('inspect', '--raw', '--username', 'me', to)).status).toBe(2)
+    expect((await stave('inspect', '--raw', '--creds', 'me:x', '--registry-token', 'y', to)).status).toBe(2)
+    expect((await stave('inspect', '--raw', '--registry-token', 'y', to)).status).toBe(1)
+  } finally {
+    await guarded.close()
+  }
 })

@@ -1,6 +1,6 @@
 /** Signatures and policies, beside those of skopeo and gpg: what one has signed the other verifies, and refuses where it must. */
 import { execFileSync, spawnSync, type ChildProcess } from 'node:child_process'
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { busyboxTar, embeddedRegistry, workshop, type Outcome } from './stave.ts'
 
@@ -198,5 +198,43 @@ describe.skipIf(!has('skopeo') || !has('gpg'))('beside skopeo and gpg', () => {
     bytes[bytes.length - 20]! ^= 1
     writeFileSync(shop.path('sig2'), bytes)
     expectDenied(shop.stave(['standalone-verify', manifest, name, fingerprint, 'sig2'], { env }), 'no key of the ring')
+  })
+
+  test('copy signs into the lookaside, takes signatures along, and leaves them behind when told', () => {
+    const [registries, name] = [['--registries.d', shop.path('registries.d')], `${host}/copied:1`]
+    const env = { GNUPGHOME: gnupg() }
+    const must = (...args: readonly string[]) => shop.must(['copy', '-q', ...registries, ...args], { env })
+    must('--sign-by', fingerprint, 'base', `docker://${name}`)
+    const gpg = policy('copied', { type: 'signedBy', keyType: 'GPGKeys', keyPath: shop.path('ring.gpg') })
+    for (const tool of [skopeo, (...args: readonly string[]) => shop.stave([...registries, ...args])]) {
+      const outcome = tool('--policy', gpg, 'copy', '--src-tls-verify=false', `docker://${name}`, `dir:${shop.path('verified')}`)
+      expect([outcome.status, outcome.stderr]).toEqual([0, outcome.stderr])
+    }
+    // A directory has them beside the image, and skopeo reads what was written there.
+    must(`docker://${name}`, 'dir:signed')
+    expect(readFileSync(shop.path('signed/signature-1')).length).toBeGreaterThan(100)
+    must('--remove-signatures', `docker://${name}`, 'dir:unsigned')
+    expect(existsSync(shop.path('unsigned/signature-1'))).toBe(false)
+    must('dir:signed', `docker://${host}/again:1`)
+    expect(shop.stave(['copy', '-q', ...registries, '--policy', gpg, `docker://${host}/again:1`, 'oci:again:1']).status).toBe(1)
+    must('--sign-by', fingerprint, '--sign-identity', name, 'dir:unsigned', 'dir:identified')
+    expect(
+      shop.must(['standalone-verify', '--public-key-file', 'ring.gpg', 'identified/manifest.json', name, 'any', 'identified/signature-1']),
+    ).toContain(fingerprint)
+
+    // What cannot be signed is not copied.
+    const failed = shop.stave(['copy', '-q', ...registries, '--sign-by', 'nobody@example.com', 'base', `docker://${host}/failed:1`], {
+      env,
+    })
+    expectDenied(failed, 'gpg')
+    expect(shop.stave(['image', 'digest', `docker://${host}/failed:1`]).status).toBe(2)
+    expectDenied(shop.stave(['copy', '-q', '--sign-by', fingerprint, 'base', 'oci:failed:1'], { env }), 'no place for signatures')
+    expect(shop.stave(['copy', '-q', '--sign-by', fingerprint, 'base', 'dir:nameless'], { env }).status).toBe(2)
+  })
+
+  test('copy signs for sigstore as sign does', () => {
+    const key = ['--sign-by-sigstore-private-key', 'key.private', '--sign-passphrase-file', 'passphrase']
+    shop.must(['copy', '-q', ...key, 'base', `docker://${host}/by-copy:1`])
+    expect(shop.must(['verify', '--key', 'key.pub', `docker://${host}/by-copy:1`])).toContain('sha256:')
   })
 })

@@ -6,8 +6,10 @@ export type Location =
   | { readonly transport: 'store'; readonly name: string }
   | { readonly transport: 'oci' | 'oci-archive' | 'docker-archive'; readonly path: string; readonly name: string | undefined }
   | { readonly transport: 'dir'; readonly path: string }
+  /** An image that is made of tars of layers, lowest first. */
+  | { readonly transport: 'tarball'; readonly path: string; readonly paths: readonly string[] }
 
-const transports = ['docker', 'oci', 'oci-archive', 'docker-archive', 'dir', 'containers-storage', 'docker-daemon', 'store']
+const transports = ['docker', 'oci', 'oci-archive', 'docker-archive', 'dir', 'containers-storage', 'docker-daemon', 'store', 'tarball']
 
 /**
  * Reads `docker://NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`, `dir:DIR`,
@@ -18,7 +20,7 @@ const transports = ['docker', 'oci', 'oci-archive', 'docker-archive', 'dir', 'co
 export function parseLocation(text: string): Location {
   const match = /^([a-z][a-z-]*):(?!\d+\/)(.*)$/s.exec(text)
   if (!match || !transports.includes(match[1]!)) {
-    if (match?.[2]?.startsWith('//')) throw unknown(text, match[1]!)
+    if (match !== null && (match[2]!.startsWith('//') || Object.hasOwn(refused, match[1]!))) throw unknown(text, match[1]!)
     return { transport: 'store', name: text }
   }
   const [, transport, rest = ''] = match
@@ -36,6 +38,10 @@ export function parseLocation(text: string): Location {
       if (colon === 0) throw new StaveError('usage', `cannot use ${JSON.stringify(text)}: the path is missing`)
       return { transport, path: colon < 0 ? rest : rest.slice(0, colon), name: colon < 0 ? undefined : rest.slice(colon + 1) }
     }
+    case 'tarball': {
+      const paths = rest.split(':')
+      return { transport: 'tarball', path: paths[0]!, paths }
+    }
     case 'dir':
       return { transport: 'dir', path: rest }
     default:
@@ -43,7 +49,18 @@ export function parseLocation(text: string): Location {
   }
 }
 
+const refused: Readonly<Record<string, string>> = {
+  sif: 'Build one with apptainer, and export it there as an OCI archive: apptainer pull makes SIF files of images, nothing here reads them.',
+  ostree: 'skopeo gave it up as well: copy the image to oci: before.',
+  atomic: 'Use docker:// with the registry of the cluster.',
+}
+
 function unknown(text: string, transport: string): StaveError {
+  if (Object.hasOwn(refused, transport)) {
+    return new StaveError('unsupported', `cannot use ${JSON.stringify(text)}: the transport ${transport} is not offered`, {
+      hint: refused[transport]!,
+    })
+  }
   return new StaveError('usage', `cannot use ${JSON.stringify(text)}: there is no transport ${transport}`, {
     hint: `There are ${transports.join(', ')}.`,
   })

@@ -24,6 +24,11 @@ export interface RegistryChoices extends TrustChoices {
 
   readonly 'tls-verify'?: boolean | undefined
   readonly creds?: string | undefined
+  readonly username?: string | undefined
+  readonly password?: string | undefined
+  readonly 'registry-token'?: string | undefined
+  /** Where OCI layouts have their blobs. */
+  readonly 'shared-blob-dir'?: string | undefined
   readonly 'no-creds'?: boolean | undefined
   readonly authfile?: string | undefined
   readonly 'cert-dir'?: string | undefined
@@ -74,7 +79,11 @@ export function createPlaces(settings: Settings, choices: RegistryChoices, sessi
         return { source: (await session()).store, name: location.name }
       case 'oci': {
         const { openLayout } = await import('#layout/layout.ts')
-        return { source: keep(await openLayout(resolve(settings.cwd, location.path))), name: location.name ?? '' }
+        return { source: keep(await openLayout(resolve(settings.cwd, location.path), sharedBlobs())), name: location.name ?? '' }
+      }
+      case 'tarball': {
+        const { openTarballs } = await import('./tarball.ts')
+        return { source: keep(await openTarballs(cx, settings, location.paths)), name: '' }
       }
       case 'dir': {
         const { openDirectory } = await import('#layout/directory.ts')
@@ -90,6 +99,7 @@ export function createPlaces(settings: Settings, choices: RegistryChoices, sessi
       }
     }
   }
+  const sharedBlobs = () => (choices['shared-blob-dir'] === undefined ? {} : { blobs: resolve(settings.cwd, choices['shared-blob-dir']) })
   const places: Places = {
     client: () => (client ??= openClient(settings, choices)),
     async registry(reference) {
@@ -114,12 +124,19 @@ export function createPlaces(settings: Settings, choices: RegistryChoices, sessi
           return { target: (await session()).store, name: formatReference(parseReference(location.name)) }
         case 'oci': {
           const { openLayout } = await import('#layout/layout.ts')
-          return { target: keep(await openLayout(resolve(settings.cwd, location.path), { create: true })), name: location.name ?? '' }
+          return {
+            target: keep(await openLayout(resolve(settings.cwd, location.path), { create: true, ...sharedBlobs() })),
+            name: location.name ?? '',
+          }
         }
         case 'dir': {
           const { createDirectory } = await import('#layout/directory.ts')
           return { target: keep(await createDirectory(resolve(settings.cwd, location.path))), name: '' }
         }
+        case 'tarball':
+          throw new StaveError('usage', `cannot write to tarball:${location.path}: images are only read from it`, {
+            hint: 'stave image export writes the root file system of an image as a tar.',
+          })
         case 'oci-archive': {
           const { createOciArchive } = await import('#archive/create.ts')
           return { target: keep(await createOciArchive(resolve(settings.cwd, location.path))), name: location.name }
@@ -192,12 +209,13 @@ function chosenCredentials(
   choices: RegistryChoices,
   module: typeof import('#registry/login/credentials.ts'),
 ): Credentials {
+  const chosen = givenOnes(choices, module)
   if (choices['no-creds']) {
-    if (choices.creds !== undefined) throw new StaveError('usage', '--creds and --no-creds exclude each other')
+    if (chosen !== undefined) throw new StaveError('usage', '--creds and --no-creds exclude each other')
     return module.anonymous
   }
-  if (choices.creds !== undefined) {
-    const all = given(choices.creds, module)
+  if (chosen !== undefined) {
+    const all = chosen
     const { credsFor } = choices
     return credsFor === undefined
       ? all
@@ -240,6 +258,21 @@ export function credentialPaths(settings: Settings, choices: RegistryChoices, mo
     settings,
     choices.authfile === undefined ? {} : { authFile: resolve(settings.cwd, choices.authfile) },
   )
+}
+
+/** What the command line itself has. @throws StaveError `usage` for more than one of it */
+function givenOnes(choices: RegistryChoices, module: typeof import('#registry/login/credentials.ts')): Credentials | undefined {
+  const { creds, username, password, 'registry-token': token } = choices
+  if ([creds, username ?? password, token].filter((each) => each !== undefined).length > 1) {
+    throw new StaveError('usage', '--creds, --username with --password, and --registry-token exclude each other')
+  }
+  if (token !== undefined) return module.givenToken(token)
+  if (creds !== undefined) return given(creds, module)
+  if (username === undefined && password === undefined) return undefined
+  if (username === undefined || username === '' || password === undefined) {
+    throw new StaveError('usage', '--username and --password go together')
+  }
+  return module.givenCredentials(username, password)
 }
 
 function given(text: string, module: typeof import('#registry/login/credentials.ts')) {

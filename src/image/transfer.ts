@@ -29,6 +29,8 @@ export interface Transfer {
   readonly referrers?: boolean
   /** Most blobs at a time. */
   readonly concurrency?: number | undefined
+  /** Is told what will be copied, before it is: what it throws prevents it. */
+  readonly before?: (root: Descriptor) => Promise<void>
 }
 
 /** One copy as a step: pull, push, save, load and copy are this. @returns what the target has now */
@@ -46,6 +48,7 @@ export async function transfer(cx: Context, job: Transfer): Promise<Descriptor> 
   try {
     await using kept = new AsyncDisposableStack()
     const { source, root, platforms } = await prepare(cx, job, kept)
+    await job.before?.(root)
     const copied = await copy(cx, source, root, job.to, {
       ...(job.name !== undefined && { name: job.name }),
       platforms,

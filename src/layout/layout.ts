@@ -27,6 +27,8 @@ export interface Layout extends Target {
 export interface LayoutOptions {
   /** Makes the directory, or a layout in an empty one, where there is none yet. */
   readonly create?: boolean
+  /** Where blobs are instead of in the layout, by algorithm: shared with other layouts. */
+  readonly blobs?: string
 }
 
 const indexFile = 'index.json'
@@ -50,10 +52,10 @@ export async function openLayout(path: string, options: LayoutOptions = {}): Pro
           hint: 'Check the path: an OCI layout is a directory with oci-layout, index.json and blobs.',
         })
       }
-      await create(root)
+      await create(root, options.blobs !== undefined)
     }
   })
-  return layoutAt(root)
+  return layoutAt(root, options.blobs === undefined ? undefined : absolute(options.blobs))
 }
 
 async function checkVersion(root: string): Promise<boolean> {
@@ -73,7 +75,7 @@ async function checkVersion(root: string): Promise<boolean> {
   return true
 }
 
-async function create(root: string): Promise<void> {
+async function create(root: string, isShared: boolean): Promise<void> {
   await mkdir(root, { recursive: true })
   const others = (await readdir(root)).filter(
     (name) => name !== 'blobs' && name !== indexFile && !name.startsWith('oci-layout') && !name.startsWith(indexFile),
@@ -83,7 +85,7 @@ async function create(root: string): Promise<void> {
       hint: 'Choose an empty or new directory.',
     })
   }
-  await makeBlobDirectory(root, emptyDigest)
+  await (isShared ? mkdir(join(root, 'blobs'), { recursive: true }) : makeBlobDirectory(root, emptyDigest))
   try {
     await stat(join(root, indexFile))
   } catch {
@@ -96,8 +98,7 @@ async function create(root: string): Promise<void> {
 }
 
 /** Makes the directory of a blob, unless it is a link: what is written must lie in the layout, whoever made that. */
-async function makeBlobDirectory(root: string, digest: Digest): Promise<void> {
-  const blobs = join(root, 'blobs')
+async function makeBlobDirectory(root: string, digest: Digest, blobs = join(root, 'blobs')): Promise<void> {
   for (const directory of [blobs, join(blobs, digestAlgorithm(digest))]) {
     await mkdir(directory).catch((error: unknown) => {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
@@ -120,10 +121,11 @@ async function write(path: string, document: unknown): Promise<void> {
 }
 
 /** An object of functions, none of which needs `this`: who wants another title or one method changed spreads it. */
-function layoutAt(path: string): Layout {
+function layoutAt(path: string, shared: string | undefined): Layout {
   const title = `oci:${path}`
   const indexPath = join(path, indexFile)
-  const blobPath = (digest: Digest): string => join(path, 'blobs', digestAlgorithm(digest), digestHex(digest))
+  const blobPath = (digest: Digest): string => join(shared ?? join(path, 'blobs'), digestAlgorithm(digest), digestHex(digest))
+  const makeDirectory = (digest: Digest): Promise<void> => makeBlobDirectory(path, digest, shared)
   const has = (what: Descriptor): boolean => isFile(blobPath(what.digest), what.size)
 
   const readIndex = (): Promise<Uint8Array> => withFileErrors(`read ${indexPath}`, () => readWholeFile(indexPath, limit.manifestBytes))
@@ -188,7 +190,7 @@ function layoutAt(path: string): Layout {
     async write(cx, what, bytes) {
       const blob = blobPath(what.digest)
       await withFileErrors(`write ${what.digest} to ${title}`, async () => {
-        await makeBlobDirectory(path, what.digest)
+        await makeDirectory(what.digest)
         await writeFileVerified(cx, blob, what, bytes, 'its source')
         await listReferrer(cx, what)
       })
@@ -198,7 +200,7 @@ function layoutAt(path: string): Layout {
       if (other === undefined) return false
       const blob = blobPath(what.digest)
       await withFileErrors(`copy ${other} to ${title}`, async () => {
-        await makeBlobDirectory(path, what.digest)
+        await makeDirectory(what.digest)
         // Never a hard link: whoever edits a file of the layout must not edit it in the other place.
         await replaceFile(blob, async (temporary) => {
           await copyFile(other, temporary, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)

@@ -132,7 +132,21 @@ export const copyFlags = {
   'dest-decompress': { kind: 'boolean', doc: 'Decompress all layers' },
   'preserve-digests': { kind: 'boolean', doc: 'Fail where the bytes of a manifest would change' },
   referrers: { kind: 'boolean', doc: 'Copy signatures and attestations that refer to it' },
-  'remove-signatures': { kind: 'boolean', hidden: true, doc: 'Accepted for skopeo; signatures are copied with --referrers only' },
+  'digest-tags': { kind: 'boolean', doc: 'Copy tags that are made of its digests: signatures and attestations of cosign' },
+  'remove-signatures': { kind: 'boolean', doc: 'Leave signatures of GPG behind, which else go along where the target can keep them' },
+  'sign-by': { kind: 'string', value: 'KEY', doc: 'Sign with a key of gpg: into the lookaside of the registry, or dir:' },
+  'sign-by-sigstore-private-key': { kind: 'string', value: 'FILE', doc: 'Sign for sigstore with the key in this file, as stave sign does' },
+  'sign-passphrase-file': { kind: 'string', value: 'FILE', doc: 'Passphrase of the key' },
+  'sign-identity': {
+    kind: 'string',
+    value: 'REFERENCE',
+    doc: 'What the image is called in the signature (default its name in the target)',
+  },
+  'no-clobber': { kind: 'boolean', short: 'n', doc: 'Fail if the name is in the target already' },
+  'src-shared-blob-dir': { kind: 'string', value: 'DIR', doc: 'Where the blobs of a layout that is read are, if not in it' },
+  'dest-shared-blob-dir': { kind: 'string', value: 'DIR', doc: 'Where the blobs of a layout that is written go, if not into it' },
+  'if-changed': { kind: 'boolean', hidden: true, doc: 'Accepted: what is there already is never copied' },
+  fast: { kind: 'boolean', hidden: true, doc: 'Accepted for regctl: what is there already costs one request at each end' },
   'image-parallel-copies': { kind: 'number', value: 'N', doc: 'How many layers at a time (default 4)' },
   digestfile: { kind: 'string', value: 'FILE', doc: 'Write the digest to a file' },
   ...sideFlags,
@@ -140,22 +154,12 @@ export const copyFlags = {
 } as const satisfies Flags
 
 /** skopeo's flags of `copy` that are not here, with what to do instead. */
-const notSigned = {
-  ...Object.fromEntries(
-    [
-      '--sign-by',
-      '--sign-by-sq-fingerprint',
-      '--sign-by-sigstore',
-      '--sign-by-sigstore-private-key',
-      '--sign-passphrase-file',
-      '--sign-identity',
-    ].map((flag) => [flag, 'Sign with cosign or notation after the copy.']),
-  ),
+const notOffered = {
+  '--sign-by-sq-fingerprint': 'Sign with --sign-by, or --sign-by-sigstore-private-key.',
+  '--sign-by-sigstore': 'Sign with --sign-by-sigstore-private-key.',
   '--encryption-key': 'Layers are not encrypted here.',
   '--encrypt-layer': 'Layers are not encrypted here.',
   '--decryption-key': 'Encrypted layers are copied as they are.',
-  '--src-shared-blob-dir': 'A layout whose blobs/ is a link to the shared directory is read as it is.',
-  '--dest-shared-blob-dir': 'Make blobs/ of the layout a link to the shared directory.',
 }
 
 export const tagFlags = registryFlags
@@ -314,7 +318,7 @@ export const imageCommands: readonly Command[] = [
     least: 2,
     most: 2,
     flags: copyFlags,
-    absent: notSigned,
+    absent: notOffered,
     examples: [
       {
         command: 'stave copy docker://docker.io/library/debian:12 docker://registry.example/debian:12',

@@ -1,7 +1,9 @@
 import { writeFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Context } from '#context.ts'
-import { StaveError } from '#error.ts'
+import { hasCode, StaveError } from '#error.ts'
+import type { Source, Target } from '#image/content.ts'
+import { leavesFirst, walk } from '#image/walk.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import { hostPlatform, formatPlatform } from '#oci/platform.ts'
 import type { Invocation, Values } from '../command.ts'
@@ -11,6 +13,7 @@ import { createPlaces, type OpenSource, type OpenTarget, resolveOrLeave, type Re
 import { openSession, type Session } from '../session.ts'
 import type { copyFlags } from './commands.ts'
 import type { sideFlags } from '../shared-flags.ts'
+import { copySignatures } from '../trust/copy-signatures.ts'
 import { transfer } from '#image/transfer.ts'
 
 /** Copies an image or an index from one place to another. */
@@ -36,16 +39,31 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   let opened: Promise<Session> | undefined
   const session = () => (opened ??= openSession(settings))
   try {
-    await using from = createPlaces(settings, sideOf(flags, 'src'), session)
-    await using to = createPlaces(settings, sideOf(flags, 'dest'), session)
+    await using from = createPlaces(settings, { ...sideOf(flags, 'src'), 'shared-blob-dir': flags['src-shared-blob-dir'] }, session)
+    await using to = createPlaces(settings, { ...sideOf(flags, 'dest'), 'shared-blob-dir': flags['dest-shared-blob-dir'] }, session)
     const { source, name } = await from.source(cx, args[0]!)
     const { target, name: targetName } = await to.target(cx, args[1]!)
     const platforms = chosenPlatforms(flags, parseLocation(args[0]!).transport === 'store')
-    const isWhole = platforms === 'all' && flags.format === undefined && compression === undefined && flags.referrers !== true
+    if (flags['no-clobber']) await refuseOther(cx, target, targetName, args[1]!)
+    const isSigning = flags['sign-by'] !== undefined || flags['sign-by-sigstore-private-key'] !== undefined
+    const hasMore = flags.referrers === true || flags['digest-tags'] === true || isSigning
+    const isWhole = platforms === 'all' && flags.format === undefined && compression === undefined && !hasMore
     const same =
       isWhole && flags['additional-tag'].length === 0 ? await unchanged(cx, { source, name }, { target, name: targetName }) : undefined
     if (same !== undefined) return finish(same.digest)
     const root = await resolveOrLeave(cx, source, name)
+    const signatures = await copySignatures(
+      cx,
+      {
+        from: parseLocation(args[0]!),
+        to: parseLocation(args[1]!),
+        places: to,
+        settings,
+        trust: sideOf(flags, 'src'),
+        choices: signing(flags),
+      },
+      root,
+    )
     const copied = await transfer(cx, {
       title: `copying ${args[0]} to ${args[1]}`,
       from: source,
@@ -59,7 +77,10 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
       concurrency: flags['image-parallel-copies'],
       ...(compression && { compression }),
       referrers: flags.referrers ?? false,
+      before: (changed) => signatures.prepare(changed),
     })
+    await signatures.finish()
+    if (flags['digest-tags']) await copyDigestTags(cx, source, root, target)
     await finish(copied.digest)
   } finally {
     if (opened) await (await opened)[Symbol.asyncDispose]()
@@ -70,6 +91,47 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     await report.settle()
     if (!flags.quiet) report.print(digest)
   }
+}
+
+function signing(flags: Values<typeof copyFlags>): Parameters<typeof copySignatures>[1]['choices'] {
+  return {
+    signBy: flags['sign-by'],
+    sigstoreKey: flags['sign-by-sigstore-private-key'],
+    passphraseFile: flags['sign-passphrase-file'],
+    identity: flags['sign-identity'],
+    isRemoving: flags['remove-signatures'] === true,
+  }
+}
+
+/** `--no-clobber` @throws StaveError `conflict` */
+async function refuseOther(cx: Context, target: Target, name: string | undefined, place: string): Promise<void> {
+  const there = name === undefined ? undefined : await (target.look ?? lookByName)(cx, name)
+  if (there === undefined) return
+  throw new StaveError('conflict', `cannot copy to ${place}: it is there already, with the digest ${there.digest}`, {
+    hint: 'Without --no-clobber it is replaced.',
+  })
+
+  async function lookByName(inner: Context, text: string): Promise<Descriptor | undefined> {
+    return target.resolve(inner, text).catch((error: unknown) => {
+      if (hasCode(error, 'not-found')) return undefined
+      throw error
+    })
+  }
+}
+
+/** cosign's signatures, attestations and SBOMs of what was copied, and lists of referrers: tags that are made of its digests. */
+async function copyDigestTags(cx: Context, source: Source, root: Descriptor, target: Target): Promise<void> {
+  const digests = leavesFirst(await walk(cx, source, root)).map(({ descriptor }) => descriptor.digest.replace(':', '-'))
+  const tags = (await namesIn(cx, source)).filter((tag) => digests.some((digest) => tag === digest || tag.startsWith(`${digest}.`)))
+  for (const tag of tags) {
+    const signature = await source.resolve(cx, tag)
+    await transfer(cx, { title: `copying ${tag}`, from: source, root: signature, to: target, name: tag })
+  }
+}
+
+async function namesIn(cx: Context, source: Source): Promise<readonly string[]> {
+  if ('listTags' in source) return (source as Source & { listTags(cx: Context): Promise<string[]> }).listTags(cx)
+  return ((await source.list?.(cx)) ?? []).flatMap(({ names }) => names)
 }
 
 /** What both names stand for, if it is the same: asked for with one HEAD at each end, which counts as no pull. */
@@ -85,6 +147,9 @@ export function sideOf(flags: Values<typeof sideFlags>, side: 'src' | 'dest'): R
   return {
     'tls-verify': flags[`${side}-tls-verify`] ?? flags['tls-verify'],
     creds: flags[`${side}-creds`] ?? flags.creds,
+    username: flags[`${side}-username`],
+    password: flags[`${side}-password`],
+    'registry-token': flags[`${side}-registry-token`],
     'no-creds': flags[`${side}-no-creds`] ?? flags['no-creds'],
     authfile: flags[`${side}-authfile`] ?? flags.authfile,
     'cert-dir': flags[`${side}-cert-dir`] ?? flags['cert-dir'],

@@ -33,7 +33,7 @@ export async function openGuard(choices: TrustChoices, settings: Settings): Prom
     import('#trust/source.ts'),
     import('#trust/scope.ts'),
   ])
-  const means = host.trustMeans(paths, ask(settings))
+  const means = host.trustMeans(paths, askLookaside(settings))
   const originOf = (location: Exclude<Location, { transport: 'store' }>): Origin => {
     if (location.transport === 'docker') return { transport: 'docker', reference: parseReference(location.name) }
     const name = 'name' in location ? location.name : undefined
@@ -44,7 +44,7 @@ export async function openGuard(choices: TrustChoices, settings: Settings): Prom
 }
 
 /** Signatures that are kept on a web server. */
-function ask(settings: Settings): (cx: Context, url: string) => Promise<Uint8Array | undefined> {
+export function askLookaside(settings: Settings): (cx: Context, url: string) => Promise<Uint8Array | undefined> {
   return async (cx, url) => {
     const [{ get }, limit] = await Promise.all([import('#builder/input/http.ts'), import('#limit.ts')])
     const proxy = Object.fromEntries(

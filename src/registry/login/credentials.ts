@@ -116,6 +116,11 @@ export function givenCredentials(username: string, password: string, from = 'the
   return { find: async () => credential }
 }
 
+/** A bearer token for every registry asked about, sent as it is. */
+export function givenToken(token: string, from = 'the command line'): Credentials {
+  return { find: async () => ({ kind: 'registry-token', token, from }) }
+}
+
 /** No credentials at all. */
 export const anonymous: Credentials = { find: async () => undefined }
 
