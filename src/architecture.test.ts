@@ -86,6 +86,33 @@ test('only runner/ starts the native program', () => {
   expect(spawning).toEqual([])
 })
 
+/** A path in a store: its root with something behind it, a place that is spelled out, or a directory of it with something behind it. */
+const storePath =
+  /(?:join|resolve)\(\w+\.root,|\b(?:store|settings)\.root\}\/|fd: (?:\w+\.)?directory, path|['`](?:cache|logs|networks|snapshots|tmp|volumes)\/[a-z$]|['`]containers\/\$/
+
+test('only store/ knows where things are in a store', () => {
+  const knowing = files
+    .filter((file) => !file.startsWith('store/'))
+    .flatMap((file) =>
+      readFileSync(join(root, file), 'utf8')
+        .split('\n')
+        .filter((line) => storePath.test(line))
+        .map((line) => `${file}: ${line.trim()}`),
+    )
+  expect(knowing).toEqual([])
+})
+
+test.each([
+  ["join(store.root, 'cache/git')", true],
+  ['`${store.root}/containers/${id}`', true],
+  ["{ fd: store.directory, path: 'networks' }", true],
+  ['const directory = `volumes/${name}`', true],
+  ['pathOf(store, layout.container(id))', false],
+  ['`cannot open the store ${store.root}`', false],
+])('a path in a store is seen in %s', (line, isSeen) => {
+  expect(storePath.test(line)).toBe(isSeen)
+})
+
 test('docs/threats.md names tests that exist', () => {
   const home = join(root, '..')
   const document = readFileSync(join(home, 'docs/threats.md'), 'utf8')

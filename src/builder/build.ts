@@ -1,3 +1,4 @@
+import { layout, pathOf } from '#store/layout.ts'
 import type { Context } from '#context.ts'
 import type { Platform } from '#oci/descriptor.ts'
 import type { BuildOptions, BuildResult, Output } from './options.ts'
@@ -9,7 +10,7 @@ import type { Store } from '#store/store.ts'
 import { randomBytes } from 'node:crypto'
 import { mkdirSync, readFileSync, readlinkSync, renameSync, symlinkSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { isBuiltInFrontend } from '#dockerfile/directives.ts'
 import { parseDockerfile } from '#dockerfile/parse.ts'
 import { StaveError } from '#error.ts'
@@ -230,13 +231,13 @@ function platformsOf({ platforms = [] }: BuildOptions, host: Platform): readonly
 /** Where the last build of a project is remembered, so that the next one can say what has changed since. */
 function projectLink(options: BuildOptions, contexts: Session['contexts']): string {
   const identity = [contexts.project, options.file ?? '', options.target ?? '', ...(options.platforms ?? [])]
-  return `cache/last/${digestHex(digestOf(identity.join('\n')))}`
+  return layout.lastBuild(digestHex(digestOf(identity.join('\n'))))
 }
 
 function lastPreImages(store: Store, link: string): Readonly<Record<string, string>> {
   try {
-    const id = readlinkSync(join(store.root, link))
-    const record = JSON.parse(readFileSync(join(store.root, 'logs', id, 'build.json'), 'utf8')) as { preImages?: Record<string, string> }
+    const id = readlinkSync(pathOf(store, link))
+    const record = JSON.parse(readFileSync(pathOf(store, layout.buildRecord(id)), 'utf8')) as { preImages?: Record<string, string> }
     return record.preImages ?? {}
   } catch {
     // The first build of it, or its log was pruned.
@@ -245,7 +246,7 @@ function lastPreImages(store: Store, link: string): Readonly<Record<string, stri
 }
 
 function linkLast(store: Store, link: string, id: string): void {
-  const path = join(store.root, link)
+  const path = pathOf(store, link)
   const fresh = `${path}.${id}`
   try {
     mkdirSync(dirname(path), { recursive: true })

@@ -1,3 +1,4 @@
+import { pathOf } from '#store/layout.ts'
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import { copy } from '#image/copy.ts'
@@ -34,7 +35,7 @@ export async function exportTree<T>(cx: Context, store: Store, image: Image, rea
   return withTree(cx, store, image, async (blob) => {
     await oneLayer(cx, store, image, blob, 'none')
     try {
-      return await read(`${store.root}/${blob.path}`)
+      return await read(pathOf(store, blob.path))
     } finally {
       await store.blobs.discard(blob)
     }

@@ -1,3 +1,4 @@
+import { pathOf } from '#store/layout.ts'
 import type { Context } from '#context.ts'
 import type { Image } from '#image/image.ts'
 import type { ExecutionConfig } from '#oci/config.ts'
@@ -48,7 +49,7 @@ export async function importImage(cx: Context, options: ImportOptions): Promise<
     const received = held.use(await receive(store, options.tar, title))
     file = received.file
     const { openSync, closeSync } = await import('node:fs')
-    const fd = openSync(`${store.root}/${received.file.path}`, 'r')
+    const fd = openSync(pathOf(store, received.file.path), 'r')
     held.defer(() => closeSync(fd))
     checkHead(fd, title)
   }

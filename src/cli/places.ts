@@ -1,3 +1,4 @@
+import { layout, pathOf } from '#store/layout.ts'
 import type { Context } from '#context.ts'
 import { parseDuration } from '#text/duration.ts'
 import { hasCode, StaveError } from '#error.ts'
@@ -10,7 +11,7 @@ import type { Registry, RegistryClient } from '#registry/client/registry.ts'
 import type { RetryPolicy } from '#registry/client/choices.ts'
 import { makePrivateRoot } from '#store/private.ts'
 import { existsSync, statSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { parseLocation, type Location } from './location.ts'
 import type { Guard, TrustChoices } from './trust/guard.ts'
 import type { Session } from './session.ts'
@@ -284,7 +285,7 @@ function given(text: string, module: typeof import('#registry/login/credentials.
 /** Where an archive is put that comes as a stream or compressed: on the disk of the store, which has room if any has. */
 export function spoolDirectory(settings: Settings): string {
   if (settings.temporary !== undefined) return resolve(settings.cwd, settings.temporary)
-  const directory = join(settings.root, 'tmp')
+  const directory = pathOf(settings, layout.temporary)
   makePrivateRoot(settings.root)
   return directory
 }

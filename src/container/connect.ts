@@ -1,3 +1,4 @@
+import { layout, pathOf, placeOf } from '#store/layout.ts'
 import { closeSync, constants, openSync } from 'node:fs'
 import { networkInterfaces } from 'node:os'
 import type { Context } from '#context.ts'
@@ -44,13 +45,13 @@ export async function prepareNetwork(cx: Context, store: LocalStore, container: 
     case 'private':
     case 'networks': {
       const { network: request, ...texts } = connectionOf(store, container, network, true)
-      makePrivateDirectory(`${store.root}/networks`)
+      makePrivateDirectory(pathOf(store, layout.networks))
       const shared = network.mode === 'networks' && !isRoot() ? await ensureShared(cx, store) : undefined
       return {
         namespaces: { network: 'private' },
         network: {
           ...request,
-          state: { fd: store.directory, path: 'networks' },
+          state: placeOf(store, layout.networks),
           ...(shared !== undefined && { outside: { fd: shared.namespace } }),
         },
         files: filesOf(texts),

@@ -1,3 +1,4 @@
+import { layout, pathOf, placeOf } from '#store/layout.ts'
 import { chmodSync, mkdirSync, readFileSync, rmSync, rmdirSync, statSync } from 'node:fs'
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
@@ -103,8 +104,7 @@ export async function createContainer(
   if (options.name !== undefined) refuseTaken(store, name)
   const snapshots = (await store.snapshots.ensure(cx, image)).toReversed()
 
-  const directory = `containers/${id}`
-  makeDirectories(store, directory, snapshots[0]?.id)
+  makeDirectories(store, id, snapshots[0]?.id)
   const made: string[] = []
   try {
     const mounts: SpecMount[] = []
@@ -153,7 +153,7 @@ export async function createContainer(
     return { ...record, status: { state: 'created' } }
   } catch (error) {
     for (const volume of made) await removeVolume(cx, store, volume)
-    rmSync(`${store.root}/${directory}`, { recursive: true, force: true })
+    rmSync(pathOf(store, layout.container(id)), { recursive: true, force: true })
     throw error
   }
 }
@@ -179,13 +179,13 @@ function parts(
 }
 
 /** The overlay's upper directory is the container's `/`: it takes its mode from the image's topmost one. */
-function makeDirectories(store: LocalStore, directory: string, top: string | undefined): void {
-  const path = `${store.root}/${directory}`
-  makePrivateDirectory(path)
-  mkdirSync(`${path}/fs`)
-  mkdirSync(`${path}/work`)
-  const mode = top === undefined ? 0o755 : statSync(`${store.root}/snapshots/${top}/fs`).mode & 0o7777
-  if ((statSync(`${path}/fs`).mode & 0o7777) !== mode) chmodSync(`${path}/fs`, mode)
+function makeDirectories(store: LocalStore, id: string, top: string | undefined): void {
+  const tree = pathOf(store, layout.containerTree(id))
+  makePrivateDirectory(pathOf(store, layout.container(id)))
+  mkdirSync(tree)
+  mkdirSync(pathOf(store, layout.containerWork(id)))
+  const mode = top === undefined ? 0o755 : statSync(pathOf(store, layout.snapshotTree(top))).mode & 0o7777
+  if ((statSync(tree).mode & 0o7777) !== mode) chmodSync(tree, mode)
 }
 
 function byName(store: LocalStore, name: string): string | undefined {
@@ -302,10 +302,10 @@ export async function removeContainer(
     }
     await killContainer(cx, store, container, 'KILL', { wait: true })
   }
-  const directory = `containers/${container.id}`
+  const directory = layout.container(container.id)
   removeGroups(readState(store, container.id)?.cgroup)
   await removeTrees(cx, store, directory)
-  rmSync(`${store.root}/${directory}`, { recursive: true, force: true })
+  rmSync(pathOf(store, directory), { recursive: true, force: true })
   store.database.run('DELETE FROM container WHERE id = ?', container.id)
   if (options.volumes !== true && !container.autoRemove) return
   const mounted = container.spec.mounts.flatMap((mount) => (mount.type === 'volume' && mount.name !== undefined ? [mount.name] : []))
@@ -320,11 +320,11 @@ async function removeTrees(cx: Context, store: LocalStore, directory: string): P
   const left: string[] = []
   for (const name of ['work/work', 'work', 'fs']) {
     try {
-      rmdirSync(`${store.root}/${directory}/${name}`)
+      rmdirSync(pathOf(store, `${directory}/${name}`))
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT' && name !== 'work/work') left.push(name)
     }
   }
   if (left.length === 0) return
-  await store.runner.remove(cx, { trees: left.map((name) => ({ fd: store.directory, path: `${directory}/${name}` })) })
+  await store.runner.remove(cx, { trees: left.map((name) => placeOf(store, `${directory}/${name}`)) })
 }

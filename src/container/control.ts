@@ -1,3 +1,4 @@
+import { layout, placeOf } from '#store/layout.ts'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Context } from '#context.ts'
 import { hasCode, StaveError } from '#error.ts'
@@ -100,7 +101,7 @@ export function directoryOf(
   store: LocalStore,
   container: Pick<ContainerRecord, 'id'>,
 ): { readonly directory: { readonly fd: number; readonly path: string } } {
-  return { directory: { fd: store.directory, path: `containers/${container.id}` } }
+  return { directory: placeOf(store, layout.container(container.id)) }
 }
 
 /** Once there are processes to pause, the record says so; the cgroup's freezer itself is the runner's. */

@@ -1,3 +1,4 @@
+import { pathOf } from '#store/layout.ts'
 import {
   chmodSync,
   closeSync,
@@ -125,7 +126,7 @@ async function tarOf(cx: Context, store: LocalStore, selection: Selection, use: 
     const items = [{ kind: 'select' as const, selection }]
     const layer = { blob, compression: 'none' as const }
     await store.runner.copy(cx, { base: [], items, to: '/', ...(selection.parents && { parents: true }), layer })
-    await use(join(store.root, blob.path))
+    await use(pathOf(store, blob.path))
   } finally {
     await store.blobs.discard(blob)
   }

@@ -1,3 +1,4 @@
+import { layout, pathOf } from '#store/layout.ts'
 import type { LocalStore } from '#store/open.ts'
 import type { Container } from './container.ts'
 import { networkMode } from './network.ts'
@@ -30,7 +31,7 @@ export function inspectContainer(store: LocalStore, container: Container): Recor
       FinishedAt: status.finishedAt ?? never,
     },
     Image: container.imageId,
-    LogPath: `${store.root}/containers/${container.id}/log`,
+    LogPath: pathOf(store, layout.containerLog(container.id)),
     Name: `/${container.name}`,
     RestartCount: 0,
     Driver: 'overlay2',

@@ -1,3 +1,4 @@
+import { layout, pathOf } from '#store/layout.ts'
 import { watch } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import type { Context } from '#context.ts'
@@ -31,7 +32,7 @@ export async function* readLog(
   container: ContainerRecord,
   options: LogOptions = {},
 ): AsyncGenerator<LogEntry> {
-  const path = `${store.root}/containers/${container.id}/log`
+  const path = pathOf(store, layout.containerLog(container.id))
   const file = await openLog(cx, store, container, path, options.follow === true)
   if (file === undefined) return
   try {
@@ -80,7 +81,7 @@ async function openLog(
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
     }
     if (!follow || !isRunning(store, container)) return undefined
-    await changed(cx, `${store.root}/containers/${container.id}`)
+    await changed(cx, pathOf(store, layout.container(container.id)))
   }
 }
 

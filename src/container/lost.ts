@@ -1,3 +1,4 @@
+import { layout, pathOf } from '#store/layout.ts'
 import { renameSync, rmdirSync, writeFileSync } from 'node:fs'
 import type { ContainerState } from '#runner/protocol.ts'
 import type { LocalStore } from '#store/open.ts'
@@ -21,7 +22,7 @@ export function recordLost(store: Pick<LocalStore, 'root'>, id: string, state: C
     error: state.error ?? 'what watched it was killed',
     ...(left !== '' && { cgroup: left }),
   }
-  const path = `${store.root}/containers/${id}/state.json`
+  const path = pathOf(store, layout.containerState(id))
   try {
     writeFileSync(`${path}.${self().pid}`, JSON.stringify(ended), { mode: 0o600 })
     renameSync(`${path}.${self().pid}`, path)

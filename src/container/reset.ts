@@ -1,3 +1,4 @@
+import { layout, pathOf } from '#store/layout.ts'
 import { readdirSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Context } from '#context.ts'
@@ -59,7 +60,7 @@ async function untilUnused(cx: Context, store: LocalStore): Promise<void> {
 
 /** The directories of containers tell what runs where the database cannot. */
 async function killByDirectory(cx: Context, store: LocalStore): Promise<void> {
-  for (const id of readdirSync(`${store.root}/containers`)) {
+  for (const id of readdirSync(pathOf(store, layout.containers))) {
     const { state } = readStatus(store, { id })
     if (state === 'running') await killContainer(cx, store, { id, name: id.slice(0, 12) }, 'KILL', { wait: true })
     removeGroups(readState(store, id)?.cgroup)

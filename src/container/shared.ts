@@ -1,3 +1,4 @@
+import { layout, pathOf, placeOf } from '#store/layout.ts'
 import { closeSync, constants, openSync, readFileSync } from 'node:fs'
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
@@ -17,7 +18,7 @@ export interface SharedNamespace extends Disposable {
 export function findShared(store: Pick<LocalStore, 'root'>): SharedNamespace | undefined {
   let pid: number
   try {
-    const keeper = JSON.parse(readFileSync(`${store.root}/networks/keeper.json`, 'utf8')) as { pid: number; start: number; boot: string }
+    const keeper = JSON.parse(readFileSync(pathOf(store, layout.networkKeeper), 'utf8')) as { pid: number; start: number; boot: string }
     if (keeper.boot !== bootId() || !isAlive(keeper)) return undefined
     pid = keeper.pid
   } catch (error) {
@@ -46,8 +47,8 @@ export async function ensureShared(cx: Context, store: LocalStore): Promise<Shar
   return withClaim(cx, store.database, ['shared-network'], async () => {
     const there = findShared(store)
     if (there !== undefined) return there
-    makePrivateDirectory(`${store.root}/networks`)
-    const state = { fd: store.directory, path: 'networks' }
+    makePrivateDirectory(pathOf(store, layout.networks))
+    const state = placeOf(store, layout.networks)
     await store.runner.network(cx, { action: 'keep', state, userMode: findUserMode() })
     const made = findShared(store)
     if (made === undefined) throw new StaveError('isolation', 'the network that containers share ended as soon as it was made')

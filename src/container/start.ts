@@ -4,6 +4,7 @@ import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import type { Place, RunMount } from '#runner/protocol.ts'
 import type { Stdio } from '#runner/runner.ts'
+import { layout, placeOf } from '#store/layout.ts'
 import type { LocalStore } from '#store/open.ts'
 import { refresh, removeContainer, type ContainerRecord } from './container.ts'
 import { directoryOf, stopContainer } from './control.ts'
@@ -68,7 +69,7 @@ export async function startContainer(
         root: {
           lowers,
           upper: upperTree(store, container),
-          work: { fd: store.directory, path: `${directory.path}/work` },
+          work: placeOf(store, layout.containerWork(container.id)),
           ...(container.readonly && { readonly: true }),
           ...(container.autoRemove && { volatile: true }),
         },

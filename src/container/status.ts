@@ -1,3 +1,4 @@
+import { layout, pathOf } from '#store/layout.ts'
 import { readFileSync } from 'node:fs'
 import type { ContainerState, PublishedPort } from '#runner/protocol.ts'
 import { isAlive } from '#store/owner.ts'
@@ -59,7 +60,7 @@ export function readStatus(
 /** What is written down of it, true or not. */
 export function readState(store: Pick<LocalStore, 'root'>, id: string): ContainerState | undefined {
   try {
-    return JSON.parse(readFileSync(`${store.root}/containers/${id}/state.json`, 'utf8')) as ContainerState
+    return JSON.parse(readFileSync(pathOf(store, layout.containerState(id)), 'utf8')) as ContainerState
   } catch (error) {
     // Not started yet. The file is replaced by rename, so it is never half.
     if ((error as NodeJS.ErrnoException).code === 'ENOENT' || error instanceof SyntaxError) return undefined

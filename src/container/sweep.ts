@@ -1,3 +1,4 @@
+import { layout, pathOf, placeOf } from '#store/layout.ts'
 import { readdirSync } from 'node:fs'
 import type { Context } from '#context.ts'
 import type { LocalStore } from '#store/open.ts'
@@ -10,8 +11,8 @@ import { readStatus } from './status.ts'
  * machine was. Costs one look at a directory where there are none.
  */
 export async function sweepNetworks(cx: Context, store: LocalStore): Promise<void> {
-  const directory = `${store.root}/networks`
-  const members = entries(directory).flatMap((network) => entries(`${directory}/${network}`))
+  const entriesOf = (directory: string) => entries(pathOf(store, directory))
+  const members = entriesOf(layout.networks).flatMap((network) => entriesOf(layout.network(network)))
   const lives = (id: string) => ['running', 'paused'].includes(readStatus(store, { id }).state)
   if (members.every(lives)) return
   // One that is only just starting looks dead from here; the runner looks at its process.
@@ -26,7 +27,7 @@ export async function changeNetwork(
 ): Promise<void> {
   using shared = isRoot() ? undefined : findShared(store)
   const outside = shared === undefined ? {} : { outside: { fd: shared.namespace } }
-  await store.runner.network(cx, { ...job, state: { fd: store.directory, path: 'networks' }, ...outside }, shared?.userns)
+  await store.runner.network(cx, { ...job, state: placeOf(store, layout.networks), ...outside }, shared?.userns)
 }
 
 function entries(directory: string): readonly string[] {

@@ -1,3 +1,4 @@
+import { layout, placeOf } from '#store/layout.ts'
 import type { Context } from '#context.ts'
 import { openImage } from '#image/image.ts'
 import type { Place } from '#runner/protocol.ts'
@@ -6,12 +7,12 @@ import { updateContainer, type ContainerRecord } from './container.ts'
 
 /** What a container has written: the upper directory of its overlay. */
 export function upperTree(store: LocalStore, container: Pick<ContainerRecord, 'id'>): Place {
-  return { fd: store.directory, path: `containers/${container.id}/fs` }
+  return placeOf(store, layout.containerTree(container.id))
 }
 
 /** The trees of its image's layers, top first. Those of an old container may have been unpacked again meanwhile, under other names. */
 export async function lowerTrees(cx: Context, store: LocalStore, container: ContainerRecord): Promise<Place[]> {
-  const place = (id: string): Place => ({ fd: store.directory, path: `snapshots/${id}/fs` })
+  const place = (id: string): Place => placeOf(store, layout.snapshotTree(id))
   const row = store.database.get(
     'SELECT count(*) AS count FROM snapshot WHERE id IN (SELECT value FROM json_each(?))',
     JSON.stringify(container.snapshots),

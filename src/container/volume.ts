@@ -1,3 +1,4 @@
+import { layout, pathOf, placeOf, volumeFilesName } from '#store/layout.ts'
 import { lstatSync, mkdirSync, readdirSync, readlinkSync, renameSync } from 'node:fs'
 import { posix } from 'node:path'
 import type { Context } from '#context.ts'
@@ -10,10 +11,7 @@ import { randomHex } from '#store/random.ts'
 import * as limit from '#limit.ts'
 import { isVolumeName } from './mount.ts'
 
-/** What the files of a volume are in, as Docker calls it: a name that no mount point is likely to have. */
-const directory = '_data'
-
-/** A directory that outlives containers: `volumes/<name>/_data`. */
+/** A directory that outlives containers. */
 export interface Volume {
   readonly name: string
   readonly createdAt: string
@@ -35,9 +33,9 @@ export function createVolume(
     )
   }
   const volume: Volume = { name, createdAt: new Date().toISOString(), labels: options.labels ?? {}, anonymous: options.name === undefined }
-  makePrivateDirectory(`${store.root}/volumes/${name}`)
+  makePrivateDirectory(pathOf(store, layout.volume(name)))
   // The container sees this one, with the usual mode; who can come to it is decided above.
-  mkdirSync(`${store.root}/volumes/${name}/${directory}`, { recursive: true })
+  mkdirSync(volumePath(store, name), { recursive: true })
   store.database.run('INSERT OR IGNORE INTO volume (name, record, created) VALUES (?, ?, ?)', name, JSON.stringify(volume), Date.now())
   return getVolume(store, name) ?? volume
 }
@@ -60,12 +58,12 @@ export function listVolumes(store: LocalStore): Volume[] {
 }
 
 export function volumePlace(store: LocalStore, name: string): Place {
-  return { fd: store.directory, path: `volumes/${name}/${directory}` }
+  return placeOf(store, layout.volumeFiles(name))
 }
 
 /** Where its files are, for a person. */
 export function volumePath(store: LocalStore, name: string): string {
-  return `${store.root}/volumes/${name}/${directory}`
+  return pathOf(store, layout.volumeFiles(name))
 }
 
 /** @throws StaveError `not-found`; `in-use` while a container, running or not, has it */
@@ -77,7 +75,7 @@ export async function removeVolume(cx: Context, store: LocalStore, name: string)
       hint: 'Remove the container first: stave rm.',
     })
   }
-  await store.runner.remove(cx, { trees: [{ fd: store.directory, path: `volumes/${name}` }] })
+  await store.runner.remove(cx, { trees: [placeOf(store, layout.volume(name))] })
   store.database.run('DELETE FROM volume WHERE name = ?', name)
 }
 
@@ -142,18 +140,18 @@ async function fillFrom(cx: Context, store: LocalStore, name: string, lowers: re
     literal: true,
     parents: true,
   }
-  const place = { fd: store.directory, path: `volumes/${name}` }
-  const landed = `${store.root}/volumes/${name}/${base}`
-  const take = () => store.runner.remove(cx, { trees: [{ fd: store.directory, path: `volumes/${name}/${base}` }] })
+  const place = placeOf(store, layout.volume(name))
+  const landed = pathOf(store, `${layout.volume(name)}/${base}`)
+  const take = () => store.runner.remove(cx, { trees: [placeOf(store, `${layout.volume(name)}/${base}`)] })
   try {
     await store.runner.copy(cx, { base: [], items: [{ kind: 'select', selection }], to: '/', parents: true, plain: place })
   } catch (error) {
-    if (base !== directory) await take()
+    if (base !== volumeFilesName) await take()
     // The image has nothing there (VOLUME makes no directory): the volume stays empty.
     if (!hasCode(error, 'not-found') && (error as NodeJS.ErrnoException).code !== 'ENOTDIR') throw error
     return undefined
   }
-  if (base === directory) return undefined
+  if (base === volumeFilesName) return undefined
   const stat = lstatSync(landed, { throwIfNoEntry: false })
   const link = stat?.isSymbolicLink() ? readlinkSync(landed) : undefined
   if (stat?.isDirectory()) renameSync(landed, volumePath(store, name))

@@ -1,3 +1,4 @@
+import { layout } from './layout.ts'
 import {
   closeSync,
   constants,
@@ -15,7 +16,7 @@ import { join } from 'node:path'
 import type { Context } from '#context.ts'
 import { hasCode, StaveError } from '#error.ts'
 import type { Bytes } from '#image/content.ts'
-import { digestAlgorithm, digestHex, digestOf, createHasher, type Digest, type Hasher } from '#oci/digest.ts'
+import { digestAlgorithm, digestOf, createHasher, type Digest, type Hasher } from '#oci/digest.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import type { Place } from '#runner/protocol.ts'
 import { createKnown, readBlob, readSmall, readVerified, smallBytes } from './read.ts'
@@ -56,7 +57,7 @@ export function createBlobs(root: string, directory: number, database: Database,
   const made = new Set<string>()
   let settleError: unknown
 
-  const relative = (digest: Digest) => `blobs/${digestAlgorithm(digest)}/${digestHex(digest)}`
+  const relative = layout.blob
   const path = (digest: Digest) => join(root, relative(digest))
 
   function ensureDirectory(name: string): void {
@@ -66,17 +67,17 @@ export function createBlobs(root: string, directory: number, database: Database,
   }
 
   function temporaryName(): string {
-    if (!made.has('tmp')) {
-      ensureDirectory('tmp')
+    if (!made.has(layout.temporary)) {
+      ensureDirectory(layout.temporary)
       blobs.sweep()
       onWrite()
     }
-    return `tmp/${ownerPrefix()}${randomHex(6)}`
+    return `${layout.temporary}/${ownerPrefix()}${randomHex(6)}`
   }
 
   /** The rename that makes a blob visible. A blob that is there already is the same one. */
   function publish(temporary: string, digest: Digest): void {
-    ensureDirectory(`blobs/${digestAlgorithm(digest)}`)
+    ensureDirectory(layout.blobsOf(digestAlgorithm(digest)))
     renameSync(join(root, temporary), path(digest))
   }
 
@@ -214,9 +215,9 @@ export function createBlobs(root: string, directory: number, database: Database,
       throw writeProblem(root, error)
     },
     sweep() {
-      for (const entry of readdirSync(join(root, 'tmp'))) {
+      for (const entry of readdirSync(join(root, layout.temporary))) {
         const owner = ownerOf(entry)
-        if (owner === undefined || !isAlive(owner)) unlink(`tmp/${entry}`)
+        if (owner === undefined || !isAlive(owner)) unlink(`${layout.temporary}/${entry}`)
       }
     },
   }
@@ -224,7 +225,7 @@ export function createBlobs(root: string, directory: number, database: Database,
 }
 
 function temporaryPath(temporary: Place): string {
-  if (temporary.path?.startsWith('tmp/') !== true) throw new TypeError('not a temporary file of this store')
+  if (temporary.path?.startsWith(`${layout.temporary}/`) !== true) throw new TypeError('not a temporary file of this store')
   return temporary.path
 }
 

@@ -1,3 +1,4 @@
+import { layout, pathOf, placeOf } from './layout.ts'
 import { readdirSync, renameSync, rmSync, statSync, utimesSync, writeFileSync, type Stats } from 'node:fs'
 import { join } from 'node:path'
 import type { Context } from '#context.ts'
@@ -6,9 +7,6 @@ import { oldestWriter } from './leases.ts'
 import { buildNames } from './logs.ts'
 import type { LocalStore } from './open.ts'
 import type { Store } from './store.ts'
-
-/** Where the directories of cache mounts are, below the store: each under the digest of what it is for. */
-export const cacheMounts = 'cache/mounts'
 
 /** Something of the build cache that is no blob and no snapshot. */
 export interface CacheFile {
@@ -23,7 +21,7 @@ export interface CacheFile {
 
 /** Notes that a cache mount is used now: by that it is known which were not for longest. */
 export function touchCacheMount(store: Pick<Store, 'root'>, name: string): void {
-  const mark = join(store.root, cacheMounts, `${name}.used`)
+  const mark = pathOf(store, `${layout.cacheMount(name)}.used`)
   try {
     const now = new Date()
     utimesSync(mark, now, now)
@@ -36,10 +34,12 @@ export function touchCacheMount(store: Pick<Store, 'root'>, name: string): void 
 export async function cacheFiles(cx: Context, store: LocalStore, began: number): Promise<readonly CacheFile[]> {
   const since = Math.min(oldestWriter(store.database), began)
   const found = [
-    ...below(store, cacheMounts, /^[0-9a-f]{64}(?:-\d+)?$/, (path) => `${path}.used`),
-    ...below(store, 'cache/git', /^[0-9a-f]{64}$/, (path) => join(path, 'FETCH_HEAD')),
-    ...below(store, 'logs', buildNames, (path) => join(path, 'build.json')),
-    ...['cache/http', 'cache/stat', 'cache/listings/sha256'].flatMap((directory) => below(store, directory, /./, (path) => path)),
+    ...below(store, layout.cacheMounts, /^[0-9a-f]{64}(?:-\d+)?$/, (path) => `${path}.used`),
+    ...below(store, layout.repositories, /^[0-9a-f]{64}$/, (path) => join(path, 'FETCH_HEAD')),
+    ...below(store, layout.builds, buildNames, (path) => join(path, 'build.json')),
+    ...[layout.downloads, layout.statCache, layout.listingsOf('sha256')].flatMap((directory) =>
+      below(store, directory, /./, (path) => path),
+    ),
   ].filter(({ used }) => used < since)
   const sizes = await treeSizes(
     cx,
@@ -64,7 +64,7 @@ async function treeSizes(cx: Context, store: LocalStore, paths: readonly string[
 export async function removeCacheFiles(cx: Context, store: LocalStore, files: readonly CacheFile[]): Promise<void> {
   const trees: Place[] = []
   for (const { path, isTree, used } of files) {
-    const own = join(store.root, path)
+    const own = pathOf(store, path)
     if (!isTree) {
       rmSync(own, { force: true })
     } else if ((stat(`${own}.used`)?.mtimeMs ?? 0) <= used) {
@@ -77,14 +77,10 @@ export async function removeCacheFiles(cx: Context, store: LocalStore, files: re
   if (trees.length > 0) await store.runner.remove(cx, { trees })
 }
 
-function placeOf(store: LocalStore, path: string): Place {
-  return { fd: store.directory, path }
-}
-
 function below(store: LocalStore, directory: string, names: RegExp, mark: (path: string) => string): CacheFile[] {
   let entries: string[]
   try {
-    entries = readdirSync(join(store.root, directory))
+    entries = readdirSync(pathOf(store, directory))
   } catch {
     return [] // No build has had any.
   }
@@ -92,9 +88,9 @@ function below(store: LocalStore, directory: string, names: RegExp, mark: (path:
     .filter((name) => names.test(name))
     .flatMap((name) => {
       const path = `${directory}/${name}`
-      const own = stat(join(store.root, path))
+      const own = stat(pathOf(store, path))
       if (own === undefined) return []
-      const used = stat(mark(join(store.root, path)))?.mtimeMs ?? own.mtimeMs
+      const used = stat(mark(pathOf(store, path)))?.mtimeMs ?? own.mtimeMs
       return [{ path, isTree: own.isDirectory(), bytes: own.size, used }]
     })
 }

@@ -1,3 +1,4 @@
+import { layout, pathOf, placeOf } from './layout.ts'
 import { chmodSync, existsSync, readdirSync, statSync, unlinkSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { Context } from '#context.ts'
@@ -105,14 +106,14 @@ function incompleteImages(store: LocalStore, repair: boolean): Problem[] {
 }
 
 function leftoverFiles(store: LocalStore, repair: boolean): Problem[] {
-  return entries(`${store.root}/tmp`)
+  return entries(pathOf(store, layout.temporary))
     .filter((name) => {
       const owner = ownerOf(name)
       return owner === undefined || !isAlive(owner)
     })
     .map((name) => {
-      if (repair) unlinkSync(`${store.root}/tmp/${name}`)
-      return { kind: 'leftover', message: `tmp/${name} was left by a process that is no more`, repaired: repair }
+      if (repair) unlinkSync(pathOf(store, `${layout.temporary}/${name}`))
+      return { kind: 'leftover', message: `${layout.temporary}/${name} was left by a process that is no more`, repaired: repair }
     })
 }
 
@@ -120,24 +121,24 @@ function leftoverFiles(store: LocalStore, repair: boolean): Problem[] {
 function lostLogs(store: LocalStore, repair: boolean): Problem[] {
   return danglingLinks(store).map((path) => {
     if (repair) unlinkSync(path)
-    return { kind: 'leftover', message: `cache/last/${basename(path)} names a build whose log is gone`, repaired: repair }
+    return { kind: 'leftover', message: `${layout.lastBuild(basename(path))} names a build whose log is gone`, repaired: repair }
   })
 }
 
 function lostDirectories(store: LocalStore, repair: boolean): Problem[] {
-  const { database, root } = store
-  const lost = (sql: string, directory: string) =>
-    database.all(sql).filter((row) => !existsSync(`${root}/${directory}/${String(row['key'])}`))
+  const { database } = store
+  const lost = (sql: string, pathFor: (key: string) => string) =>
+    database.all(sql).filter((row) => !existsSync(pathOf(store, pathFor(String(row['key'])))))
   const problems: Problem[] = []
-  for (const row of lost('SELECT id AS key, chain FROM snapshot', 'snapshots')) {
+  for (const row of lost('SELECT id AS key, chain FROM snapshot', layout.snapshot)) {
     if (repair) database.run('DELETE FROM snapshot WHERE id = ?', row['key']!)
     problems.push({ kind: 'snapshot-lost', message: `the tree of layer stack ${String(row['chain'])} is gone`, repaired: repair })
   }
-  for (const row of lost('SELECT id AS key, name FROM container', 'containers')) {
+  for (const row of lost('SELECT id AS key, name FROM container', layout.container)) {
     if (repair) database.run('DELETE FROM container WHERE id = ?', row['key']!)
     problems.push({ kind: 'container-lost', message: `the files of the container ${String(row['name'])} are gone`, repaired: repair })
   }
-  for (const row of lost('SELECT name AS key FROM volume', 'volumes')) {
+  for (const row of lost('SELECT name AS key FROM volume', layout.volume)) {
     if (repair) database.run('DELETE FROM volume WHERE name = ?', row['key']!)
     problems.push({ kind: 'volume-lost', message: `the files of the volume ${String(row['key'])} are gone`, repaired: repair })
   }
@@ -145,29 +146,29 @@ function lostDirectories(store: LocalStore, repair: boolean): Problem[] {
 }
 
 async function leftoverDirectories(cx: Context, store: LocalStore, repair: boolean): Promise<Problem[]> {
-  const { database, root } = store
+  const { database } = store
   const living = new Map<string, boolean>()
   const pending = database.all('SELECT id, pid, start FROM pending').filter((row) => lives(row, living))
   const known = new Set([...pending, ...database.all('SELECT id FROM snapshot')].map((row) => String(row['id'])))
-  const snapshots = entries(`${root}/snapshots`)
+  const snapshots = entries(pathOf(store, layout.snapshots))
     .filter((id) => !known.has(id))
-    .map((id) => `snapshots/${id}`)
+    .map(layout.snapshot)
   if (repair && snapshots.length > 0) await sweepSnapshots(cx, { ...store, blobs: store.files })
 
   const rows = (table: string, key: string) => new Set(database.all(`SELECT ${key} AS key FROM ${table}`).map((row) => String(row['key'])))
   const [containers, volumes] = [rows('container', 'id'), rows('volume', 'name')]
   const others = [
-    ...entries(`${root}/containers`)
+    ...entries(pathOf(store, layout.containers))
       .filter((id) => !containers.has(id))
-      .map((id) => `containers/${id}`),
-    ...entries(`${root}/volumes`)
+      .map(layout.container),
+    ...entries(pathOf(store, layout.volumes))
       .filter((name) => !volumes.has(name))
-      .map((name) => `volumes/${name}`),
+      .map(layout.volume),
   ].filter((path) => {
-    const stat = statSync(`${root}/${path}`, { throwIfNoEntry: false })
+    const stat = statSync(pathOf(store, path), { throwIfNoEntry: false })
     return stat !== undefined && Date.now() - stat.ctimeMs > unfinishedMs
   })
-  if (repair && others.length > 0) await store.runner.remove(cx, { trees: others.map((path) => ({ fd: store.directory, path })) })
+  if (repair && others.length > 0) await store.runner.remove(cx, { trees: others.map((path) => placeOf(store, path)) })
   return [...snapshots, ...others].map((path) => ({ kind: 'leftover', message: `${path} belongs to nothing`, repaired: repair }))
 }
 

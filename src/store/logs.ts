@@ -1,4 +1,5 @@
-/** What is kept of builds that are over: `logs/<build>`, and in `cache/last` which build was the last of a project. */
+/** What is kept of builds that are over: a directory for each, and which build was the last of a project. */
+import { layout, pathOf } from './layout.ts'
 import { readdirSync, readlinkSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import * as limit from '#limit.ts'
@@ -12,9 +13,9 @@ const dayMs = 24 * 60 * 60_000
 
 /** Removes the logs of old builds, so that they never take more than their share of the disk. The newest stay. */
 export function capBuildLogs(store: Pick<Store, 'root'>, now = Date.now()): void {
-  const logs = entries(store, 'logs')
+  const logs = entries(store, layout.builds)
     .filter((name) => buildNames.test(name))
-    .map((name) => measure(join(store.root, 'logs', name)))
+    .map((name) => measure(pathOf(store, layout.build(name))))
     .toSorted((one, other) => other.used - one.used)
   let [bytes, removed] = [0, 0]
   for (const [position, log] of logs.entries()) {
@@ -29,14 +30,14 @@ export function capBuildLogs(store: Pick<Store, 'root'>, now = Date.now()): void
 
 /** Links to the last build of a project whose log is gone. */
 export function danglingLinks(store: Pick<Store, 'root'>): string[] {
-  return entries(store, 'cache/last')
-    .map((name) => join(store.root, 'cache/last', name))
+  return entries(store, layout.lastBuilds)
+    .map((name) => pathOf(store, layout.lastBuild(name)))
     .filter((path) => !isThere(store, path))
 }
 
 function isThere(store: Pick<Store, 'root'>, link: string): boolean {
   try {
-    return statSync(join(store.root, 'logs', readlinkSync(link)), { throwIfNoEntry: false }) !== undefined
+    return statSync(pathOf(store, layout.build(readlinkSync(link))), { throwIfNoEntry: false }) !== undefined
   } catch {
     return false
   }
@@ -54,7 +55,7 @@ function measure(path: string): { path: string; bytes: number; used: number } {
 
 function entries(store: Pick<Store, 'root'>, directory: string): string[] {
   try {
-    return readdirSync(join(store.root, directory))
+    return readdirSync(pathOf(store, directory))
   } catch {
     return [] // No build has had any.
   }

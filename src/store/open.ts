@@ -1,3 +1,5 @@
+import { join } from 'node:path'
+import { layout } from './layout.ts'
 import { closeSync, constants, openSync } from 'node:fs'
 import { StaveError } from '#error.ts'
 import type { Source } from '#image/content.ts'
@@ -43,7 +45,7 @@ export interface LocalStore extends Store {
 export async function openStore(options: StoreOptions): Promise<LocalStore> {
   const { root, runner } = options
   const directory = openRoot(root)
-  const database = createDatabase(`${root}/stave.db`)
+  const database = createDatabase(join(root, layout.database))
   let writes = false
   const register = () => {
     if (writes) return

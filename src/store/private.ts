@@ -2,13 +2,23 @@
  * A store is for its owner alone. It holds programs with the setuid bit and device nodes of images, secrets of
  * containers in its database, and files of volumes: whoever could walk into it could use them (CVE-2021-41091).
  */
+import { layout } from './layout.ts'
 import { chmodSync, closeSync, fchmodSync, fstatSync, mkdirSync, openSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** What lies directly below the root of a store. */
-export const storeDirectories: readonly string[] = ['blobs', 'cache', 'containers', 'logs', 'networks', 'snapshots', 'tmp', 'volumes']
+export const storeDirectories: readonly string[] = [
+  layout.blobs,
+  layout.cache,
+  layout.containers,
+  layout.builds,
+  layout.networks,
+  layout.snapshots,
+  layout.temporary,
+  layout.volumes,
+]
 /** Its database, first the file that has it. */
-export const storeFiles: readonly string[] = ['stave.db', 'stave.db-shm', 'stave.db-wal']
+export const storeFiles: readonly string[] = [layout.database, `${layout.database}-shm`, `${layout.database}-wal`]
 /** What is found in a file system of its own, and says nothing about whose directory it is. */
 const neutral: readonly string[] = ['lost+found']
 

@@ -1,3 +1,4 @@
+import { layout, pathOf } from './layout.ts'
 import { readdirSync, statSync, unlinkSync } from 'node:fs'
 import type { Context } from '#context.ts'
 import { isDigest, type Digest } from '#oci/digest.ts'
@@ -212,14 +213,14 @@ export function blobFiles(store: LocalStore): { digest: Digest; path: string }[]
   for (const algorithm of ['sha256', 'sha512']) {
     let names: string[]
     try {
-      names = readdirSync(`${store.root}/blobs/${algorithm}`)
+      names = readdirSync(pathOf(store, layout.blobsOf(algorithm)))
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue
       throw error
     }
     for (const name of names) {
       const digest = `${algorithm}:${name}`
-      if (isDigest(digest)) files.push({ digest, path: `${store.root}/blobs/${algorithm}/${name}` })
+      if (isDigest(digest)) files.push({ digest, path: pathOf(store, layout.blob(digest)) })
     }
   }
   return files

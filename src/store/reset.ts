@@ -1,3 +1,4 @@
+import { layout, placeOf } from './layout.ts'
 import { existsSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Context } from '#context.ts'
@@ -8,7 +9,7 @@ import { self } from './owner.ts'
 import { storeDirectories, storeFiles, strangersIn } from './private.ts'
 
 /** Directories that nothing but a store has. */
-const tellTale: readonly string[] = ['blobs', 'containers', 'networks', 'snapshots', 'volumes']
+const tellTale: readonly string[] = [layout.blobs, layout.containers, layout.networks, layout.snapshots, layout.volumes]
 
 /**
  * Looks whether a directory is a store and nothing else, before all that is in it is removed.
@@ -22,7 +23,7 @@ export function isStoreAlone(root: string): boolean {
   if (!stat.isDirectory()) throw new StaveError('usage', `cannot remove the store ${root}: it is not a directory`)
   const there = readdirSync(root)
   if (there.length === 0) return false
-  if (!existsSync(join(root, 'stave.db')) && !there.some((name) => tellTale.includes(name))) {
+  if (!existsSync(join(root, layout.database)) && !there.some((name) => tellTale.includes(name))) {
     throw new StaveError('usage', `cannot remove the store ${root}: it is not one`, { hint: 'stave info says where the store is.' })
   }
   const strangers = strangersIn(root)
@@ -48,12 +49,12 @@ export function usersOf(store: Pick<LocalStore, 'database'>): readonly number[] 
  * goes first: a store that is removed in part has nothing in it. The store cannot be used afterwards.
  */
 export async function removeStore(cx: Context, store: LocalStore): Promise<void> {
-  const { root, directory, runner, database } = store
+  const { root, runner, database } = store
   database[Symbol.dispose]()
   for (const name of storeFiles) rmSync(join(root, name), { force: true })
   // What tells that this is a store goes last, so that what is interrupted can be repeated.
   const trees = storeDirectories.toSorted((one, other) => Number(tellTale.includes(one)) - Number(tellTale.includes(other)))
-  await runner.remove(cx, { trees: trees.map((path) => ({ fd: directory, path })) })
+  await runner.remove(cx, { trees: trees.map((path) => placeOf(store, path)) })
   try {
     rmdirSync(root)
   } catch (error) {

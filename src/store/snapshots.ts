@@ -1,3 +1,4 @@
+import { layout } from './layout.ts'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { background, type Context } from '#context.ts'
@@ -53,8 +54,8 @@ export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(
   const { root, directory, database, blobs, runner } = options
   let sweeping: Promise<unknown> | undefined
 
-  const place = (id: string) => ({ fd: directory, path: `snapshots/${id}` })
-  const snapshot = (id: string): Snapshot => ({ id, place: { fd: directory, path: `snapshots/${id}/fs` } })
+  const place = (id: string) => ({ fd: directory, path: layout.snapshot(id) })
+  const snapshot = (id: string): Snapshot => ({ id, place: { fd: directory, path: layout.snapshotTree(id) } })
 
   /** The ids of those chains that are unpacked and can be trusted. One query. */
   function lookUp(chains: readonly Digest[]): Map<string, string> {
@@ -89,7 +90,7 @@ export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(
     const id = randomHex(8)
     const { pid, start } = self()
     database.run('INSERT INTO pending (id, pid, start) VALUES (?, ?, ?)', id, pid, start)
-    makePrivateDirectory(join(root, 'snapshots', id))
+    makePrivateDirectory(join(root, layout.snapshot(id)))
     return id
   }
 
@@ -256,17 +257,17 @@ function checkBlob(blobs: BlobFiles, descriptor: { digest: Digest; size: number;
 /** Removes directories that are neither snapshots nor being made by a living process. */
 export async function sweepSnapshots(cx: Context, options: SnapshotOptions): Promise<number> {
   const { root, database, directory, runner } = options
-  if (!existsSync(join(root, 'snapshots'))) return 0
+  if (!existsSync(join(root, layout.snapshots))) return 0
   const garbage = database.transaction(() => {
     const known = new Set(database.all('SELECT id FROM snapshot').map((row) => String(row['id'])))
     const living = new Map<string, boolean>()
     for (const row of database.all('SELECT id, pid, start FROM pending')) {
       if (lives(row, living)) known.add(String(row['id']))
     }
-    return readdirSync(join(root, 'snapshots')).filter((id) => !known.has(id))
+    return readdirSync(join(root, layout.snapshots)).filter((id) => !known.has(id))
   })
   if (garbage.length === 0) return 0
-  await runner.remove(cx, { trees: garbage.map((id) => ({ fd: directory, path: `snapshots/${id}` })) })
+  await runner.remove(cx, { trees: garbage.map((id) => ({ fd: directory, path: layout.snapshot(id) })) })
   database.transaction(() => {
     for (const id of garbage) database.run('DELETE FROM pending WHERE id = ?', id)
   })

@@ -1,3 +1,4 @@
+import { layout, pathOf } from '#store/layout.ts'
 import type { Context } from '#context.ts'
 import type { Source } from '#image/content.ts'
 import type { Addition } from '#image/edit.ts'
@@ -8,8 +9,6 @@ import type { Plan } from '../plan/plan.ts'
 import type { Session } from '../session.ts'
 import type { Solution } from '../solve/solve.ts'
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
-import { cacheMounts } from '#store/cache-files.ts'
 import * as limit from '#limit.ts'
 import { checked } from './checked-layer.ts'
 import { keepLayer } from '../solve/layer.ts'
@@ -84,7 +83,7 @@ async function packMount(
   mount: CacheMount,
 ): Promise<(Layer & { readonly source: Source }) | undefined> {
   const { store } = session
-  if (!existsSync(join(store.root, cacheMounts, name))) {
+  if (!existsSync(pathOf(store, layout.cacheMount(name)))) {
     return session.remote?.mountLayer(name)
   }
   const selection = { from: { kind: 'directory' as const, root: cacheMountPlace(store, name) }, sources: ['.'], literal: true }

@@ -1,8 +1,9 @@
+import { layout, pathOf, placeOf } from '#store/layout.ts'
 import type { Context } from '#context.ts'
 import type { Store } from '#store/store.ts'
 import type { Sandbox } from '../options.ts'
 import { closeSync, constants, mkdirSync, openSync, statSync } from 'node:fs'
-import { basename, dirname, join } from 'node:path'
+import { basename, dirname } from 'node:path'
 
 type Bind = NonNullable<Sandbox['binds']>[number]
 
@@ -26,10 +27,10 @@ async function digestOfBind(cx: Context, store: Store, source: string): Promise<
   const [directory, name] = found.isDirectory() ? [source, '.'] : [dirname(source), basename(source)]
   const fd = openSync(directory, constants.O_RDONLY | constants.O_DIRECTORY)
   try {
-    mkdirSync(join(store.root, 'cache/stat'), { recursive: true, mode: 0o700 })
+    mkdirSync(pathOf(store, layout.statCache), { recursive: true, mode: 0o700 })
     const { selections } = await store.runner.digest(cx, {
       selections: [{ selection: { from: { kind: 'directory', root: { fd } }, sources: [name], literal: true }, without: [] }],
-      statCache: { fd: store.directory, path: 'cache/stat' },
+      statCache: placeOf(store, layout.statCache),
     })
     return selections[0]?.digest
   } finally {

@@ -1,3 +1,4 @@
+import { pathOf, placeOf } from '#store/layout.ts'
 import type { ContextSource } from '#attest/provenance.ts'
 import type { Context } from '#context.ts'
 import type { IgnorePattern, Place } from '#runner/protocol.ts'
@@ -213,7 +214,7 @@ async function downloadDockerfile(
     limit.dockerfileBytes,
   )
   try {
-    return { text: decode(readFileSync(join(store.root, received.path)), file), file, path: undefined }
+    return { text: decode(readFileSync(pathOf(store, received.path)), file), file, path: undefined }
   } finally {
     await dispose()
   }
@@ -363,10 +364,10 @@ async function unpackContext(
 ): Promise<Opened> {
   const snapshot = await store.snapshots.create()
   const dispose = (): Promise<void> => store.snapshots.discard(snapshot.id)
-  mkdirSync(join(store.root, snapshot.place.path as string, 'context'))
-  const root: Place = { fd: store.directory, path: `${snapshot.place.path as string}/context` }
+  const root = placeOf(store, `${snapshot.place.path as string}/context`)
+  mkdirSync(pathOf(store, root.path))
   try {
-    const path = file.path === undefined ? `/proc/self/fd/${file.fd}` : join(store.root, file.path)
+    const path = file.path === undefined ? `/proc/self/fd/${file.fd}` : pathOf(store, file.path)
     const head = readHead(path)
     if (looksLikeArchive(head)) {
       await store.runner.copy(cx, {
@@ -377,7 +378,7 @@ async function unpackContext(
       })
       // Whatever it is called, it is below the root.
       const below = sub === undefined ? '' : posix.join('/', sub).replace(/\/+$/, '')
-      return { ...rest, root: { ...root, path: `${root.path as string}${below}` }, local: undefined, dispose }
+      return { ...rest, root: { ...root, path: `${root.path}${below}` }, local: undefined, dispose }
     }
     const dockerfile = await readWholeFile(path, limit.dockerfileBytes)
     return { ...rest, root, local: undefined, dispose, dockerfile }

@@ -1,3 +1,4 @@
+import { layout, pathOf, placeOf } from '#store/layout.ts'
 import type { Context } from '#context.ts'
 import type { Digest } from '#oci/digest.ts'
 import type { DigestRequest, Selection } from '#runner/protocol.ts'
@@ -6,7 +7,6 @@ import type { Store } from '#store/store.ts'
 import type { RemoteCache } from '../session.ts'
 import type { CopyOp, CopySource, ExecOp, Step } from '../plan/step.ts'
 import { mkdirSync } from 'node:fs'
-import { join } from 'node:path'
 import { parseDigest } from '#oci/digest.ts'
 import { selectionKey } from '../plan/key.ts'
 import { treeOf, type Directory, type Download, type Solved, type State } from '../solve/state.ts'
@@ -69,11 +69,11 @@ export function createDigests(store: Store, remote: RemoteCache | undefined): Di
   let made = false
   const places = (): Pick<Job<DigestRequest>, 'statCache' | 'listings'> => {
     if (!made) {
-      mkdirSync(join(store.root, 'cache/stat'), { recursive: true })
-      mkdirSync(join(store.root, 'cache/listings/sha256'), { recursive: true })
+      mkdirSync(pathOf(store, layout.statCache), { recursive: true })
+      mkdirSync(pathOf(store, layout.listingsOf('sha256')), { recursive: true })
       made = true
     }
-    return { statCache: { fd: store.directory, path: 'cache/stat' }, listings: { fd: store.directory, path: 'cache/listings' } }
+    return { statCache: placeOf(store, layout.statCache), listings: placeOf(store, layout.listings) }
   }
 
   async function one(cx: Context, chosen: Chosen, from: Solved): Promise<Digest> {

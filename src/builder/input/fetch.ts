@@ -1,3 +1,4 @@
+import { layout, pathOf } from '#store/layout.ts'
 import type { Context } from '#context.ts'
 import type { Bytes } from '#image/content.ts'
 import type { Digest } from '#oci/digest.ts'
@@ -9,7 +10,6 @@ import type { FetchOp, Step } from '../plan/step.ts'
 import { createHash } from 'node:crypto'
 import { createWriteStream, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { STATUS_CODES } from 'node:http'
-import { join } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { placed, StaveError } from '#error.ts'
 import * as limit from '#limit.ts'
@@ -53,7 +53,7 @@ export async function receive(store: Store, bytes: Bytes, what: string, most: nu
           yield chunk
         }
       },
-      createWriteStream(join(store.root, file.path), { flags: 'wx', mode: 0o600 }),
+      createWriteStream(pathOf(store, file.path), { flags: 'wx', mode: 0o600 }),
     )
   } catch (error) {
     await dispose()
@@ -120,7 +120,7 @@ async function fetched(cx: Context, session: Omit<Fetching, 'materials'>, step: 
       step.span === undefined ? {} : { span: step.span },
     )
   }
-  const note = join(store.root, 'cache/http', `${digestHex(digestOf(op.url))}.json`)
+  const note = pathOf(store, layout.download(digestHex(digestOf(op.url))))
   const known = await readNote(store, note)
   if (known !== undefined && op.checksum === known.digest) {
     return asDownload(store, known)
@@ -158,7 +158,7 @@ async function fetched(cx: Context, session: Omit<Fetching, 'materials'>, step: 
       ...(etag === undefined ? {} : { etag }),
       ...(lastModified === undefined ? {} : { lastModified }),
     }
-    mkdirSync(join(store.root, 'cache/http'), { recursive: true })
+    mkdirSync(pathOf(store, layout.downloads), { recursive: true })
     writeFileSync(`${note}.${process.pid}`, JSON.stringify(remembered))
     renameSync(`${note}.${process.pid}`, note)
     return asDownload(store, remembered)
@@ -176,7 +176,7 @@ async function matches(store: Store, received: Received, checksum: string): Prom
   }
   const hash = createHash('sha512')
   const { createReadStream } = await import('node:fs')
-  await pipeline(createReadStream(join(store.root, received.file.path)), hash)
+  await pipeline(createReadStream(pathOf(store, received.file.path)), hash)
   return `sha512:${hash.digest('hex')}` === checksum
 }
 

@@ -1,3 +1,4 @@
+import { layout, pathOf, placeOf } from '#store/layout.ts'
 import type { Context } from '#context.ts'
 import type { IgnorePattern, Place } from '#runner/protocol.ts'
 import type { Store } from '#store/store.ts'
@@ -38,15 +39,15 @@ export async function checkout(cx: Context, store: Store, url: string, options: 
   const parsed = parseGitUrl(url)
   const source = { ...parsed, checksum: options.checksum ?? parsed.checksum }
   const keep = options.keepGitDir ?? source.keepGitDir ?? false
-  mkdirSync(join(store.root, 'cache/git'), { recursive: true })
+  mkdirSync(pathOf(store, layout.repositories), { recursive: true })
   const { remote, authorization } = await locate(cx, source.remote, options)
-  const git = gitFor(cx, remote, { ...options, authorization, knownHosts: join(store.root, 'cache/git/known_hosts') })
+  const git = gitFor(cx, remote, { ...options, authorization, knownHosts: pathOf(store, layout.knownHosts) })
 
   const found = await findCommit(git, remote, source)
   const format = found.commit.length === 64 ? 'sha256' : 'sha1'
   // Keyed by what was named, not by where that leads today.
-  const name = `cache/git/${digestHex(digestOf(format === 'sha1' ? source.remote : `${source.remote} ${format}`))}`
-  const repository = join(store.root, name)
+  const name = layout.repository(digestHex(digestOf(format === 'sha1' ? source.remote : `${source.remote} ${format}`)))
+  const repository = pathOf(store, name)
   using _held = await lock(cx, store, `${name}.lock`)
   await git(['init', '--quiet', '--bare', '--initial-branch=stave', `--object-format=${format}`, repository])
   const commit = await fetchCommit(git, repository, remote, found)
@@ -56,7 +57,7 @@ export async function checkout(cx: Context, store: Store, url: string, options: 
   const dispose = (): Promise<void> => store.snapshots.discard(snapshot.id)
   try {
     const directory = `${snapshot.place.path as string}/tree`
-    const path = join(store.root, directory)
+    const path = pathOf(store, directory)
     mkdirSync(path)
     const hasSubmodules =
       source.submodules && (await git(['--git-dir', repository, 'ls-tree', '--name-only', commit, '.gitmodules'])).trim() !== ''
@@ -67,7 +68,7 @@ export async function checkout(cx: Context, store: Store, url: string, options: 
     }
     const subdir = source.subdir === undefined ? '' : posix.join('/', source.subdir)
     const ignore = keep ? [] : [{ pattern: '**/.git', negated: false, line: 0 }]
-    const root = { fd: store.directory, path: subdir === '/' ? directory : `${directory}${subdir}` }
+    const root = placeOf(store, subdir === '/' ? directory : `${directory}${subdir}`)
     return { ignore, root, commit, time, hasItsTime: source.mtime === 'commit', dispose }
   } catch (error) {
     await dispose()

@@ -1,9 +1,8 @@
+import { layout, pathOf } from '#store/layout.ts'
 import type { Store } from '#store/store.ts'
 import type { Digest } from '#oci/digest.ts'
 import type { PreImage, StepKey } from '../plan/key.ts'
 import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { digestHex } from '#oci/digest.ts'
 import { canonical } from '../plan/key.ts'
 
 /** Most differences that are told. */
@@ -135,7 +134,7 @@ function changed(path: string, was: string, is: string): string {
 function listing(store: Store, digest: Digest): Map<string, string> | undefined {
   let text: string
   try {
-    text = readFileSync(join(store.root, 'cache/listings/sha256', digestHex(digest)), 'utf8')
+    text = readFileSync(pathOf(store, layout.listing(digest)), 'utf8')
   } catch {
     // Pruned, or made by another machine.
     return undefined

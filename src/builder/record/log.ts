@@ -1,3 +1,4 @@
+import { layout, pathOf } from '#store/layout.ts'
 import type { Context } from '#context.ts'
 import type { Store } from '#store/store.ts'
 import type { BuildResult } from '../options.ts'
@@ -7,7 +8,7 @@ import { join } from 'node:path'
 import { StringDecoder } from 'node:string_decoder'
 import { createMask } from '../input/secrets.ts'
 
-/** The output of a build's steps, kept whole: `logs/<build>/<step>.log`. */
+/** The output of a build's steps, kept whole, a file for each. */
 export interface Logs {
   readonly directory: string
   open(cx: Context, step: Step, secrets: readonly Uint8Array[]): StepLog
@@ -29,7 +30,7 @@ const tailBytes = 4096
 const tailLines = 20
 
 export function createLogs(store: Store, id: string): Logs {
-  const directory = join(store.root, 'logs', id)
+  const directory = pathOf(store, layout.build(id))
   const files = new Map<string, string>()
   let made = false
   const make = (): void => {

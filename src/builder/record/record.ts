@@ -1,3 +1,4 @@
+import { layout, pathOf } from '#store/layout.ts'
 import { createReadStream } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
@@ -6,7 +7,7 @@ import * as limit from '#limit.ts'
 import type { Store } from '#store/store.ts'
 import type { BuildResult } from '../options.ts'
 
-/** What is kept of a build that is over: `logs/<build>/build.json`. */
+/** What is kept of a build that is over. */
 export type BuildRecord = Pick<BuildResult, 'id' | 'steps' | 'names'>
 
 /**
@@ -42,13 +43,12 @@ async function* stepLogs(directory: string, record: BuildRecord): AsyncGenerator
 }
 
 async function findBuild(store: Store, text: string | undefined): Promise<string | undefined> {
-  const root = join(store.root, 'logs')
-  const names = await readdir(root).catch(() => [])
+  const names = await readdir(pathOf(store, layout.builds)).catch(() => [])
   const matching = names.filter((name) => /^[\w.-]+$/.test(name) && (text === undefined || name.startsWith(text)))
   const timed = await Promise.all(
     matching.map(async (name) => ({
-      path: join(root, name),
-      time: (await stat(join(root, name, 'build.json')).catch(() => undefined))?.mtimeMs,
+      path: pathOf(store, layout.build(name)),
+      time: (await stat(pathOf(store, layout.buildRecord(name))).catch(() => undefined))?.mtimeMs,
     })),
   )
   const finished = timed.filter((build) => build.time !== undefined).sort((a, b) => b.time! - a.time!)

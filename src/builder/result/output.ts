@@ -1,3 +1,4 @@
+import { layout, pathOf, placeOf } from '#store/layout.ts'
 import type { Context } from '#context.ts'
 import type { Artifact } from '#attest/statement.ts'
 import type { Source, Target } from '#image/content.ts'
@@ -274,7 +275,7 @@ async function toTar(cx: Context, session: Session, delivery: Delivery, dest: st
   const { store, output } = session
   const epoch = output.epoch === undefined ? {} : { epoch: output.epoch }
   const blob = await store.blobs.temporary()
-  const path = join(store.root, blob.path)
+  const path = pathOf(store, blob.path)
   const scratch = split ? await store.snapshots.create() : undefined
   try {
     let from
@@ -282,11 +283,11 @@ async function toTar(cx: Context, session: Session, delivery: Delivery, dest: st
       from = { kind: 'lowers' as const, lowers: (await results[0]?.state.trees()) ?? [] }
     } else {
       for (const [at, { state, platform }] of results.entries()) {
-        const directory = `${scratch.place.path as string}/fs/${platformDirectory(platform)}`
-        mkdirSync(join(store.root, directory), { recursive: true })
-        await placePlainly(cx, session, state, { fd: store.directory, path: directory }, await documentsOf(delivery, at, split))
+        const directory = placeOf(store, `${layout.snapshotTree(scratch.id)}/${platformDirectory(platform)}`)
+        mkdirSync(pathOf(store, directory.path), { recursive: true })
+        await placePlainly(cx, session, state, directory, await documentsOf(delivery, at, split))
       }
-      from = { kind: 'directory' as const, root: { fd: store.directory, path: `${scratch.place.path as string}/fs` } }
+      from = { kind: 'directory' as const, root: placeOf(store, layout.snapshotTree(scratch.id)) }
     }
     await store.runner.copy(cx, {
       base: [],

@@ -1,12 +1,13 @@
+import { layout, pathOf, placeOf } from '#store/layout.ts'
 import type { Context } from '#context.ts'
 import type { Place, Tree } from '#runner/protocol.ts'
 import type { Store } from '#store/store.ts'
 import type { RemoteCache } from '../session.ts'
 import type { ExecMount } from '../plan/step.ts'
 import { chmodSync, existsSync, mkdirSync, renameSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { digestHex, digestOf } from '#oci/digest.ts'
-import { cacheMounts, touchCacheMount } from '#store/cache-files.ts'
+import { touchCacheMount } from '#store/cache-files.ts'
 import { canonical } from '../plan/key.ts'
 import { lock, tryLock } from './lock.ts'
 
@@ -42,12 +43,12 @@ export async function openCacheMount(
     return { place: cacheMountPlace(store, identity), [Symbol.dispose]() {} }
   }
   if (mount.sharing === 'locked') {
-    const held = await lock(cx, store, `${cacheMounts}/${identity}.lock`)
+    const held = await lock(cx, store, `${layout.cacheMount(identity)}.lock`)
     return withLock(held, identity)
   }
   for (let other = 0; ; other++) {
     const name = other === 0 ? identity : `${identity}-${other}`
-    const held = tryLock(store, `${cacheMounts}/${name}.lock`)
+    const held = tryLock(store, `${layout.cacheMount(name)}.lock`)
     if (held !== undefined) {
       return withLock(held, name)
     }
@@ -65,7 +66,7 @@ export async function openCacheMount(
 }
 
 export function cacheMountPlace(store: Store, name: string): Place {
-  return { fd: store.directory, path: `${cacheMounts}/${name}` }
+  return placeOf(store, layout.cacheMount(name))
 }
 
 /** Owner, mode and content are those of the first use. Whoever sees it sees all of it. */
@@ -77,14 +78,14 @@ async function make(
   from: Tree | undefined,
   archive: (() => Promise<Place | undefined>) | undefined,
 ): Promise<void> {
-  const path = join(store.root, cacheMounts, name)
+  const path = pathOf(store, layout.cacheMount(name))
   mkdirSync(dirname(path), { recursive: true })
   // Before it is looked for: what is used from now on is not pruned.
   touchCacheMount(store, name)
   if (existsSync(path)) {
     return
   }
-  using _making = await lock(cx, store, `${cacheMounts}/${name}.making`)
+  using _making = await lock(cx, store, `${layout.cacheMount(name)}.making`)
   if (existsSync(path)) {
     return
   }
@@ -110,7 +111,7 @@ async function make(
   } else {
     // In a user namespace only the runner can give things to others.
     const owner = { base: [], items: [{ kind: 'directory' as const }], to: `/${fresh}`, chown: `${uid}:${gid}`, chmod: mode.toString(8) }
-    await store.runner.copy(cx, { ...owner, plain: { fd: store.directory, path: cacheMounts } })
+    await store.runner.copy(cx, { ...owner, plain: placeOf(store, layout.cacheMounts) })
   }
   renameSync(`${path}.new`, path)
 }

@@ -5,8 +5,9 @@ import type { Session } from '../session.ts'
 import type { Solved, State } from './state.ts'
 import type { ExecOp, Step } from '../plan/step.ts'
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { placed, StaveError } from '#error.ts'
+import { layout, pathOf, placeOf } from '#store/layout.ts'
+import type { Store } from '#store/store.ts'
 import { formatPlatform } from '#oci/platform.ts'
 import { keepLayer, type MadeLayer } from './layer.ts'
 import { sandboxOf } from './sandbox.ts'
@@ -19,6 +20,13 @@ export interface Executed {
   readonly fs: Place
   readonly snapshot: string
   readonly layer: Promise<MadeLayer>
+}
+
+/** The directories of an overlay whose upper one becomes a snapshot. */
+function makeOverlay(store: Store, id: string): { readonly tree: Place; readonly work: Place } {
+  const [tree, work] = [placeOf(store, layout.snapshotTree(id)), placeOf(store, layout.snapshotWork(id))]
+  for (const { path } of [tree, work]) mkdirSync(pathOf(store, path))
+  return { tree, work }
 }
 
 /**
@@ -41,10 +49,7 @@ export async function exec(
   await using held = new AsyncDisposableStack()
   const spec = await sandboxOf(cx, session, step, op, inputs, held)
   const snapshot = await store.snapshots.create()
-  const directory = snapshot.place.path as string
-  mkdirSync(join(store.root, directory, 'fs'))
-  mkdirSync(join(store.root, directory, 'work'))
-  const fs: Place = { fd: store.directory, path: `${directory}/fs` }
+  const { tree: fs, work } = makeOverlay(store, snapshot.id)
   const log = session.logs.open(cx, step, session.secrets.of(op))
   const blob = await store.blobs.temporary()
 
@@ -52,7 +57,7 @@ export async function exec(
   const stdio: Stdio = { stdin: 'ignore', stdout: (chunk) => log.write('stdout', chunk), stderr: (chunk) => log.write('stderr', chunk) }
   const job: Job<RunRequest> = {
     id: jobId('build', session, step),
-    root: { lowers, upper: fs, work: { fd: store.directory, path: `${directory}/work` }, volatile: true },
+    root: { lowers, upper: fs, work, volatile: true },
     spec,
     layer: { ...session.output, blob },
   }
@@ -135,17 +140,15 @@ export async function shell(
   const spec = await sandboxOf(cx, session, step, op, inputs, held)
   const snapshot = await store.snapshots.create()
   held.defer(() => store.snapshots.discard(snapshot.id))
-  const directory = snapshot.place.path as string
-  mkdirSync(join(store.root, directory, 'fs'))
-  mkdirSync(join(store.root, directory, 'work'))
+  const { tree, work } = makeOverlay(store, snapshot.id)
   const result = await store.runner.run(
     cx,
     {
       id: jobId('debug', session, step),
       root: {
         lowers,
-        upper: { fd: store.directory, path: `${directory}/fs` },
-        work: { fd: store.directory, path: `${directory}/work` },
+        upper: tree,
+        work,
         volatile: true,
       },
       spec: { ...spec, args, terminal, interactive: true, env: [...spec.env, 'TERM=xterm'] },

@@ -1,7 +1,8 @@
+import { pathOf } from '#store/layout.ts'
 import type { Context } from '#context.ts'
 import type { Store } from '#store/store.ts'
 import { mkdirSync, readlinkSync, renameSync, symlinkSync, unlinkSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { isAlive, self } from '#store/owner.ts'
 
@@ -12,7 +13,7 @@ const pollMs = 20
  * dead holder's lock is taken over. Of `undefined`, another holds it.
  */
 export function tryLock(store: Store, name: string): Disposable | undefined {
-  const path = join(store.root, name)
+  const path = pathOf(store, name)
   const { pid, start } = self()
   for (let attempt = 0; attempt < 3; attempt++) {
     try {

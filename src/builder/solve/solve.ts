@@ -1,3 +1,4 @@
+import { layout } from '#store/layout.ts'
 import type { Context } from '#context.ts'
 import type { Place } from '#runner/protocol.ts'
 import type { BaseImage } from '../input/images.ts'
@@ -207,7 +208,7 @@ async function findOrMake(solver: Solver, step: Step, op: CopyOp | ExecOp, paren
   }
   // Whoever waits for a promise to be kept must hold nothing that its steps wait for: neither a lock nor a slot.
   await keepPromises([parent, ...inputs])
-  const claim = await lock(cx, store, `cache/running/${solver.names.get(step) as string}`)
+  const claim = await lock(cx, store, layout.running(solver.names.get(step) as string))
   let making: Making
   try {
     if (claim.waited && step.useCache) {

@@ -1,5 +1,6 @@
+import { layout, pathOf } from '#store/layout.ts'
 import { mkdirSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { parseHtpasswd } from '#registry/server/htpasswd.ts'
 import { serve } from '#registry/server/server.ts'
 import type { Invocation } from '../command.ts'
@@ -8,7 +9,7 @@ import { readSmallFile } from '../key-values.ts'
 
 /** Runs the embedded registry until it is told to stop. */
 export async function run({ cx, flags, settings, report }: Invocation<typeof serveFlags>): Promise<void> {
-  const directory = flags.directory === undefined ? join(settings.root, 'registry') : resolve(settings.cwd, flags.directory)
+  const directory = flags.directory === undefined ? pathOf(settings, layout.registry) : resolve(settings.cwd, flags.directory)
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   const pem = (file: string) => readSmallFile(file, settings, 1 << 20)
   const tls =
