@@ -11,6 +11,7 @@ const layers: Readonly<Record<string, number>> = {
   sandbox: 3.4,
   attest: 4,
   trust: 4,
+  artifact: 4,
   mirror: 4,
   // Names, addresses and the words of the runner; the store keeps its records.
   network: 3.5,

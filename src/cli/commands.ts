@@ -1,4 +1,5 @@
 import type { Command } from './command.ts'
+import { artifactCommands } from './artifacts/commands.ts'
 import { buildCommands } from './build/commands.ts'
 import { containerCommands } from './containers/commands.ts'
 import { copyingCommands } from './containers/copying-commands.ts'
@@ -20,6 +21,7 @@ export const commands: readonly Command[] = [
   ...indexCommands,
   ...registryCommands,
   ...repositoryCommands,
+  ...artifactCommands,
   ...trustCommands,
   ...containerCommands,
   ...volumeCommands,
