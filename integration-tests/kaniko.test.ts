@@ -68,7 +68,7 @@ describe('contexts', () => {
     [['--context', 'dir:///nonexist', '--no-push'], '/nonexist'],
     [['--context', '.', '--git', 'branch=x', '--no-push'], '--git needs a git:// context'],
     [['--context', '.'], '--destination is missing'],
-    [['--context', '.', '--no-push', '--registry-certificate', 'h=/x'], 'certs.d'],
+    [['--context', '.', '--no-push', '--registry-certificate', 'h=/x'], 'cannot read /x'],
   ])('%j is refused', (flags, message) => {
     const { status, stderr } = shop.stave(['kaniko', ...flags])
     expect(status).not.toBe(0)
@@ -87,6 +87,39 @@ test('--cache with a repository, or a layout; --no-push is about the image alone
     expect(stderr).toMatch(/RUN echo \$A > \/a\n#\d cached/)
     expect(stderr).not.toContain('cannot use the cache')
   }
+})
+
+test.each([
+  [['--compression-level', '-1']],
+  [['--compression-level=-1', '--compression=zstd']],
+  [['--whitelist-var-run', '--ignore-var-run=false', '--initial-fs-unpacked']],
+  [['--skip-tls-verify-registry', 'r.example', '--insecure-registry=r.example:5000', '--skip-default-registry-fallback']],
+  [
+    [
+      '--cleanup',
+      '--force',
+      '--use-new-run',
+      '--snapshot-mode=redo',
+      '--cache-copy-layers',
+      '--cache-run-layers=false',
+      '--log-format=text',
+    ],
+  ],
+  [
+    [
+      '--image-fs-extract-retry',
+      '3',
+      '--image-download-retry=2',
+      '--push-retry=1',
+      '--skip-unused-stages',
+      '--log-timestamp',
+      '-v',
+      'info',
+    ],
+  ],
+  [['--ignore-path=/x', '--kaniko-dir', '/kaniko', '--compressed-caching=false', '--cache-dir=/cache', '--skip-push-permission-check']],
+])('what pipelines write is understood: %j', (flags) => {
+  shop.must(['kaniko', '--context', context, '--no-push', ...flags])
 })
 
 test('mirrors are asked first', () => {

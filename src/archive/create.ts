@@ -1,8 +1,10 @@
+import type { Writable } from 'node:stream'
+import { finished as ended } from 'node:stream/promises'
 import { background, type Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import type { Bytes, Listed, Target } from '#image/content.ts'
 import { findEntry, listEntries, withName } from '#image/entries.ts'
-import { fileError } from '#image/file.ts'
+import { fileError, streamAt, throughLinks, withFileErrors } from '#image/file.ts'
 import { encode } from '#image/json.ts'
 import { verified } from '#image/read.ts'
 import { findReferrers, referrerOf } from '#image/referrer.ts'
@@ -54,7 +56,25 @@ export async function createDockerArchive(
 }
 
 async function createSink(output: string | NodeJS.WritableStream, title: string): Promise<TarSink> {
-  return typeof output === 'string' ? createFileSink(output) : createStreamSink(output, title)
+  if (typeof output !== 'string') return createStreamSink(output, title)
+  const stream = await withFileErrors(`write ${title}`, () => streamAt(output))
+  return stream === undefined ? createFileSink(await throughLinks(output)) : closing(createStreamSink(stream, title), stream, title)
+}
+
+/** A sink whose stream is its own, and ends with it. */
+function closing(sink: TarSink, stream: Writable, title: string): TarSink {
+  return {
+    ...sink,
+    async finish(cx) {
+      await sink.finish(cx)
+      stream.end()
+      await withFileErrors(`write ${title}`, () => ended(stream))
+    },
+    async discard() {
+      await sink.discard()
+      stream.destroy()
+    },
+  }
 }
 
 type MoreDocuments = (

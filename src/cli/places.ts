@@ -6,6 +6,7 @@ import type { Source, Target } from '#image/content.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import { parseReference, formatReference, type Reference } from '#oci/reference.ts'
 import type { Credentials } from '#registry/login/credentials.ts'
+import type { Certificates } from '#registry/client/certificates.ts'
 import type { Hosts } from '#registry/client/hosts.ts'
 import type { Registry, RegistryClient } from '#registry/client/registry.ts'
 import type { RetryPolicy } from '#registry/client/choices.ts'
@@ -37,6 +38,8 @@ export interface RegistryChoices extends TrustChoices {
   readonly 'retry-delay'?: string | undefined
   /** Which registries `creds` are for. Default: all that are asked, where the command line names each of them. */
   readonly credsFor?: (registry: string) => boolean
+  /** Certificates for hosts, before those in certs.d. */
+  readonly certificates?: ReadonlyMap<string, Certificates>
   /** Changes what registries.conf says. */
   readonly hosts?: (hosts: Hosts) => Hosts
 }
@@ -196,6 +199,7 @@ async function openClient(settings: Settings, choices: RegistryChoices): Promise
     tls: {
       certificates: paths.certificates,
       bundle: certificates.bundleOf(env),
+      given: choices.certificates,
       ...(choices['tls-verify'] !== undefined && { verify: choices['tls-verify'] }),
       ...(choices['cert-dir'] !== undefined && { certificateDirectory: resolve(settings.cwd, choices['cert-dir']) }),
     },

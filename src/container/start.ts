@@ -1,6 +1,7 @@
-import { accessSync, closeSync, constants, mkdirSync, openSync, realpathSync, statSync } from 'node:fs'
+import { accessSync, closeSync, constants, openSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { Context } from '#context.ts'
+import { makeDirectories } from '#directory.ts'
 import { StaveError } from '#error.ts'
 import type { Place, RunMount } from '#runner/protocol.ts'
 import type { Stdio } from '#runner/runner.ts'
@@ -184,7 +185,7 @@ function realSource({ source, create }: BindMount): string {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || create !== true) throw error
   }
-  mkdirSync(source, { recursive: true })
+  makeDirectories(source)
   return realpathSync(source)
 }
 

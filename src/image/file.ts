@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { constants } from 'node:fs'
-import { open, readlink, realpath, rename, rm, type FileHandle } from 'node:fs/promises'
+import { constants, createReadStream, type WriteStream } from 'node:fs'
+import { copyFile, open, readlink, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises'
+import { pipeline } from 'node:stream/promises'
 import type { Context } from '#context.ts'
 import { StaveError, type ErrorCode } from '#error.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
@@ -101,6 +102,49 @@ export async function writeFileVerified(cx: Context, path: string, what: Descrip
       await writeRange(cx, handle, 0, verified(bytes, what, title))
     } finally {
       await handle.close()
+    }
+  })
+}
+
+/**
+ * What a person named as a file to be made, where it is something that takes bytes one after the other: a pipe, a terminal,
+ * `/dev/stdout`, `/dev/null`. To put a file in its place would take that away from everybody.
+ *
+ * @returns undefined for a regular file, and where there is nothing yet
+ * @throws StaveError `conflict` for a directory, a disk or a socket
+ */
+export async function streamAt(path: string): Promise<WriteStream | undefined> {
+  const found = await stat(path).catch(() => undefined)
+  if (found === undefined || found.isFile()) return undefined
+  if (found.isFIFO() || found.isCharacterDevice()) {
+    const handle = await open(path, constants.O_WRONLY | constants.O_NOCTTY)
+    return handle.createWriteStream()
+  }
+  const what = found.isDirectory() ? 'a directory' : found.isBlockDevice() ? 'a disk' : 'a socket'
+  throw new StaveError('conflict', `cannot write ${path}: it is ${what}`, { hint: 'Name a file.' })
+}
+
+/** The file that a name leads to, also through links: it is replaced, and they stay. */
+export async function throughLinks(path: string): Promise<string> {
+  return realpath(path).catch(() => path)
+}
+
+/**
+ * Brings a finished file to where a person wants it: a pipe or a device gets its bytes, a file is replaced in one step.
+ *
+ * @param from May be gone afterwards.
+ */
+export async function deliverFile(cx: Context, from: string, to: string): Promise<void> {
+  await withFileErrors(`write ${to}`, async () => {
+    const stream = await streamAt(to)
+    if (stream !== undefined) return pipeline(createReadStream(from), stream, { signal: cx.signal })
+    const target = await throughLinks(to)
+    try {
+      await rename(from, target)
+    } catch (error) {
+      // On another file system.
+      if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw error
+      await replaceFile(target, (temporary) => copyFile(from, temporary))
     }
   })
 }

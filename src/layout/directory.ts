@@ -1,6 +1,7 @@
-import { mkdir, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { createReadStream } from 'node:fs'
 import { join } from 'node:path'
+import { makeDirectories } from '#directory.ts'
 import { StaveError } from '#error.ts'
 import type { Source, Target } from '#image/content.ts'
 import { readWholeFile, replaceFile, withFileErrors, writeFileVerified } from '#image/file.ts'
@@ -35,7 +36,7 @@ export async function openDirectory(path: string): Promise<Source> {
 /** Makes such a directory, or opens one to replace what it holds. @throws StaveError `conflict` if it holds other things */
 export async function createDirectory(path: string): Promise<Target> {
   await withFileErrors(`create the directory ${path}`, async () => {
-    await mkdir(path, { recursive: true })
+    makeDirectories(path)
     const names = await readdir(path)
     if (names.length > 0 && !names.includes(versionFile)) {
       throw new StaveError('conflict', `cannot write dir:${path}: the directory is not empty`, { hint: 'Choose a new or empty directory.' })

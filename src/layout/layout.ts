@@ -2,6 +2,7 @@ import { constants, statSync } from 'node:fs'
 import { copyFile, lstat, mkdir, open, readdir, stat } from 'node:fs/promises'
 import { join, resolve as absolute } from 'node:path'
 import type { Context } from '#context.ts'
+import { makeDirectories } from '#directory.ts'
 import { StaveError } from '#error.ts'
 import type { Listed, Target } from '#image/content.ts'
 import { findEntry, isNamed, listEntries, namesOf, withName } from '#image/entries.ts'
@@ -76,7 +77,7 @@ async function checkVersion(root: string): Promise<boolean> {
 }
 
 async function create(root: string, isShared: boolean): Promise<void> {
-  await mkdir(root, { recursive: true })
+  makeDirectories(root)
   const others = (await readdir(root)).filter(
     (name) => name !== 'blobs' && name !== indexFile && !name.startsWith('oci-layout') && !name.startsWith(indexFile),
   )

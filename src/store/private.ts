@@ -5,6 +5,7 @@
 import { layout } from './layout.ts'
 import { chmodSync, closeSync, fchmodSync, fstatSync, mkdirSync, openSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
+import { makeDirectories } from '#directory.ts'
 
 /** What lies directly below the root of a store. */
 export const storeDirectories: readonly string[] = [
@@ -29,7 +30,7 @@ const forOthers = 0o077
 
 /** Makes the root of a store and what lies directly below it. The modes are there from the first moment on. */
 export function makePrivateRoot(root: string): void {
-  mkdirSync(root, { recursive: true, mode: directoryMode })
+  makeDirectories(root, directoryMode)
   for (const name of storeDirectories) mkdirSync(join(root, name), { recursive: true, mode: directoryMode })
 }
 

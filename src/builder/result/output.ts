@@ -9,11 +9,13 @@ import type { CopyItem, Place } from '#runner/protocol.ts'
 import type { Output } from '../options.ts'
 import type { Session } from '../session.ts'
 import type { State } from '../solve/state.ts'
-import { closeSync, constants, copyFileSync, createReadStream, mkdirSync, openSync, renameSync, unlinkSync } from 'node:fs'
+import { closeSync, constants, createReadStream, mkdirSync, openSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
+import { makeDirectories } from '#directory.ts'
 import { StaveError } from '#error.ts'
 import { copy } from '#image/copy.ts'
+import { deliverFile, withFileErrors } from '#image/file.ts'
 import { formatReference, parseReference } from '#oci/reference.ts'
 
 /** A built image, and the tree that it has. */
@@ -235,7 +237,7 @@ function platformDirectory({ os, architecture, variant }: Platform): string {
 async function toDirectory(cx: Context, session: Session, delivery: Delivery, dest: string, split: boolean): Promise<void> {
   for (const [at, { state, platform }] of delivery.results.entries()) {
     const path = split ? join(absolute(session, dest), platformDirectory(platform)) : absolute(session, dest)
-    mkdirSync(path, { recursive: true })
+    await withFileErrors(`make the directory ${path}`, async () => makeDirectories(path))
     const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
     try {
       await placePlainly(cx, session, state, { fd }, await documentsOf(delivery, at, split))
@@ -300,25 +302,13 @@ async function toTar(cx: Context, session: Session, delivery: Delivery, dest: st
       await pipeline(createReadStream(path), stdoutOf(session), { end: false, signal: cx.signal })
     } else {
       const target = absolute(session, dest)
-      mkdirSync(dirname(target), { recursive: true })
-      moveFile(path, target)
+      await withFileErrors(`write ${target}`, async () => makeDirectories(dirname(target)))
+      await deliverFile(cx, path, target)
     }
   } finally {
     await store.blobs.discard(blob)
     if (scratch !== undefined) {
       await store.snapshots.discard(scratch.id)
     }
-  }
-}
-
-function moveFile(from: string, to: string): void {
-  try {
-    renameSync(from, to)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EXDEV') {
-      throw error
-    }
-    copyFileSync(from, to)
-    unlinkSync(from)
   }
 }

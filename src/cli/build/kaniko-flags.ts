@@ -39,7 +39,7 @@ export const kanikoFlags = {
   reproducible: { kind: 'boolean', doc: 'Times are 0: the same input gives the same digest' },
   'single-snapshot': { kind: 'boolean', doc: 'One layer for what the build adds' },
   compression: { kind: 'string', value: 'KIND', choices: ['gzip', 'zstd'], doc: 'Compression of new layers' },
-  'compression-level': { kind: 'number', value: 'N', doc: 'Level of that' },
+  'compression-level': { kind: 'number', value: 'N', doc: 'Level of that; -1 is the usual one' },
   insecure: { kind: 'boolean', doc: 'Push by plain HTTP or without verifying' },
   'insecure-pull': { kind: 'boolean', doc: 'Pull by plain HTTP or without verifying' },
   'skip-tls-verify': { kind: 'boolean', doc: 'Do not verify certificates when pushing' },
@@ -47,6 +47,9 @@ export const kanikoFlags = {
   'insecure-registry': { kind: 'list', value: 'HOST', doc: 'Registry that is spoken to by plain HTTP or without verifying' },
   'skip-tls-verify-registry': { kind: 'list', value: 'HOST', doc: 'Registry whose certificate is not verified' },
   'registry-mirror': { kind: 'list', value: 'HOST', doc: 'Mirror of Docker Hub, asked first' },
+  'skip-default-registry-fallback': { kind: 'boolean', doc: 'Ask only the mirrors of a registry that has some' },
+  'registry-certificate': { kind: 'list', value: 'HOST=FILE', doc: 'Authorities, in PEM, of the certificate that a registry shows' },
+  'registry-client-cert': { kind: 'list', value: 'HOST=CERTIFICATE,KEY', doc: 'What a registry is shown, in PEM' },
   'registry-map': { kind: 'list', value: 'FROM=TO;…', doc: 'Mirrors of registries, asked first' },
   'push-retry': { kind: 'number', value: 'N', doc: 'How often a request is tried again' },
   verbosity: { kind: 'string', short: 'v', value: 'LEVEL', doc: 'error and fatal show no progress' },
@@ -57,7 +60,8 @@ export const kanikoFlags = {
   cleanup: accepted('nothing is left behind'),
   force: accepted('a build never touches its own root'),
   'ignore-path': acceptedValue('the file system of the build is not this one'),
-  'ignore-var-run': accepted('the file system of the build is not this one'),
+  'ignore-var-run': { ...accepted('the file system of the build is not this one'), aliases: ['whitelist-var-run'] },
+  'initial-fs-unpacked': accepted('the file system of the build is not this one'),
   'snapshot-mode': acceptedValue('changes are seen by the file system itself'),
   snapshotMode: acceptedValue('changes are seen by the file system itself'),
   'use-new-run': accepted('changes are seen by the file system itself'),
@@ -73,13 +77,8 @@ export const kanikoFlags = {
   materialize: accepted('the file system of the build is not this one'),
 } as const satisfies Flags
 
-const certificates = 'Put ca.crt, client.cert and client.key into /etc/containers/certs.d/HOST.'
-
 /** What kaniko has and this has in another way. */
 export const absentKanikoFlags = {
-  '--registry-certificate': certificates,
-  '--registry-client-cert': certificates,
-  '--skip-default-registry-fallback': 'Block the registry in registries.conf: then only its mirrors are asked.',
   '--credential-helpers': 'Credential helpers are named in ~/.docker/config.json.',
   '--bucket': 'Fetch the context first, and use dir:// or tar://.',
 } as const

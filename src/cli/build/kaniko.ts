@@ -8,7 +8,7 @@ import { attributes, booleanOf, refuseUnknown } from '../attributes.ts'
 import { buildOptions } from './options.ts'
 import { buildPlaces } from './places.ts'
 import { buildCompression } from './compression.ts'
-import { withKanikoRegistries } from './kaniko-registries.ts'
+import { kanikoCertificates, withKanikoRegistries } from './kaniko-registries.ts'
 import { untyped } from '../parse.ts'
 import { createPlaces } from '../places.ts'
 import { writeResult } from '../output/result-file.ts'
@@ -28,7 +28,12 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof kan
   await using session = await openSession(settings)
   await using places = createPlaces(
     settings,
-    { ...(trusting && { 'tls-verify': false }), retry: flags['push-retry'], hosts: withKanikoRegistries(flags) },
+    {
+      ...(trusting && { 'tls-verify': false }),
+      retry: flags['push-retry'],
+      hosts: withKanikoRegistries(flags),
+      certificates: kanikoCertificates(flags, settings),
+    },
     async () => session,
   )
   const { context, contextSubPath } = contextOf(flags)
@@ -60,11 +65,16 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof kan
     outputs: outputsOf(flags, settings.cwd),
     ...(flags.reproducible && { epoch: 0 }),
     ...(flags['single-snapshot'] && { squash: 'new' as const }),
-    ...buildCompression(flags.compression, flags['compression-level'], '--compression'),
+    ...buildCompression(flags.compression, levelOf(flags), '--compression'),
   }
   const result = await build(cx, options)
   await report.settle()
   writeDigests(flags, result, settings.cwd)
+}
+
+/** kaniko's own default is -1: the usual level. */
+function levelOf(flags: KanikoFlags): number | undefined {
+  return flags['compression-level'] === -1 ? undefined : flags['compression-level']
 }
 
 /** kaniko's schemes. What lies in an object store is not fetched. */

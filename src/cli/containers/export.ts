@@ -1,9 +1,10 @@
-import { copyFileSync, createReadStream } from 'node:fs'
+import { createReadStream } from 'node:fs'
 import { resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import { findContainer } from '#container/container.ts'
 import { exportContainer } from '#container/export.ts'
 import { StaveError } from '#error.ts'
+import { deliverFile } from '#image/file.ts'
 import type { Invocation } from '../command.ts'
 import { openSession } from '../session.ts'
 import type { exportFlags } from './copying-commands.ts'
@@ -17,6 +18,6 @@ export async function run({ cx, flags, args, settings }: Invocation<typeof expor
   }
   await exportContainer(cx, session.store, container, async (tar) => {
     if (flags.output === undefined) await pipeline(createReadStream(tar), process.stdout, { end: false, signal: cx.signal })
-    else copyFileSync(tar, resolve(settings.cwd, flags.output))
+    else await deliverFile(cx, tar, resolve(settings.cwd, flags.output))
   })
 }

@@ -1,6 +1,7 @@
-import { layout, pathOf } from '#store/layout.ts'
-import { mkdirSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { makeDirectories } from '#directory.ts'
+import { withFileErrors } from '#image/file.ts'
+import { layout, pathOf } from '#store/layout.ts'
 import { parseHtpasswd } from '#registry/server/htpasswd.ts'
 import { serve } from '#registry/server/server.ts'
 import type { Invocation } from '../command.ts'
@@ -10,7 +11,7 @@ import { readSmallFile } from '../key-values.ts'
 /** Runs the embedded registry until it is told to stop. */
 export async function run({ cx, flags, settings, report }: Invocation<typeof serveFlags>): Promise<void> {
   const directory = flags.directory === undefined ? pathOf(settings, layout.registry) : resolve(settings.cwd, flags.directory)
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  await withFileErrors(`serve a registry from ${directory}`, async () => makeDirectories(directory, 0o700))
   const pem = (file: string) => readSmallFile(file, settings, 1 << 20)
   const tls =
     flags['tls-cert'] === undefined ? {} : { tls: { certificate: pem(flags['tls-cert']), key: pem(flags['tls-key'] ?? flags['tls-cert']) } }

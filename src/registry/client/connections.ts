@@ -18,6 +18,8 @@ export interface ConnectionOptions {
   /** A directory with certificates for every host, instead of certs.d. */
   readonly certificateDirectory: string | undefined
   readonly certificateParents: readonly string[]
+  /** Of hosts (`host:port` where there is a port), before those in directories. */
+  readonly certificates: ReadonlyMap<string, Certificates> | undefined
   /** The authorities that are trusted, instead of those of Node and the system. */
   readonly bundle: TrustBundle | undefined
   readonly proxy: ProxySettings | undefined
@@ -58,6 +60,8 @@ export function createConnections(options: ConnectionOptions): Connections {
   }
 
   async function certificatesFor(url: URL): Promise<Certificates> {
+    const given = options.certificates?.get(url.host)
+    if (given !== undefined) return given
     const own = options.certificateDirectory
     return own === undefined ? readCertificates(options.certificateParents, url.host) : ((await readCertificateDirectory(own)) ?? none)
   }

@@ -9,7 +9,7 @@ import { isDigest, type Digest } from '#oci/digest.ts'
 import { decodeManifestOrIndex } from '#oci/manifest.ts'
 import type { Reference } from '#oci/reference.ts'
 import { deleteBlob, describeBlob, hasBlob, openBlob } from './blobs.ts'
-import type { TrustBundle } from './certificates.ts'
+import type { Certificates, TrustBundle } from './certificates.ts'
 import type { ProxySettings } from './proxy.ts'
 import { isDockerHub } from '../login/credential.ts'
 import { anonymous, type Credentials } from '../login/credentials.ts'
@@ -45,6 +45,8 @@ export interface RegistryOptions {
     readonly certificateDirectory?: string
     /** certs.d directories: `HostsPaths.certificates`. */
     readonly certificates?: readonly string[]
+    /** Of hosts (`host:port` where there is a port), before those in directories. */
+    readonly given?: ReadonlyMap<string, Certificates> | undefined
     /** All authorities that are trusted, instead of those of Node and the system. */
     readonly bundle?: TrustBundle | undefined
   }
@@ -104,6 +106,7 @@ export function createRegistryClient(options: RegistryOptions = {}): RegistryCli
     verifyTls: options.tls?.verify,
     certificateDirectory: options.tls?.certificateDirectory,
     certificateParents: options.tls?.certificates ?? [],
+    certificates: options.tls?.given,
     bundle: options.tls?.bundle,
     proxy: options.proxy,
     userAgent: options.userAgent ?? 'stave',

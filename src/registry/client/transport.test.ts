@@ -284,6 +284,17 @@ describe('TLS', () => {
     await pushImage(rig.cx, rig.open('a', { tls: { certificates: full } }), 'v1')
   })
 
+  test('certificates that are given for a host go before certs.d, and are for that host', async () => {
+    await using rig = await startRig({ tls: await tls(true) })
+    const client = { certificate: await pem('client.pem'), key: await pem('client.key') }
+    const certificates = [await certsFor(rig.server.host, ['client.pem', 'me.cert'])]
+    const tlsFor = (host: string) => ({ verify: true, certificates, given: new Map([[host, { authorities: [authority], client }]]) })
+    const authority = await pem('ca.crt')
+    await pushImage(rig.cx, rig.open('a', { tls: tlsFor(rig.server.host) }), 'v1')
+    const elsewhere = rig.open('a', { tls: { ...tlsFor('other.example'), certificates: [] }, retry: { attempts: 1 } })
+    expect(['tls', 'network']).toContain((await failure(elsewhere.resolve(rig.cx, 'v1'))).code)
+  })
+
   test('half of a client certificate is an error', async () => {
     await using rig = await startRig({ tls: await tls(true) })
     const certificates = [await certsFor(rig.server.host, ['client.pem', 'me.cert'])]

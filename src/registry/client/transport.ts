@@ -15,7 +15,10 @@ import { repeated, retrying } from './retry.ts'
 import { settlingScheme } from './scheme.ts'
 import { type Call, limiting, openingAlone, type Send } from './stage.ts'
 
-export interface TransportOptions extends Pick<ConnectionOptions, 'certificateDirectory' | 'certificateParents' | 'bundle' | 'proxy'> {
+export interface TransportOptions extends Pick<
+  ConnectionOptions,
+  'certificateDirectory' | 'certificateParents' | 'certificates' | 'bundle' | 'proxy'
+> {
   readonly credentials: Credentials
   /** Checks certificates, and refuses plain http but for loopback. `undefined`: as the endpoint says. */
   readonly verifyTls: boolean | undefined

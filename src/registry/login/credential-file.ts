@@ -1,5 +1,6 @@
 import { mkdir, open, readFile, rename, stat, unlink } from 'node:fs/promises'
 import path from 'node:path'
+import { makeDirectories } from '#directory.ts'
 import { StaveError } from '#error.ts'
 import * as limit from '#limit.ts'
 import { type Credential, identityTokenUser, isDockerHub, serverNames } from './credential.ts'
@@ -146,7 +147,7 @@ async function replace(file: string, text: string): Promise<void> {
   const target = file
   const temporary = `${target}.${process.pid}.${Math.random().toString(36).slice(2)}.tmp`
   try {
-    await mkdir(path.dirname(target), { recursive: true, mode: 0o700 })
+    makeDirectories(path.dirname(target), 0o700)
     const handle = await open(temporary, 'wx', 0o600)
     try {
       await handle.writeFile(text)

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { Dirent } from 'node:fs'
 import { mkdir, open, readdir, readFile, rename, rm, stat, unlink, writeFile } from 'node:fs/promises'
 import path from 'node:path'
+import { makeDirectories } from '#directory.ts'
 import { digestAlgorithm, digestHex, isDigest, type Digest } from '#oci/digest.ts'
 
 /**
@@ -64,7 +65,7 @@ export async function openStorage(directory: string): Promise<Storage> {
   const root = path.resolve(directory)
   const blobs = path.join(root, 'blobs')
   const repositories = path.join(root, 'repositories')
-  await mkdir(repositories, { recursive: true })
+  makeDirectories(repositories)
   for (const algorithm of ['sha256', 'sha512']) await mkdir(path.join(blobs, algorithm), { recursive: true })
   const locked = createLocks()
 
