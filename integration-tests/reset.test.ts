@@ -48,6 +48,8 @@ function fill(shop: ReturnType<typeof workshop>): void {
   const command = 'mkdir -p /mine/deep && chown -R 33:33 /mine && chmod 0 /mine/deep && chown 12:13 /v && chmod 0700 /v'
   shop.must(['run', '--name', 'ended', '--network', 'none', '-v', 'data:/v', 'base', 'sh', '-c', command])
   shop.must(['network', 'create', 'own'])
+  // Where stave serve keeps its images unless told otherwise.
+  mkdirSync(`${shop.store}/registry`, { recursive: true })
   shop.must(['run', '-d', '--name', 'runs', '--network', 'none', 'base', 'sleep', '600'])
 }
 

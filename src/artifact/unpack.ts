@@ -5,6 +5,7 @@ import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { extract, type Header } from 'tar-stream'
 import type { Context } from '#context.ts'
+import { makeDirectories } from '#directory.ts'
 import { StaveError } from '#error.ts'
 import type { Source } from '#image/content.ts'
 import { decompress } from '#image/decompress.ts'
@@ -52,7 +53,7 @@ async function placeOf(directory: string, title: string): Promise<string> {
       hint: 'Whoever made the artifact gave a file that name. Do not use it.',
     })
   }
-  await withFileErrors(`make a directory for ${path}`, () => mkdir(dirname(path), { recursive: true }))
+  await withFileErrors(`make a directory for ${path}`, async () => makeDirectories(dirname(path)))
   // A link that is there may lead anywhere.
   if (!isInside(await realpath(directory), join(await realpath(dirname(path)), 'x'))) {
     throw new StaveError('escape', `cannot write ${path}: a link leads out of ${directory}`)

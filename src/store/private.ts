@@ -84,7 +84,7 @@ function isOwn(root: string, mode: number): boolean {
 
 /** What lies in the root of a store and is no part of it. */
 export function strangersIn(root: string): readonly string[] {
-  const known = new Set([...storeDirectories, ...storeFiles, ...neutral])
+  const known = new Set([...storeDirectories, layout.registry, ...storeFiles, ...neutral])
   return readdirSync(root).filter((name) => !known.has(name))
 }
 

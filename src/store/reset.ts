@@ -53,7 +53,9 @@ export async function removeStore(cx: Context, store: LocalStore): Promise<void>
   database[Symbol.dispose]()
   for (const name of storeFiles) rmSync(join(root, name), { force: true })
   // What tells that this is a store goes last, so that what is interrupted can be repeated.
-  const trees = storeDirectories.toSorted((one, other) => Number(tellTale.includes(one)) - Number(tellTale.includes(other)))
+  const trees = [layout.registry, ...storeDirectories].toSorted(
+    (one, other) => Number(tellTale.includes(one)) - Number(tellTale.includes(other)),
+  )
   await runner.remove(cx, { trees: trees.map((path) => placeOf(store, path)) })
   try {
     rmdirSync(root)

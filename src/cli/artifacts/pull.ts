@@ -1,10 +1,10 @@
 import { createWriteStream } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { openArtifact, titleAnnotation } from '#artifact/artifact.ts'
 import { unpackLayer } from '#artifact/unpack.ts'
+import { makeDirectories } from '#directory.ts'
 import { StaveError } from '#error.ts'
 import { replaceFile, withFileErrors } from '#image/file.ts'
 import { openImage } from '#image/image.ts'
@@ -32,7 +32,7 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     })
   }
   const directory = resolve(settings.cwd, flags.output ?? '.')
-  await withFileErrors(`make ${directory}`, () => mkdir(directory, { recursive: true }))
+  await withFileErrors(`make ${directory}`, async () => makeDirectories(directory))
   const paths: string[] = []
   for (const { layer, title } of files) {
     paths.push(await unpackLayer(cx, source, layer, title, { directory, keepOld: flags['keep-old-files'] === true }))

@@ -68,7 +68,7 @@ export const systemCommands: readonly Command[] = [
         group: 'System',
         summary: 'Remove everything: containers, images, volumes, networks, build cache',
         description:
-          'Kills and removes all containers, then removes all that is in the store, also what belongs to subordinate ids of the user, and the directory of the store. Asks first. A directory that holds other things too is left alone.',
+          'Kills and removes all containers, then removes all that is in the store, also what belongs to subordinate ids of the user and what stave serve keeps there, and the directory of the store. Asks first. A directory that holds other things too is left alone.',
         operands: '',
         most: 0,
         flags: resetFlags,

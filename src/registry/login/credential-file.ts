@@ -1,4 +1,4 @@
-import { mkdir, open, readFile, rename, stat, unlink } from 'node:fs/promises'
+import { open, readFile, rename, stat, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import { makeDirectories } from '#directory.ts'
 import { StaveError } from '#error.ts'
@@ -168,9 +168,11 @@ const lockWaitMs = 50
 // Two logins at once must not lose one another's entries. A lock file that a killed process left is taken over.
 async function lock(file: string): Promise<() => Promise<void>> {
   const name = `${file}.lock`
-  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 }).catch((error: unknown) => {
+  try {
+    makeDirectories(path.dirname(file), 0o700)
+  } catch (error) {
     throw broken(file, 'its directory cannot be made', error)
-  })
+  }
   for (let attempt = 0; attempt < lockAttempts; attempt++) {
     try {
       await (await open(name, 'wx', 0o600)).close()
