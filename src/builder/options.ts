@@ -3,7 +3,7 @@ import type { Bytes, Source, Target } from '#image/content.ts'
 import type { Descriptor, Platform } from '#oci/descriptor.ts'
 import type { Digest } from '#oci/digest.ts'
 import type { Span } from '#error.ts'
-import type { Stdio } from '#runner/runner.ts'
+import type { Stdio } from '#runner/stdio.ts'
 import type { RunSpec } from '#runner/protocol.ts'
 import type { Store } from '#store/store.ts'
 

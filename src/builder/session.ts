@@ -1,10 +1,7 @@
 import type { Dependency } from '#attest/provenance.ts'
-import type { Context } from '#context.ts'
-import type { Source } from '#image/content.ts'
-import type { Layer } from '#image/image.ts'
-import type { Digest } from '#oci/digest.ts'
-import type { LayerOutput, Place } from '#runner/protocol.ts'
+import type { LayerOutput } from '#runner/protocol.ts'
 import type { Store } from '#store/store.ts'
+import type { RemoteCache } from './cache/remote.ts'
 import type { Contexts } from './input/context.ts'
 import type { Digests } from './input/digests.ts'
 import type { Images } from './input/images.ts'
@@ -13,27 +10,6 @@ import type { Logs } from './record/log.ts'
 import type { BuildOptions, StepRecord } from './options.ts'
 import type { Secrets } from './input/secrets.ts'
 import type { Slots } from './solve/slots.ts'
-import type { BuiltLayer, Promised } from './solve/state.ts'
-
-/** What other machines have built, looked up by key. */
-export interface RemoteCache {
-  /** A promise: what the step makes is known by name, and not there. */
-  find(key: StepKey): { readonly layer: BuiltLayer | undefined } | { readonly promise: Promised } | undefined
-  /** The digest of a selection, by {@link selectionKey}. */
-  selection(key: Digest): Digest | undefined
-  /** Brings layers into the store that only it has. */
-  fetch(cx: Context, layers: readonly Layer[]): Promise<void>
-  /** Where a layer can be had that is not in the store. */
-  source(digest: Digest): Source | undefined
-  /** How to get the tar of a cache mount, by its name; undefined if none has it. What goes wrong then is a warning. */
-  mount(cx: Context, name: string): (() => Promise<Place | undefined>) | undefined
-  /** The layer that a cache mount is in, to be taken over into another cache. */
-  mountLayer(name: string): (Layer & { readonly source: Source }) | undefined
-  /** Where one of these layers is no tar, or not the one that it was said to be, that is the fault of the cache which it is from. */
-  blame(layers: readonly Layer[], error: unknown): unknown
-  /** After an error: was it the fault of this cache? Then what it was about is not offered again. */
-  isAtFault(error: unknown): boolean
-}
 
 /** What all steps of one build share. */
 export interface Session {

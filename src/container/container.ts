@@ -4,61 +4,23 @@ import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import type { Image } from '#image/image.ts'
 import type { ExecutionConfig } from '#oci/config.ts'
-import type { Digest } from '#oci/digest.ts'
-import type { Descriptor } from '#oci/descriptor.ts'
 import { parseExposed, publishAll } from '#network/port.ts'
 import { checkProcessor } from '#sandbox/processor.ts'
 import type { LocalStore } from '#store/open.ts'
-import { isAlive, self, type Owner } from '#store/owner.ts'
+import { isAlive, self } from '#store/owner.ts'
 import { makePrivateDirectory } from '#store/private.ts'
 import { randomHex } from '#store/random.ts'
+import type { Container, ContainerRecord } from './record.ts'
 import { killContainer } from './control.ts'
 import { removeGroups } from './lost.ts'
 import { checkName, generateName } from './name.ts'
 import { settleNetwork, sharedFiles, type ContainerNetwork, type NetworkSettings } from './network.ts'
-import { containerSpec, type ContainerOptions, type ContainerSpec, type SpecMount } from './spec.ts'
-import { readState, readStatus, type ContainerStatus } from './status.ts'
+import { containerSpec, type ContainerOptions, type SpecMount } from './spec.ts'
+import { readState, readStatus } from './status.ts'
 import { sweepNetworks } from './sweep.ts'
 import { createVolume, fillVolume, getVolume, isVolumeUsed, removeVolume } from './volume.ts'
 
-/** What is known of a container from its creation on. Kept as JSON in the store's database. */
-export interface ContainerRecord {
-  /** 64 hexadecimal digits. */
-  readonly id: string
-  readonly name: string
-  /** As it was typed. */
-  readonly image: string
-  /** Digest of the image's config. */
-  readonly imageId: Digest
-  readonly manifest: Descriptor
-  readonly createdAt: string
-  readonly spec: ContainerSpec
-  /** The layer trees, top first. */
-  readonly snapshots: readonly string[]
-  readonly labels: Readonly<Record<string, string>>
-  readonly autoRemove: boolean
-  readonly readonly: boolean
-  /** Seconds between the stop signal and SIGKILL. */
-  readonly stopTimeout: number
-  /** Seconds that it may run. */
-  readonly timeout?: number
-  readonly entrypoint: readonly string[]
-  readonly command: readonly string[]
-  readonly exposedPorts: readonly string[]
-  /** Volumes that were made for it and go with it. */
-  readonly anonymousVolumes: readonly string[]
-  /** `false`: what it writes is not kept. */
-  readonly log?: boolean
-  readonly paused?: boolean
-  /** Absent: `spec.namespaces.network` says all. */
-  readonly network?: ContainerNetwork
-  /** The process that made it: while it lives, removing an `autoRemove` container is its business. */
-  readonly creator: Owner
-}
-
-export interface Container extends ContainerRecord {
-  readonly status: ContainerStatus
-}
+export type { Container, ContainerRecord } from './record.ts'
 
 export interface CreateOptions extends Omit<ContainerOptions, 'network' | 'files' | 'hostHostname' | 'domainname'> {
   /** Default: a private one. */

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { Context } from '#context.ts'
 import { hasCode, StaveError } from '#error.ts'
 import type { LocalStore } from '#store/open.ts'
-import type { ContainerRecord } from './container.ts'
+import type { ContainerRecord } from './record.ts'
 import { readStatus, type ContainerStatus } from './status.ts'
 import { parseSignal } from '#text/signal.ts'
 

@@ -1,6 +1,6 @@
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
-import type { Stdio } from '#runner/runner.ts'
+import type { Stdio } from '#runner/stdio.ts'
 import type { LocalStore } from '#store/open.ts'
 import { allCapabilities } from '#sandbox/capability.ts'
 import type { ContainerRecord } from './container.ts'

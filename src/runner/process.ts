@@ -5,7 +5,7 @@ import { StaveError } from '#error.ts'
 import * as limit from '#limit.ts'
 import { failureError } from './failure.ts'
 import { protocolVersion, type Request, type Results, type RunnerEvent, type Verb } from './protocol.ts'
-import type { Stdio } from './runner.ts'
+import type { Stdio } from './stdio.ts'
 
 /** A request whose Places carry descriptors of this process, before they are renumbered for the wire. */
 export type LocalRequest<V extends Verb> = Omit<Extract<Request, { verb: V }>, 'version'>

@@ -1,6 +1,7 @@
 import { closeSync, constants, openSync } from 'node:fs'
 import type { Context } from '#context.ts'
 import { StaveError, hasCode } from '#error.ts'
+import type { Stdio } from './stdio.ts'
 import { startRunner, type LocalRequest, type RunnerProcess } from './process.ts'
 import type {
   AttachRequest,
@@ -31,14 +32,6 @@ import type {
 
 /** A request as a caller writes it: version and user namespace are the runner's business, and so is the verb. */
 export type Job<R> = Omit<R, 'version' | 'userns' | 'verb'>
-
-/** How a job's process is given the three standard streams. */
-export interface Stdio {
-  readonly stdin: 'ignore' | 'inherit' | number
-  /** A function gets what the process writes, in chunks. */
-  readonly stdout: 'ignore' | 'inherit' | number | ((chunk: Buffer) => void)
-  readonly stderr: 'ignore' | 'inherit' | number | ((chunk: Buffer) => void)
-}
 
 /**
  * The native half: a few verbs over file trees, each its own process. The `fd` of a Place in a job is a descriptor

@@ -1,7 +1,7 @@
 import type { Context } from '#context.ts'
 import type { Platform } from '#oci/descriptor.ts'
 import type { BaseImage } from '../input/images.ts'
-import type { Result } from './output.ts'
+import type { Result } from './result.ts'
 import type { Plan } from '../plan/plan.ts'
 import type { Session } from '../session.ts'
 import { basename } from 'node:path'
@@ -12,7 +12,7 @@ import { digestAlgorithm, digestHex, digestOf } from '#oci/digest.ts'
 import { formatPlatform } from '#oci/platform.ts'
 import { isImageId } from '#oci/reference.ts'
 import { isoTime } from './assemble.ts'
-import { normalizeTags } from './output.ts'
+import { normalizeTags } from './result.ts'
 import { isLocalPlace } from '../plan/source-url.ts'
 
 /** What a build says of one of its images. */

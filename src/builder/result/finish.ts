@@ -11,7 +11,8 @@ import type { Solution } from '../solve/solve.ts'
 import { formatPlatform } from '#oci/platform.ts'
 import { annotationsOf } from './annotations.ts'
 import { assemble, isoTime } from './assemble.ts'
-import { deliver, type Delivery, type Result } from './output.ts'
+import { deliver, type Delivery } from './output.ts'
+import { type Result } from './result.ts'
 
 /** Makes images, or an index of them, of what was solved, and delivers that. */
 export async function finish(

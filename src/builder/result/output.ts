@@ -2,13 +2,13 @@ import { layout, pathOf, placeOf } from '#store/layout.ts'
 import type { Context } from '#context.ts'
 import type { Artifact } from '#attest/statement.ts'
 import type { Source, Target } from '#image/content.ts'
+import { normalizeTags, type Result } from './result.ts'
 import type { Attested } from './attest.ts'
-import type { Image } from '#image/image.ts'
 import type { Descriptor, Platform } from '#oci/descriptor.ts'
 import type { CopyItem, Place } from '#runner/protocol.ts'
 import type { Output } from '../options.ts'
 import type { Session } from '../session.ts'
-import type { State } from '../solve/state.ts'
+import type { State } from '../solve/solved.ts'
 import { closeSync, constants, createReadStream, mkdirSync, openSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
@@ -17,13 +17,6 @@ import { StaveError } from '#error.ts'
 import { copy } from '#image/copy.ts'
 import { deliverFile, withFileErrors } from '#image/file.ts'
 import { formatReference, parseReference } from '#oci/reference.ts'
-
-/** A built image, and the tree that it has. */
-export interface Result {
-  readonly image: Image
-  readonly state: State
-  readonly platform: Platform
-}
 
 /** What is to be delivered: one image, or an index of several. */
 export interface Delivery {
@@ -96,10 +89,6 @@ export async function deliver(
     }
   }
   return { names, pushed, image }
-}
-
-export function normalizeTags(tags: readonly string[]): readonly string[] {
-  return [...new Set(tags.map((tag) => formatReference(parseReference(tag))))]
 }
 
 function absolute(session: Session, path: string): string {

@@ -1,4 +1,4 @@
-import type { Stdio } from '#runner/runner.ts'
+import type { Stdio } from '#runner/stdio.ts'
 
 /**
  * The caller's own streams, handed to the container: no byte of them passes through this process.

@@ -2,7 +2,6 @@ import { StaveError } from '#error.ts'
 import { isLoopback } from '#text/address.ts'
 import { createGate, type Gate } from '../gate.ts'
 import type { Endpoint } from './hosts.ts'
-import type { Call } from './stage.ts'
 
 export type Scheme = 'https:' | 'http:'
 
@@ -58,6 +57,6 @@ export function originOf(host: Host): URL {
   return url
 }
 
-export function addressOf(host: Host, call: Pick<Call, 'to'>): URL {
+export function addressOf(host: Host, call: { readonly to: string | URL }): URL {
   return typeof call.to === 'string' ? new URL(call.to, originOf(host)) : new URL(call.to)
 }

@@ -1,0 +1,45 @@
+import type { Descriptor } from '#oci/descriptor.ts'
+import type { Digest } from '#oci/digest.ts'
+import type { Owner } from '#store/owner.ts'
+import type { ContainerNetwork } from './network.ts'
+import type { ContainerSpec } from './spec.ts'
+import type { ContainerStatus } from './status.ts'
+
+/** What is known of a container from its creation on. Kept as JSON in the store's database. */
+export interface ContainerRecord {
+  /** 64 hexadecimal digits. */
+  readonly id: string
+  readonly name: string
+  /** As it was typed. */
+  readonly image: string
+  /** Digest of the image's config. */
+  readonly imageId: Digest
+  readonly manifest: Descriptor
+  readonly createdAt: string
+  readonly spec: ContainerSpec
+  /** The layer trees, top first. */
+  readonly snapshots: readonly string[]
+  readonly labels: Readonly<Record<string, string>>
+  readonly autoRemove: boolean
+  readonly readonly: boolean
+  /** Seconds between the stop signal and SIGKILL. */
+  readonly stopTimeout: number
+  /** Seconds that it may run. */
+  readonly timeout?: number
+  readonly entrypoint: readonly string[]
+  readonly command: readonly string[]
+  readonly exposedPorts: readonly string[]
+  /** Volumes that were made for it and go with it. */
+  readonly anonymousVolumes: readonly string[]
+  /** `false`: what it writes is not kept. */
+  readonly log?: boolean
+  readonly paused?: boolean
+  /** Absent: `spec.namespaces.network` says all. */
+  readonly network?: ContainerNetwork
+  /** The process that made it: while it lives, removing an `autoRemove` container is its business. */
+  readonly creator: Owner
+}
+
+export interface Container extends ContainerRecord {
+  readonly status: ContainerStatus
+}
