@@ -1,7 +1,7 @@
 import type { Dependency } from '#attest/provenance.ts'
 import type { LayerOutput } from '#runner/protocol.ts'
 import type { Store } from '#store/store.ts'
-import type { RemoteCache } from './cache/remote.ts'
+import type { RemoteCache } from './remote.ts'
 import type { Contexts } from './input/context.ts'
 import type { Digests } from './input/digests.ts'
 import type { Images } from './input/images.ts'

@@ -4,12 +4,12 @@ import type { Digest } from '#oci/digest.ts'
 import type { DigestRequest, Selection } from '#runner/protocol.ts'
 import type { Job } from '#runner/runner.ts'
 import type { Store } from '#store/store.ts'
-import type { RemoteCache } from '../cache/remote.ts'
+import type { RemoteCache } from '../remote.ts'
 import type { CopyOp, CopySource, ExecOp, Step } from '../plan/step.ts'
 import { mkdirSync } from 'node:fs'
 import { parseDigest } from '#oci/digest.ts'
 import { selectionKey } from '../plan/key.ts'
-import { treeOf, type Directory, type Download, type Solved, type State } from '../solve/solved.ts'
+import { treeOf, type Directory, type Download, type Solved, type State } from '../solved.ts'
 
 type Wanted = Job<DigestRequest>['selections'][number]
 

@@ -1,7 +1,7 @@
 import type { Image } from '#image/image.ts'
 import type { Platform } from '#oci/descriptor.ts'
 import { formatReference, parseReference } from '#oci/reference.ts'
-import type { State } from '../solve/solved.ts'
+import type { State } from '../solved.ts'
 
 /** A built image, and the tree that it has. */
 export interface Result {

@@ -1,7 +1,7 @@
 import type { Context } from '#context.ts'
 import type { LayerOutput, LayerResult } from '#runner/protocol.ts'
 import type { Session } from '../session.ts'
-import type { State } from '../solve/solved.ts'
+import type { State } from '../solved.ts'
 import { StaveError } from '#error.ts'
 import { keepLayer, type MadeLayer } from '../solve/layer.ts'
 

@@ -2,14 +2,14 @@ import { layout, pathOf, placeOf } from '#store/layout.ts'
 import type { Context } from '#context.ts'
 import type { Place, Tree } from '#runner/protocol.ts'
 import type { Store } from '#store/store.ts'
-import type { RemoteCache } from '../cache/remote.ts'
+import type { RemoteCache } from '../remote.ts'
 import type { ExecMount } from '../plan/step.ts'
 import { chmodSync, existsSync, mkdirSync, renameSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { digestHex, digestOf } from '#oci/digest.ts'
 import { touchCacheMount } from '#store/cache-files.ts'
 import { canonical } from '../plan/key.ts'
-import { lock, tryLock } from './lock.ts'
+import { lock, tryLock } from '#store/lock.ts'
 
 export type CacheMount = ExecMount & { type: 'cache' }
 

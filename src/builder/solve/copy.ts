@@ -2,13 +2,13 @@ import type { Context } from '#context.ts'
 import type { CopyItem, CopyRequest, Place } from '#runner/protocol.ts'
 import type { Job } from '#runner/runner.ts'
 import type { Session } from '../session.ts'
-import type { Solved, State } from './solved.ts'
+import type { Solved, State } from '../solved.ts'
 import type { CopyOp, CopySource, Step } from '../plan/step.ts'
 import { StaveError } from '#error.ts'
 import { selectionOf } from '../input/digests.ts'
 import { keepLayer, type MadeLayer } from './layer.ts'
 import { withSource } from './missing-source.ts'
-import { treeOf, withTimesOf } from './solved.ts'
+import { treeOf, withTimesOf } from '../solved.ts'
 
 /** What a COPY, ADD or WORKDIR has made. */
 export interface Copied {

@@ -1,6 +1,6 @@
 import type { LayerOutput, LayerResult, Place } from '#runner/protocol.ts'
 import type { CacheRecord, Store } from '#store/store.ts'
-import type { BuiltLayer } from './solved.ts'
+import type { BuiltLayer } from '../solved.ts'
 import { parseDigest } from '#oci/digest.ts'
 import { layerMediaType } from '#oci/media-type.ts'
 

@@ -1,13 +1,13 @@
 import type { Store } from '#store/store.ts'
 import type { CopyOp, ExecOp, Step } from '../plan/step.ts'
 import type { Solver } from './solver.ts'
-import type { BuiltLayer, Solved, State } from './solved.ts'
+import type { BuiltLayer, Solved, State } from '../solved.ts'
 import { operationKey, stepKey, type StepKey } from '../plan/key.ts'
 import { recordedLayer } from './layer.ts'
 import { withSource } from './missing-source.ts'
 import { report } from './solver.ts'
 import { cachedState, promisedState } from './state.ts'
-import { withTimesOf } from './solved.ts'
+import { withTimesOf } from '../solved.ts'
 
 /** Key of a step by what is really there; what it is called in remote caches is noted. */
 export async function keyOf(solver: Solver, step: Step, op: CopyOp | ExecOp, parent: State, inputs: readonly Solved[]): Promise<StepKey> {

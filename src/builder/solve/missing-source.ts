@@ -1,4 +1,4 @@
-import type { Solved } from './solved.ts'
+import type { Solved } from '../solved.ts'
 import type { Step } from '../plan/step.ts'
 import { StaveError } from '#error.ts'
 import { RunnerFailure } from '#runner/failure.ts'

@@ -3,12 +3,12 @@ import type { Place, RunMount, RunSpec } from '#runner/protocol.ts'
 import { hostsText, resolverText, withOwnName } from '#sandbox/names.ts'
 import type { Sandbox } from '../options.ts'
 import type { Session } from '../session.ts'
-import type { Solved } from './solved.ts'
+import type { Solved } from '../solved.ts'
 import type { ExecOp, Step } from '../plan/step.ts'
 import { closeSync, constants, existsSync, openSync, readFileSync, realpathSync, statSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import { StaveError } from '#error.ts'
-import { treeOf } from './solved.ts'
+import { treeOf } from '../solved.ts'
 
 const cdiDirectories = ['/etc/cdi', '/var/run/cdi']
 

@@ -2,7 +2,7 @@ import type { Context } from '#context.ts'
 import type { StepRecord } from '../options.ts'
 import type { BaseImage } from '../input/images.ts'
 import type { Session } from '../session.ts'
-import type { Solved } from './solved.ts'
+import type { Solved } from '../solved.ts'
 import type { Step } from '../plan/step.ts'
 
 /** What all steps share while they are carried out. */

@@ -4,7 +4,7 @@ import { isTag, parseReference } from '#oci/reference.ts'
 import type { Invocation } from '../command.ts'
 import { parseLocation } from '../location.ts'
 import { createPlaces, resolveOrLeave } from '../places.ts'
-import { openNamed } from '../repositories/remote.ts'
+import { openNamed } from '../remote.ts'
 import { openSession } from '../session.ts'
 import type { tagFlags } from './commands.ts'
 

@@ -3,7 +3,7 @@ import { normalizeName } from '#store/open.ts'
 import type { Invocation } from '../command.ts'
 import { parseLocation } from '../location.ts'
 import { createPlaces } from '../places.ts'
-import { openNamed } from '../repositories/remote.ts'
+import { openNamed } from '../remote.ts'
 import { openSession } from '../session.ts'
 import type { tagFlags } from './commands.ts'
 

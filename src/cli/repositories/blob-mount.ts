@@ -5,7 +5,7 @@ import { createPlaces } from '../places.ts'
 import { openSession } from '../session.ts'
 import { openBlobPlace } from './blob.ts'
 import type { blobFlags } from './commands.ts'
-import { registryReference } from './remote.ts'
+import { registryReference } from '../remote.ts'
 
 /** Has a registry take a blob over from one of its repositories into another, without a byte being sent. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof blobFlags>): Promise<void> {

@@ -3,7 +3,7 @@ import { createPlaces } from '../places.ts'
 import { openSession } from '../session.ts'
 import { spool } from '../spool.ts'
 import type { blobFlags } from './commands.ts'
-import { openNamed } from './remote.ts'
+import { openNamed } from '../remote.ts'
 
 /** Uploads a file, or stdin, as a blob, and prints its digest. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof blobFlags>): Promise<void> {

@@ -5,7 +5,7 @@ import { parseDigest, type Digest } from '#oci/digest.ts'
 import type { Reference } from '#oci/reference.ts'
 import type { Registry } from '#registry/client/registry.ts'
 import type { Places } from '../places.ts'
-import { registryReference } from './remote.ts'
+import { registryReference } from '../remote.ts'
 
 /** `NAME@DIGEST` as crane writes it, or `NAME DIGEST` as regctl does. @throws StaveError `usage` */
 export function blobReference([text = '', second]: readonly string[]): { readonly reference: Reference; readonly digest: Digest } {

@@ -2,7 +2,7 @@ import type { Invocation } from '../command.ts'
 import { createPlaces } from '../places.ts'
 import { openSession } from '../session.ts'
 import type { repositoryListFlags } from './commands.ts'
-import { registryHost } from './remote.ts'
+import { registryHost } from '../remote.ts'
 
 /** Prints the repositories of a registry, one a line. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof repositoryListFlags>): Promise<void> {

@@ -7,7 +7,7 @@ import type { Invocation } from '../command.ts'
 import { createPlaces, resolveOrLeave } from '../places.ts'
 import { openSession } from '../session.ts'
 import type { manifestDeleteFlags } from './commands.ts'
-import { openNamed } from './remote.ts'
+import { openNamed } from '../remote.ts'
 
 /** Deletes a manifest with all its tags, and with `--referrers` first what refers to it. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof manifestDeleteFlags>): Promise<void> {

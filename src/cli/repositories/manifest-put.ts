@@ -7,7 +7,7 @@ import { createPlaces } from '../places.ts'
 import { openSession } from '../session.ts'
 import { spool } from '../spool.ts'
 import type { manifestPutFlags } from './commands.ts'
-import { openNamed } from './remote.ts'
+import { openNamed } from '../remote.ts'
 
 /** Sends a manifest or an index, exactly these bytes, and prints its digest. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof manifestPutFlags>): Promise<void> {

@@ -2,7 +2,7 @@ import type { Invocation } from '../command.ts'
 import { createPlaces } from '../places.ts'
 import { openSession } from '../session.ts'
 import type { tagListFlags } from './commands.ts'
-import { openNamed } from './remote.ts'
+import { openNamed } from '../remote.ts'
 
 /** cosign's signatures and fallback lists of referrers have tags that are made of a digest. */
 const digestTag = /^sha256-[0-9a-f]{64}(\..*)?$/

@@ -1,10 +1,10 @@
-import { pathOf } from '#store/layout.ts'
+import { pathOf } from './layout.ts'
 import type { Context } from '#context.ts'
-import type { Store } from '#store/store.ts'
+import type { Store } from './store.ts'
 import { mkdirSync, readlinkSync, renameSync, symlinkSync, unlinkSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { isAlive, self } from '#store/owner.ts'
+import { isAlive, self } from './owner.ts'
 
 const pollMs = 20
 

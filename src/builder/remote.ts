@@ -3,8 +3,8 @@ import type { Source } from '#image/content.ts'
 import type { Layer } from '#image/image.ts'
 import type { Digest } from '#oci/digest.ts'
 import type { Place } from '#runner/protocol.ts'
-import type { StepKey } from '../plan/key.ts'
-import type { BuiltLayer, Promised } from '../solve/solved.ts'
+import type { StepKey } from './plan/key.ts'
+import type { BuiltLayer, Promised } from './solved.ts'
 
 /** What other machines have built, looked up by key. */
 export interface RemoteCache {

@@ -1,8 +1,8 @@
 import { StaveError } from '#error.ts'
 import { parseReference, type Reference } from '#oci/reference.ts'
 import type { Registry } from '#registry/client/registry.ts'
-import { parseLocation } from '../location.ts'
-import type { Places } from '../places.ts'
+import { parseLocation } from './location.ts'
+import type { Places } from './places.ts'
 
 /** A name in a registry, with the repository that it is in. */
 export interface Named {

@@ -1,4 +1,4 @@
-import type { Store } from '#store/store.ts'
+import type { Store } from './store.ts'
 import { mkdtempSync, readdirSync, rmSync, symlinkSync, mkdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,7 +1,7 @@
 import type { Layer } from '#image/image.ts'
 import type { Digest } from '#oci/digest.ts'
 import type { IgnorePattern, Place, Tree } from '#runner/protocol.ts'
-import type { BaseImage } from '../input/images.ts'
+import type { BaseImage } from './input/images.ts'
 
 /** A layer that a step made. */
 export interface BuiltLayer extends Layer {
