@@ -1,5 +1,5 @@
 import { globSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, posix } from 'node:path'
 import { expect, test } from 'vitest'
 
 /** DESIGN: each layer imports only those below it. The table is the rule; what a folder may import is its own number or less. */
@@ -32,14 +32,20 @@ const files = globSync('**/*.ts', { cwd: root }).filter((file) => !file.endsWith
 interface Import {
   readonly file: string
   readonly from: string
+  /** The file that is imported. */
+  readonly path: string
   readonly to: string
 }
 
-const imports: Import[] = files.flatMap((file) => {
-  const text = readFileSync(join(root, file), 'utf8')
-  const specifiers = [...text.matchAll(/(?:from|import)\s*\(?\s*'(#[^']+)'/g)].map(([, specifier]) => specifier!.slice(1))
-  return specifiers.map((specifier) => ({ file, from: folderOf(file), to: folderOf(specifier) }))
-})
+/** Every import and re-export of a file, of types too, as a path below `src/`: `#a/b.ts`, `./b.ts` and `import('…')` alike. */
+function importsOf(file: string, text: string): string[] {
+  const specifiers = [...text.matchAll(/(?:\bfrom|\bimport)\s*\(?\s*'([#.][^']*)'/g)].map(([, specifier]) => specifier!)
+  return specifiers.map((specifier) => (specifier.startsWith('#') ? specifier.slice(1) : posix.join(posix.dirname(file), specifier)))
+}
+
+const imports: Import[] = files.flatMap((file) =>
+  importsOf(file, readFileSync(join(root, file), 'utf8')).map((to) => ({ file, from: folderOf(file), path: to, to: folderOf(to) })),
+)
 
 function folderOf(path: string): string {
   return path.includes('/') ? path.split('/')[0]! : ''
@@ -59,6 +65,107 @@ test('a layer imports only layers below it', () => {
 test('every folder has its place', () => {
   const folders = new Set(files.map(folderOf).filter((folder) => folder !== '' && folder !== 'dockerfile'))
   expect([...folders].filter((folder) => !(folder in layers))).toEqual([])
+})
+
+/** The circles of a graph, each with its members in their order: what reaches itself (Tarjan's strongly connected components). */
+function circlesIn(edges: readonly (readonly [from: string, to: string])[]): string[][] {
+  const targets = new Map<string, string[]>()
+  for (const [from, to] of edges) targets.set(from, [...(targets.get(from) ?? []), to])
+  const numbers = new Map<string, number>()
+  const lowest = new Map<string, number>()
+  const open: string[] = []
+  const found: string[][] = []
+  const visit = (node: string): void => {
+    numbers.set(node, numbers.size)
+    lowest.set(node, numbers.get(node)!)
+    open.push(node)
+    for (const target of targets.get(node) ?? []) {
+      if (!numbers.has(target)) visit(target)
+      if (open.includes(target)) lowest.set(node, Math.min(lowest.get(node)!, lowest.get(target)!))
+    }
+    if (lowest.get(node) !== numbers.get(node)) return
+    const members = open.splice(open.indexOf(node))
+    if (members.length > 1 || targets.get(node)?.includes(node)) found.push(members.toSorted())
+  }
+  for (const node of targets.keys()) if (!numbers.has(node)) visit(node)
+  return found
+}
+
+test('no file imports itself, over however many others; code that is loaded later apart', () => {
+  const text = (file: string) => readFileSync(join(root, file), 'utf8').replaceAll(/\bimport\s*\(/g, '')
+  expect(circlesIn(files.flatMap((file) => importsOf(file, text(file)).map((to) => [file, to] as const)))).toEqual([])
+})
+
+test('no folder imports itself over others', () => {
+  const folders = (path: string) => posix.dirname(path)
+  const isBeside = (one: string, other: string) =>
+    one !== '.' && other !== '.' && !`${one}/`.startsWith(`${other}/`) && !`${other}/`.startsWith(`${one}/`)
+  const edges = imports.map(({ file, path }) => [folders(file), folders(path)] as const).filter(([from, to]) => isBeside(from, to))
+  expect(circlesIn(edges)).toEqual([])
+})
+
+test.each<[edges: [string, string][], circles: string[][]]>([
+  [
+    [
+      ['a', 'b'],
+      ['b', 'c'],
+    ],
+    [],
+  ],
+  [
+    [
+      ['a', 'b'],
+      ['b', 'a'],
+    ],
+    [['a', 'b']],
+  ],
+  [[['a', 'a']], [['a']]],
+  [
+    [
+      ['a', 'b'],
+      ['b', 'c'],
+      ['c', 'b'],
+      ['c', 'd'],
+    ],
+    [['b', 'c']],
+  ],
+  [
+    [
+      ['a', 'b'],
+      ['b', 'c'],
+      ['c', 'a'],
+      ['d', 'a'],
+      ['d', 'e'],
+      ['e', 'd'],
+    ],
+    [
+      ['a', 'b', 'c'],
+      ['d', 'e'],
+    ],
+  ],
+  [
+    [
+      ['a', 'b'],
+      ['a', 'c'],
+      ['b', 'd'],
+      ['c', 'd'],
+    ],
+    [],
+  ],
+])('circles are seen in %j', (edges, circles) => {
+  expect(circlesIn(edges)).toEqual(circles)
+})
+
+test.each([
+  ["import { a } from './a.ts'", ['builder/solve/a.ts']],
+  ["import type { A } from '../session.ts'", ['builder/session.ts']],
+  ["export { a } from '#store/a.ts'", ['store/a.ts']],
+  ["const { a } = await import('./a.ts')", ['builder/solve/a.ts']],
+  ["import {\n  a,\n} from './a.ts'", ['builder/solve/a.ts']],
+  ["import './a.ts'", ['builder/solve/a.ts']],
+  ["import { join } from 'node:path'", []],
+])('imports are seen in %j', (text, expected) => {
+  expect(importsOf('builder/solve/step.ts', text)).toEqual(expected)
 })
 
 const outsideCli = files.filter((file) => !file.startsWith('cli/') && file !== 'main.ts')

@@ -1,3 +1,4 @@
+import { StaveError } from '#error.ts'
 import type { Event } from '#event.ts'
 
 /** First parameter of everything that waits: how it is cancelled and where it reports. */
@@ -12,4 +13,9 @@ export const background: Context = { signal: new AbortController().signal, repor
 /** Derives a context that is also cancelled by `signal`. */
 export function withSignal(cx: Context, signal: AbortSignal): Context {
   return { signal: AbortSignal.any([cx.signal, signal]), report: (event) => cx.report(event) }
+}
+
+/** What an operation fails with when its context was cancelled. */
+export function abortedError(signal: AbortSignal): StaveError {
+  return signal.reason instanceof StaveError ? signal.reason : new StaveError('cancelled', 'cancelled', { cause: signal.reason })
 }

@@ -1,6 +1,7 @@
 import { parseChallenges } from '#registry/client/challenge.ts'
 import { nextPage } from '#registry/client/listing.ts'
-import { clean, parseErrors } from '#registry/client/problem.ts'
+import { clean } from '#registry/clean.ts'
+import { parseErrors } from '#registry/client/problem.ts'
 import { parseScopes } from '#registry/client/auth.ts'
 import { retryAfterMs } from '#registry/client/retry.ts'
 import { mutated } from '../random.ts'

@@ -1,6 +1,6 @@
+import { abortedError } from '#context.ts'
 import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
-import { StaveError } from '#error.ts'
 import type { Bytes } from '#image/content.ts'
 
 export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
@@ -226,9 +226,4 @@ export function bodyOfBytes(bytes: Uint8Array): ResponseBody {
       if (bytes.length > 0) yield bytes
     },
   }
-}
-
-/** What an operation fails with when its context was cancelled. */
-export function abortedError(signal: AbortSignal): StaveError {
-  return signal.reason instanceof StaveError ? signal.reason : new StaveError('cancelled', 'cancelled', { cause: signal.reason })
 }

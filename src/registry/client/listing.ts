@@ -1,3 +1,4 @@
+import { clean } from '../clean.ts'
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import * as limit from '#limit.ts'
@@ -7,7 +8,6 @@ import type { Scope } from './auth.ts'
 import type { ListOptions } from './choices.ts'
 import type { Response } from './exchange.ts'
 import type { Endpoint } from './hosts.ts'
-import { clean } from './problem.ts'
 import { pathOf, pullScope, readWhole, type Remote } from './remote.ts'
 
 /**

@@ -1,7 +1,8 @@
+import { clean } from '../clean.ts'
 import { expect, test } from 'vitest'
 import type { StaveError } from '#error.ts'
 import { bodyOfBytes, type Headers, type Method } from './exchange.ts'
-import { clean, networkProblem, parseErrors, redactUrl, responseProblem } from './problem.ts'
+import { networkProblem, parseErrors, redactUrl, responseProblem } from './problem.ts'
 
 function print(error: StaveError): string {
   const hint = error.hint === undefined ? '' : `\n  hint:  ${error.hint}`

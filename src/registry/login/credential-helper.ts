@@ -1,10 +1,9 @@
+import { clean } from '../clean.ts'
 import { spawn } from 'node:child_process'
-import type { Context } from '#context.ts'
+import { abortedError, type Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import * as limit from '#limit.ts'
 import { type Credential, identityTokenUser } from './credential.ts'
-import { abortedError } from '../client/exchange.ts'
-import { clean } from '../client/problem.ts'
 
 const timeoutMs = 30_000
 
