@@ -98,6 +98,26 @@ for (const kind of ['stave serve', 'docker-registry']) {
     })
     afterAll(() => to[Symbol.asyncDispose]())
 
+    test('--prune deletes the tags that the source does not have, as many as it may, and nothing else', async () => {
+      const target = open(`${to.host}/pruned/web`)
+      const words = ['sync', '--src', 'docker', '--dest', 'docker', '--state', `state-${to.host}`, `${from.host}/web`, `${to.host}/pruned`]
+      expect((await stave(...words)).status).toBe(0)
+      const old = await sampleImage(cx, { seed: 'old' })
+      const signature = `${digests['1.0']!.replace(':', '-')}.sig`
+      for (const name of ['old-1', 'old-2', signature]) await copy(cx, old.source, old.descriptor, target, { name })
+      // A tag of what stays: its manifest must stay too.
+      await target.name(cx, await target.resolve(cx, '1.0'), 'alias')
+      const planned = await stave(...words, '--prune', '--dry-run')
+      for (const tag of ['old-1', 'old-2', 'alias']) expect(planned.stderr).toContain(`would delete docker://${to.host}/pruned/web:${tag}`)
+      const refused = await stave(...words, '--prune', '--prune-limit', '2')
+      expect(refused.status).toBe(1)
+      expect(refused.stderr).toContain('3 tags would be deleted')
+      expect(Object.keys(await tagsOf(`${to.host}/pruned/web`))).toContain('old-1')
+      expect((await stave(...words, '--prune')).status).toBe(0)
+      expect(await tagsOf(`${to.host}/pruned/web`)).toEqual({ ...all(), [signature]: old.descriptor.digest })
+      expect((await stave(...words.slice(0, -2), '--prune', `${from.host}/web:1.0`, `${to.host}/pruned`)).status).toBe(2)
+    })
+
     test('all tags of a repository, with their bytes, once', async () => {
       const words = ['sync', '--src', 'docker', '--dest', 'docker', '--digestfile', 'digests', `${from.host}/web`, `${to.host}/mirror`]
       const first = await stave(...words)

@@ -1,9 +1,13 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { parseReference } from '#oci/reference.ts'
 import { bytesOf, configOf, layerOf, manifestOf, pushImage, startRig, type Rig } from '#registry/testing.ts'
 import { applyPlan, type MirrorOptions } from './apply.ts'
 import { findInRegistries } from './find.ts'
 import { planMirror, type Pair } from './plan.ts'
+import { openState } from './state.ts'
 import { parseRepository } from './wanted.ts'
 
 const rigs: Rig[] = []
@@ -146,4 +150,30 @@ test('tags that cannot be had are a failure, and with keepGoing only of that rep
   expect(found.map(({ scope }) => scope)).toEqual([`${from.server.host}/web:1`])
   expect(failures).toMatchObject([{ repository: `${from.server.host}/none`, error: { code: 'not-found' } }])
   expect(empty).toEqual([])
+})
+
+test('with a state, what has not changed costs one request at the source, and none at the target', async () => {
+  const [from, to] = [await rig(), await rig()]
+  const tags = ['1', '2', '3']
+  for (const tag of tags) await pushImage(from.cx, from.open('web'), tag)
+  const directory = await mkdtemp(join(tmpdir(), 'stave-mirror-'))
+  try {
+    const run = async () => {
+      const state = await openState(join(directory, 'state'))
+      const outcomes = await applyPlan(to.cx, await pairsOf(from, to, ['web']), { ...ends(from, to), state })
+      await state.close()
+      return outcomes.map((outcome) => outcome.state)
+    }
+    expect(await run()).toEqual(['copied', 'copied', 'copied'])
+    from.log()
+    to.log()
+    expect(await run()).toEqual(['present', 'present', 'present'])
+    expect(from.log()).toHaveLength(tags.length + 1)
+    expect(to.log()).toEqual([])
+    const { manifest } = await pushImage(from.cx, from.open('web'), '2', layerOf(2000))
+    expect(await run()).toEqual(['present', 'copied', 'present'])
+    expect((await to.open('mirror/web').resolve(to.cx, '2')).digest).toBe(manifest.what.digest)
+  } finally {
+    await rm(directory, { recursive: true })
+  }
 })

@@ -11,6 +11,7 @@ import type { Format } from '#oci/media-type.ts'
 import type { Reference } from '#oci/reference.ts'
 import type { Registry, RegistryClient } from '#registry/client/registry.ts'
 import { formatPlace, type ImagePlace, type Pair } from './plan.ts'
+import type { MirrorState } from './state.ts'
 
 export interface MirrorOptions {
   /** The client that reads registries for an account of a list, or for none. */
@@ -24,6 +25,8 @@ export interface MirrorOptions {
   readonly referrers?: boolean
   /** Go on with the others when one fails. */
   readonly keepGoing?: boolean
+  /** What earlier runs have put there; the target is not asked for it. */
+  readonly state?: MirrorState
   /** Most images at a time. */
   readonly concurrency?: number
 }
@@ -50,7 +53,9 @@ export async function applyPlan(cx: Context, pairs: readonly Pair[], options: Mi
   const keepGoing = options.keepGoing ?? false
   const work = async (index: number): Promise<void> => {
     try {
-      outcomes[index] = await applyOne(inner, pairs[index]!, ends, options)
+      const outcome = await applyOne(inner, pairs[index]!, ends, options)
+      if (outcome.root !== undefined) await options.state?.note(outcome.pair, outcome.root.digest)
+      outcomes[index] = outcome
     } catch (error) {
       cx.signal.throwIfAborted()
       // What was cancelled because of another failure did not fail.
@@ -74,7 +79,7 @@ async function applyOne(cx: Context, pair: Pair, ends: Ends, options: MirrorOpti
     cx.report({ type: 'step', id: title, title, state, ...(state !== 'started' && { durationMs: performance.now() - started }) })
   step('started')
   try {
-    const there = await look(cx, pair.to, ends)
+    const there = options.state?.digestOf(pair) ?? (await look(cx, pair.to, ends))
     const same = there === undefined ? undefined : await unchanged(cx, pair, there, ends, options)
     if (same !== undefined) {
       step('cached')

@@ -24,7 +24,14 @@ export const syncFlags = {
   dest: { kind: 'string', short: 'd', value: 'TRANSPORT', choices: ['docker', 'dir'], doc: 'What TARGET is' },
   scoped: { kind: 'boolean', doc: 'Keep the whole path of the source in the target, not only its last part' },
   all: { kind: 'boolean', short: 'a', doc: 'Copy every platform of an index (default; --all=false: the one of this machine)' },
-  'dry-run': { kind: 'boolean', doc: 'Print what would be copied' },
+  'dry-run': { kind: 'boolean', doc: 'Print what would be copied, and with --prune deleted' },
+  state: {
+    kind: 'string',
+    value: 'FILE',
+    doc: 'Remember in this file what is where: what has not changed then costs one request at the source and none at the target, which nobody else may change',
+  },
+  prune: { kind: 'boolean', doc: 'Delete tags of the target’s repositories that the source does not have' },
+  'prune-limit': { kind: 'number', value: 'N', doc: 'How many may be deleted at once (default 20): more is a failure, and nothing is' },
   'keep-going': { kind: 'boolean', doc: 'Go on with the others when an image fails' },
   'append-suffix': { kind: 'string', value: 'TEXT', doc: 'Add to each name in the target' },
   format: { kind: 'string', short: 'f', value: 'oci|v2s2', choices: ['oci', 'docker', 'v2s2'], doc: 'Convert the manifests' },
@@ -98,6 +105,10 @@ export const registryCommands: readonly Command[] = [
     examples: [
       { command: 'stave sync --src docker --dest docker quay.io/acme/web registry.example/acme', doc: 'All tags of a repository' },
       { command: 'stave sync --src yaml --dest dir --scoped images.yml /media/usb', doc: 'What a list names, onto a disk' },
+      {
+        command: 'stave sync --src docker --dest docker --state web.state --prune quay.io/acme/web registry.example/acme',
+        doc: 'Every hour: what is gone at the source is gone here, and what has not changed costs a HEAD',
+      },
       {
         command: 'stave sync --src dir --dest docker --scoped --keep-going /media/usb registry.example',
         doc: 'And from there into a registry',

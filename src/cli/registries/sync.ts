@@ -6,10 +6,12 @@ import { withFileErrors } from '#image/file.ts'
 import { applyPlan, type Outcome } from '#mirror/apply.ts'
 import { findInDirectory, findInRegistries, type InRegistries } from '#mirror/find.ts'
 import type { ListedRegistry } from '#mirror/list.ts'
-import { formatPlace, planMirror } from '#mirror/plan.ts'
+import { formatPlace, planMirror, type Pair } from '#mirror/plan.ts'
+import { findSurplus } from '#mirror/prune.ts'
+import { openState, type MirrorState } from '#mirror/state.ts'
 import { isNameOnly, parseRepository, type Wanted } from '#mirror/wanted.ts'
 import { hostPlatform } from '#oci/platform.ts'
-import { formatReference, parseReference } from '#oci/reference.ts'
+import { formatReference, parseReference, type Reference } from '#oci/reference.ts'
 import type { RegistryClient } from '#registry/client/registry.ts'
 import type { Invocation, Values } from '../command.ts'
 import { createPlaces, type Places, type RegistryChoices } from '../places.ts'
@@ -21,6 +23,8 @@ import { sideOf } from '../images/copy.ts'
 import { openGuard } from '../trust/guard.ts'
 
 type SyncFlags = Values<typeof syncFlags>
+
+const usualPruneLimit = 20
 
 /** Mirrors what a source has to a target. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof syncFlags>): Promise<number> {
@@ -57,6 +61,9 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     scoped: flags.scoped ?? false,
     suffix: flags['append-suffix'] ?? '',
   })
+  const state = flags.state === undefined || flags['dry-run'] ? undefined : await openState(resolve(settings.cwd, flags.state))
+  // Found before anything is copied: a source that lost much is not to be followed in part.
+  const doomed = flags.prune ? await findSurplus(cx, pairs, await writer.client(), flags['prune-limit'] ?? usualPruneLimit) : []
   const outcomes = flags['dry-run']
     ? undefined
     : await applyPlan(cx, pairs, {
@@ -66,12 +73,14 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
         ...(flags.format !== undefined && { format: flags.format === 'oci' ? 'oci' : 'docker' }),
         referrers: flags.referrers ?? false,
         keepGoing: flags['keep-going'] ?? false,
+        ...(state !== undefined && { state }),
       })
+  const isWhole = failures.length === 0 && outcomes?.every(({ state: became }) => became === 'copied' || became === 'present') === true
+  if (isWhole) await pruneTags(cx, doomed, await writer.client(), state)
+  await state?.close()
   await report.settle()
   if (outcomes === undefined) {
-    if (flags.json) report.json({ images: pairs.map(({ from, to }) => ({ from: formatPlace(from.place), to: formatPlace(to) })) })
-    else for (const { from, to } of pairs) report.print(`${formatPlace(from.place)} ${formatPlace(to)}`)
-    if (!flags.quiet) report.note(`would sync ${count(pairs.length)}`)
+    printPlan(report, flags, pairs, doomed)
     return failures.length === 0 ? 0 : 1
   }
   if (flags.digestfile !== undefined) writeDigests(resolve(settings.cwd, flags.digestfile), outcomes)
@@ -79,9 +88,29 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     report.json({
       images: outcomes.map(asJson),
       failures: failures.map(({ repository, error }) => ({ repository, error: messageOf(error) })),
+      ...(flags.prune && { deletions: isWhole ? doomed.map(formatReference) : [] }),
     })
   const failed = conclude(report, outcomes, { quiet: flags.quiet ?? false, seconds: (performance.now() - started) / 1000 })
   return failed + failures.length === 0 ? 0 : 1
+}
+
+/** Tags alone: what else has their manifests stays. */
+async function pruneTags(cx: Context, doomed: readonly Reference[], client: RegistryClient, state: MirrorState | undefined): Promise<void> {
+  for (const reference of doomed) {
+    const place = formatPlace({ transport: 'docker', reference })
+    await client.open(reference).deleteTag(cx, reference.tag!)
+    await state?.forget(place)
+    cx.report({ type: 'step', id: place, title: `deleting ${place}`, state: 'done' })
+  }
+}
+
+function printPlan(report: Report, flags: SyncFlags, pairs: readonly Pair[], doomed: readonly Reference[]): void {
+  const images = pairs.map(({ from, to }) => ({ from: formatPlace(from.place), to: formatPlace(to) }))
+  if (flags.json) report.json({ images, ...(flags.prune && { deletions: doomed.map(formatReference) }) })
+  else for (const { from, to } of images) report.print(`${from} ${to}`)
+  if (flags.quiet) return
+  for (const reference of doomed) report.note(`would delete docker://${formatReference(reference)}`)
+  report.note(`would sync ${count(pairs.length)}`)
 }
 
 function check(flags: SyncFlags, source: string, target: string): void {
@@ -96,6 +125,11 @@ function check(flags: SyncFlags, source: string, target: string): void {
       hint: 'cp -a and rsync copy such images as they are.',
     })
   }
+  if (flags.prune && (flags.dest !== 'docker' || !isAll(flags, source))) {
+    throw new StaveError('usage', 'stave sync: --prune is for whole repositories that are synced to a registry', {
+      hint: 'Of one image, or of a directory, nobody knows what else there should be.',
+    })
+  }
   for (const operand of [source, target]) {
     const prefix = /^(?:docker:\/\/|dir:)/.exec(operand)?.[0]
     if (prefix === undefined) continue
@@ -106,6 +140,11 @@ function check(flags: SyncFlags, source: string, target: string): void {
   if (flags['preserve-digests'] && flags.format !== undefined) {
     throw new StaveError('usage', '--preserve-digests and --format exclude each other: another format has another digest')
   }
+}
+
+/** Does the source say all that is to be there? */
+function isAll(flags: SyncFlags, source: string): boolean {
+  return flags.src === 'yaml' || (flags.src === 'docker' && isNameOnly(source))
 }
 
 /** A repository, with all its tags, or one image. */

@@ -10,6 +10,7 @@ export type FileFormat = 'containers' | 'docker' | 'legacy'
 
 /** What is needed of a credential file. */
 export interface AuthFile {
+  readonly path: string
   readonly format: FileFormat
   readonly auths: Readonly<Record<string, AuthEntry>>
   readonly credHelpers: Readonly<Record<string, string>>
@@ -32,6 +33,7 @@ export async function readAuthFile(file: string, format: FileFormat): Promise<Au
   if (document === undefined) return undefined
   const auths = format === 'legacy' ? document : document.auths
   return {
+    path: file,
     format,
     auths: isRecord(auths) ? (auths as Record<string, AuthEntry>) : {},
     credHelpers: format === 'legacy' || !isRecord(document.credHelpers) ? {} : strings(document.credHelpers),
@@ -55,32 +57,34 @@ export function lookUp(file: AuthFile, registry: string, repository: string): Fo
   }
   exact.push(...serverNames(registry))
   for (const key of exact) {
-    const found = Object.hasOwn(file.auths, key) ? decodeEntry(file.auths[key]!) : undefined
+    const found = Object.hasOwn(file.auths, key) ? decodeEntry(file, key, file.auths[key]!) : undefined
     if (found !== undefined) return found
   }
   const hosts = new Set(serverNames(registry).map(hostOf))
   for (const [key, entry] of Object.entries(file.auths)) {
     if (!isOldKey(key) || !hosts.has(hostOf(key))) continue
-    const found = decodeEntry(entry)
+    const found = decodeEntry(file, key, entry)
     if (found !== undefined) return found
   }
   return undefined
 }
 
-function decodeEntry(entry: AuthEntry): Found | undefined {
+function decodeEntry(file: AuthFile, key: string, entry: AuthEntry): Found | undefined {
   if (!isRecord(entry)) return undefined
-  const { username, password } = decodeAuth(entry)
+  const { username, password } = decodeAuth(file, key, entry)
   if (isText(entry.registrytoken)) return { kind: 'registry-token', token: entry.registrytoken }
   if (isText(entry.identitytoken)) return { kind: 'identity-token', username: username ?? identityTokenUser, token: entry.identitytoken }
   return username === undefined || password === undefined ? undefined : { kind: 'password', username, password }
 }
 
-function decodeAuth(entry: AuthEntry): { username?: string | undefined; password?: string | undefined } {
+function decodeAuth(file: AuthFile, key: string, entry: AuthEntry): { username?: string | undefined; password?: string | undefined } {
   if (isText(entry.auth)) {
     const text = Buffer.from(entry.auth, 'base64').toString('utf8')
     const colon = text.indexOf(':')
     // Docker pads with NUL bytes.
     if (colon > 0) return { username: text.slice(0, colon), password: text.slice(colon + 1).replace(/^\0+|\0+$/g, '') }
+    // To go on without it would look like a registry that refuses; what stands there may be a secret, and is not shown.
+    throw broken(file.path, `the "auth" of ${key} is not the base64 of a user, a colon and a password`)
   }
   return {
     username: isText(entry.username) ? entry.username : undefined,

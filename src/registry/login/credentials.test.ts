@@ -65,7 +65,6 @@ describe('looks up', () => {
     ['an identity token', { 'r.example': { auth: encode('u:'), identitytoken: 't' } }, 'r.example', 'a', 'identity-token:t'],
     ['a registry token', { 'r.example': { registrytoken: 't' } }, 'r.example', 'a', 'registry-token:t'],
     ['nothing for an empty entry', { 'r.example': {} }, 'r.example', 'a', undefined],
-    ['nothing for a broken entry', { 'r.example': { auth: '%%%' } }, 'r.example', 'a', undefined],
     ['nothing for names of every object', {}, 'constructor', 'a', undefined],
   ])('%s', async (_, auths, registry, repository, expected) => {
     expect(await find(auths, registry, repository)).toBe(expected)
@@ -225,4 +224,27 @@ describe('default places', () => {
     expect(found.search.map((file) => file.path)).toEqual(search)
     expect(found.store.path).toBe(store)
   })
+})
+
+test('an entry that cannot be read is said, and not passed over; what stands there is not shown', async () => {
+  for (const auth of ['no base64 at all!', encode('without-a-colon'), encode(':only-a-password')]) {
+    const failure = find({ 'r.example': { auth } }, 'r.example')
+    await expect(failure, auth).rejects.toMatchObject({ code: 'credentials', message: expect.stringContaining('r.example') as string })
+    await expect(failure, auth).rejects.not.toThrow(auth)
+    // Nobody asks for another registry's.
+    expect(await find({ 'other.example': { auth } }, 'r.example')).toBeUndefined()
+  }
+})
+
+test('a file that was named and knows nothing of the registry is said, where another one does', async () => {
+  const named = await write('named.json', { auths: { 'other.example': { auth: encode('a:b') } } })
+  const docker = await write('config.json', { auths: { 'r.example': { auth: encode('u:p') } } })
+  const said: string[] = []
+  const told = { ...cx, report: (event: Parameters<typeof cx.report>[0]) => void (event.type === 'warning' && said.push(event.message)) }
+  const credentials = openCredentials({ ...paths(named, docker), named })
+  expect(await credentials.find(told, 'r.example', 'x')).toMatchObject({ username: 'u' })
+  expect(said).toEqual([expect.stringMatching(/named\.json has no credentials for r\.example: those in .*config\.json are used/)])
+  await credentials.find(told, 'other.example', 'x')
+  await credentials.find(told, 'nowhere.example', 'x')
+  expect(said).toHaveLength(1)
 })

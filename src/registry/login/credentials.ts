@@ -14,6 +14,8 @@ export interface Credentials {
 export interface CredentialPaths {
   /** In the order of search; the first file that knows the registry wins. Missing files are skipped. */
   readonly search: readonly { readonly path: string; readonly format: FileFormat }[]
+  /** The file that a person named: that it knows nothing of a registry is said, where another one does. */
+  readonly named?: string
   /** The file that `login` writes. */
   readonly store: { readonly path: string; readonly format: FileFormat }
   /** Extra environment for `docker-credential-*` programs, which find their own configuration by it. */
@@ -52,6 +54,7 @@ export function defaultCredentialPaths(
   return {
     search: search.filter((file, index) => search.findIndex((other) => other.path === file.path) === index),
     store: { path: named ?? usual, format: 'containers' },
+    ...(options.authFile !== undefined && { named: options.authFile }),
     environment: Object.fromEntries(Object.entries(environment).filter((entry): entry is [string, string] => entry[1] !== undefined)),
     home: user.home,
   }
@@ -84,26 +87,49 @@ export function openCredentials(paths: CredentialPaths): Credentials {
 
   return {
     async find(cx, registry, repository) {
-      for (const file of paths.search) {
-        const content = await read(file)
-        if (content === undefined) continue
-        const from = shorten(file.path, paths.home)
-        const perRegistry = serverNames(registry).find((name) => Object.hasOwn(content.credHelpers, name))
-        if (perRegistry !== undefined) {
-          const found = await help(cx, content.credHelpers[perRegistry]!, perRegistry)
-          if (found !== undefined) return { ...found, from: `${found.from} (named by ${from})` }
-        }
-        if (content.credsStore !== undefined) {
-          for (const name of serverNames(registry)) {
-            const found = await help(cx, content.credsStore, name)
-            if (found !== undefined) return { ...found, from: `${found.from} (named by ${from})` }
-          }
-        }
-        const found = lookUp(content, registry, repository)
-        if (found !== undefined) return { ...found, from }
+      const found = await search(cx, registry, repository)
+      if (paths.named !== undefined && found !== undefined && found.path !== paths.named) {
+        const message = `${paths.named} has no credentials for ${registry}: those in ${found.credential.from} are used`
+        cx.report({ type: 'warning', message })
       }
-      return undefined
+      return found?.credential
     },
+  }
+
+  async function search(
+    cx: Context,
+    registry: string,
+    repository: string,
+  ): Promise<{ readonly credential: Credential; readonly path: string } | undefined> {
+    for (const file of paths.search) {
+      const credential = await inFile(cx, file, registry, repository)
+      if (credential !== undefined) return { credential, path: file.path }
+    }
+    return undefined
+  }
+
+  async function inFile(
+    cx: Context,
+    file: CredentialPaths['search'][number],
+    registry: string,
+    repository: string,
+  ): Promise<Credential | undefined> {
+    const content = await read(file)
+    if (content === undefined) return undefined
+    const from = shorten(file.path, paths.home)
+    const perRegistry = serverNames(registry).find((name) => Object.hasOwn(content.credHelpers, name))
+    if (perRegistry !== undefined) {
+      const found = await help(cx, content.credHelpers[perRegistry]!, perRegistry)
+      if (found !== undefined) return { ...found, from: `${found.from} (named by ${from})` }
+    }
+    if (content.credsStore !== undefined) {
+      for (const name of serverNames(registry)) {
+        const found = await help(cx, content.credsStore, name)
+        if (found !== undefined) return { ...found, from: `${found.from} (named by ${from})` }
+      }
+    }
+    const found = lookUp(content, registry, repository)
+    return found === undefined ? undefined : { ...found, from }
   }
 }
 
