@@ -50,7 +50,7 @@ export function flagLines(flags: Flags): string[] {
       const short = flag.short ? `-${flag.short}, ` : '    '
       const value = flag.kind === 'boolean' ? '' : ` ${flag.value ?? (flag.kind === 'number' ? 'N' : 'VALUE')}`
       const typed = flag.bare === undefined ? value : `[=${value.trim()}]`
-      const choices = flag.choices ? ` (${flag.choices.join(', ')})` : ''
+      const choices = flag.choices ? ` (${flag.choices.filter((choice) => choice !== '').join(', ')})` : ''
       const repeat = flag.kind === 'list' ? ' (repeatable)' : ''
       return [`  ${short}--${name}${typed}`, `${flag.doc}${choices}${repeat}`] as const
     })

@@ -136,6 +136,8 @@ export function unknownFlag(command: Command, typed: string, names: ReadonlyMap<
   return usage(command, `unknown flag ${typed}`, near && `Did you mean ${near}? See ${`stave ${command.name}`.trimEnd()} --help.`)
 }
 
-function listed(choices: readonly string[]): string {
+function listed(all: readonly string[]): string {
+  // An empty value is a script's variable that is not set; nobody has to know of it.
+  const choices = all.filter((choice) => choice !== '')
   return choices.length < 2 ? String(choices[0]) : `${choices.slice(0, -1).join(', ')} or ${choices.at(-1)}`
 }

@@ -35,7 +35,17 @@ export const idleFlags: Flags = {
   'storage-opt': { ...idle('K=V', oneStorage), kind: 'list' },
   runroot: idle('DIR', 'nothing is kept outside the store'),
   'cgroup-manager': idle('NAME', 'control groups are made without a manager'),
-  runtime: idle('NAME', noRuntime),
+  runtime: {
+    ...idle('NAME', noRuntime),
+    choices: [
+      'runc',
+      'crun',
+      'youki',
+      'io.containerd.runc.v2',
+      ...['runc', 'crun'].flatMap((name) => [`/usr/bin/${name}`, `/usr/sbin/${name}`]),
+    ],
+    instead: 'Containers run on the runtime of Stave, which does what runc does.',
+  },
   'runtime-flag': { ...idle('FLAG', noRuntime), kind: 'list' },
   conmon: idle('FILE', 'containers have a monitor of their own'),
   'events-backend': idle('NAME', 'no events are kept'),

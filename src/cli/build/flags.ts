@@ -1,4 +1,5 @@
 import type { Flags } from '../command.ts'
+import { neutralBuildFlags } from '../neutral-flags.ts'
 import { registryFlags, trustFlags } from '../shared-flags.ts'
 
 /** What is so anyway. */
@@ -6,6 +7,7 @@ const onlyTrue = (doc: string) =>
   ({ kind: 'string', bare: 'true', hidden: true, value: 'true', choices: ['true'], doc: `Accepted: ${doc}` }) as const
 
 export const buildFlags = {
+  ...neutralBuildFlags,
   tag: { kind: 'list', short: 't', value: 'NAME[:TAG]', doc: 'Name of the result' },
   file: { kind: 'string', short: 'f', value: 'FILE', doc: 'Dockerfile (default CONTEXT/Dockerfile, then Containerfile; - is stdin)' },
   target: { kind: 'string', value: 'STAGE', doc: 'Stage to build (default the last)' },
@@ -71,8 +73,8 @@ export const buildFlags = {
   network: {
     kind: 'string',
     value: 'host|none',
-    choices: ['host', 'none', 'default'],
-    doc: 'Network of RUN (default host)',
+    choices: ['host', 'none', 'default', 'bridge', ''],
+    doc: 'Network of RUN; default and bridge are host (default host)',
     aliases: ['net'],
   },
   dns: { kind: 'list', value: 'IP', doc: 'Name server in RUN' },
@@ -190,25 +192,18 @@ export const buildFlags = {
     kind: 'string',
     hidden: true,
     value: 'KIND',
-    choices: ['oci', 'rootless', 'chroot', 'default', 'process'],
+    choices: ['oci', 'rootless', 'chroot', 'default', 'process', ''],
     doc: 'Accepted: the strongest that the machine allows is used',
   },
 } as const satisfies Flags
 
 const cgroups = 'Limit RUN with --memory, --cpus and their like.'
-const namespaces = 'RUN has namespaces of its own; run stave as another user than root for a user namespace.'
 
 /** Flags of docker, buildx and buildah that are looked for in vain. */
 export const absentBuildFlags = {
   '--all-platforms': 'Name the platforms: --platform linux/amd64,linux/arm64.',
   '--manifest': 'Build all platforms at once, --platform linux/amd64,linux/arm64 --tag NAME: the result is one index.',
-  '--cgroup-parent': cgroups,
   '--cpuset-mems': cgroups,
-  '--pid': namespaces,
-  '--ipc': namespaces,
-  '--uts': namespaces,
-  '--userns': namespaces,
-  '--runtime': 'stave runs commands itself.',
   '--stdin': 'RUN reads nothing: give it a file with COPY, a secret or a heredoc.',
   '--policy': 'What may be used as a base is said by --signature-policy.',
   '--source-policy-file': 'There are no source policies. Pin an image with FROM NAME@sha256:… or --build-context.',

@@ -1,5 +1,6 @@
 import { command, type Command, type Flags } from '../command.ts'
 import { formatFlags, registryFlags, trustFlags } from '../shared-flags.ts'
+import { neutralRunFlags } from '../neutral-flags.ts'
 import { networkFlags } from './network-flags.ts'
 
 const processFlags = {
@@ -20,6 +21,7 @@ const detachKeys = {
 const kept = 'Nothing here outlives a reboot: let the service manager (a systemd unit) run stave run.'
 
 export const createFlags = {
+  ...neutralRunFlags,
   ...processFlags,
   ...detachKeys,
   attach: {
@@ -56,9 +58,9 @@ export const createFlags = {
   device: { kind: 'list', value: 'SRC[:DST[:rwm]]', doc: 'Device of the host' },
   'group-add': { kind: 'list', value: 'GROUP', doc: 'Supplementary group' },
   sysctl: { kind: 'list', value: 'K=V', doc: 'Kernel parameter of its namespaces' },
-  pid: { kind: 'string', value: 'host', choices: ['host', 'private'], doc: 'PID namespace' },
-  ipc: { kind: 'string', value: 'host', choices: ['host', 'private', 'shareable', 'none'], doc: 'IPC namespace' },
-  uts: { kind: 'string', value: 'host', choices: ['host', 'private'], doc: 'UTS namespace' },
+  pid: { kind: 'string', value: 'host', choices: ['host', 'private', ''], doc: 'PID namespace' },
+  ipc: { kind: 'string', value: 'host', choices: ['host', 'private', 'shareable', 'none', ''], doc: 'IPC namespace' },
+  uts: { kind: 'string', value: 'host', choices: ['host', 'private', ''], doc: 'UTS namespace' },
   init: { kind: 'boolean', doc: 'Run a small init that reaps zombies and forwards signals' },
   label: { kind: 'list', short: 'l', value: 'K=V', doc: 'Label of the container' },
   'label-file': { kind: 'list', value: 'FILE', doc: 'File with a label a line' },
@@ -111,7 +113,6 @@ const unchecked = 'Nothing is checked in the background. Let whoever watches the
 const absentFlags = {
   '--link': 'Containers of one network find each other by name: stave network create.',
   '--gpus': 'Pass the devices with --device.',
-  '--runtime': 'stave runs containers itself.',
   '--log-opt': 'A container has one log file, which grows until the container is removed. --log-driver none keeps none.',
   '--health-cmd': unchecked,
   '--health-interval': unchecked,
