@@ -13,6 +13,7 @@ import { get } from '#builder/input/http.ts'
 import { download } from '#builder/input/fetch.ts'
 import { createSecrets } from '#builder/input/secrets.ts'
 import { mountsOf } from '#builder/cache/remote-mounts.ts'
+import { readSource } from '#compose/document.ts'
 import { background as cx } from '#context.ts'
 import { copyToDirectory } from '#container/export.ts'
 import { parseDockerfile } from '#dockerfile/parse.ts'
@@ -47,6 +48,8 @@ vi.mock('#limit.ts', async (original) => ({
   signatureBytes: 1000,
   archiveEntries: 10,
   environmentLength: 1000,
+  composeLength: 1000,
+  composeDepth: 20,
   referrers: 4,
   referrerDepth: 2,
   referrerPages: 3,
@@ -347,6 +350,28 @@ const proofs: { readonly [Name in keyof typeof limit]: Proof } = {
   },
   packageFileBytes: ['runner-native/tests/program.rs', 'too-large'],
   auditableBytes: () => expect(rust('f', deflateSync(Buffer.alloc(limit.auditableBytes + 1, ' ')))).toEqual([]),
+
+  composeLength: () =>
+    refused(() =>
+      readSource(
+        ' '.repeat(limit.composeLength + 1),
+        'f',
+        () => undefined,
+        () => undefined,
+      ),
+    ),
+  composeNodes: ['src/compose/compose.test.ts', 'aliases that stand for ever more'],
+  composeDepth: () =>
+    refused(
+      () =>
+        readSource(
+          '['.repeat(limit.composeDepth + 2) + ']'.repeat(limit.composeDepth + 2),
+          'f',
+          () => undefined,
+          () => undefined,
+        ),
+      'invalid-document',
+    ),
 
   archiveHeaderBytes: () => rejected(openTar(cx, tarOf('L', limit.archiveHeaderBytes + 1))),
   archiveEntries: () => rejected(openTar(cx, tarOf('0', 0, limit.archiveEntries + 1))),

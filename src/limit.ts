@@ -123,6 +123,13 @@ export const links = 40
 /** The longest line that the native program sends: the answer to \`read\` with a few large files. */
 export const runnerLineBytes = 256 * 1024 * 1024
 
+/** The longest file of a Compose project, in bytes and characters. */
+export const composeLength = 16 * 1024 * 1024
+/** The most values in one, with what its aliases stand for: ten thousand services have some hundred thousand. */
+export const composeNodes = 1_000_000
+/** How deep its values may nest, and files that include each other. */
+export const composeDepth = 100
+
 /** Logs of builds that are kept: enough to look back at a month of work, and less than an image. */
 export const buildLogs = 200
 export const buildLogBytes = 512 * 1024 * 1024

@@ -1,6 +1,7 @@
 import type { Command } from './command.ts'
 import { artifactCommands } from './artifacts/commands.ts'
 import { buildCommands } from './build/commands.ts'
+import { composeCommands } from './compose/commands.ts'
 import { containerCommands } from './containers/commands.ts'
 import { copyingCommands } from './containers/copying-commands.ts'
 import { volumeCommands } from './containers/volume-commands.ts'
@@ -26,6 +27,7 @@ export const commands: readonly Command[] = [
   ...containerCommands,
   ...volumeCommands,
   ...networkCommands,
+  ...composeCommands,
   ...copyingCommands,
   ...systemCommands,
 ]

@@ -86,6 +86,8 @@ function findWords(typed: readonly string[]): {
 } {
   const words = withoutGroup(typed)
   let index = 0
+  // Flags of a group stand before or after the word behind it: stave compose -f FILE up.
+  const before: string[] = []
   let list: readonly Command[] = commands
   let command: Command | undefined
   let path = ''
@@ -114,11 +116,30 @@ function findWords(typed: readonly string[]): {
     command = found
     if (!found.commands) break
     list = found.commands
+    const start = index
+    while (words[index]?.startsWith('-') && valueFlags(found.flags).has(flagOf(words[index]!))) {
+      index += words[index]!.includes('=') || !valueFlags(found.flags).get(flagOf(words[index]!)) ? 1 : 2
+    }
+    before.push(...words.slice(start, index))
   }
   if (command?.commands && command.load === undefined) {
-    return { command: undefined, group: command, rest: words.slice(index) }
+    return { command: undefined, group: command, rest: [...before, ...words.slice(index)] }
   }
-  return { command, rest: words.slice(index) }
+  return { command, rest: [...before, ...words.slice(index)] }
+}
+
+function flagOf(word: string): string {
+  return word.split('=')[0] as string
+}
+
+/** The flags of a command as they are typed, and whether the next word is their value. */
+function valueFlags(flags: Flags): ReadonlyMap<string, boolean> {
+  return new Map(
+    Object.entries(flags).flatMap(([name, { kind, short }]) => {
+      const takes = kind !== 'boolean'
+      return [[`--${name}`, takes] as const, ...(short === undefined ? [] : [[`-${short}`, takes] as const])]
+    }),
+  )
 }
 
 function noSuchWord(group: string, word: string | undefined, known: readonly string[]): StaveError {

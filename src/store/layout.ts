@@ -32,6 +32,11 @@ export const layout = {
   /** What its monitor says of it. */
   containerState: (id: string) => `containers/${id}/state.json`,
 
+  /** What compose files say of configs and secrets in themselves, a directory for each project. */
+  projects: 'projects',
+  project: (name: string) => `projects/${name}`,
+  projectFile: (name: string, file: string) => `projects/${name}/${encodeURIComponent(file)}`,
+
   volumes: 'volumes',
   volume: (name: string) => `volumes/${name}`,
   /** The files of a volume, in a directory as Docker calls it: a name that no mount point is likely to have. */

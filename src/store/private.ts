@@ -14,6 +14,7 @@ export const storeDirectories: readonly string[] = [
   layout.containers,
   layout.builds,
   layout.networks,
+  layout.projects,
   layout.snapshots,
   layout.temporary,
   layout.volumes,

@@ -1,8 +1,8 @@
 import { findContainer } from '#container/container.ts'
-import { readLog } from '#container/log.ts'
+import { readLog, type LogOptions } from '#container/log.ts'
 import { StaveError, hasCode } from '#error.ts'
 import { readDuration } from '#text/duration.ts'
-import type { Invocation } from '../command.ts'
+import type { Invocation, Values } from '../command.ts'
 import { openSession } from '../session.ts'
 import type { logsFlags } from './commands.ts'
 
@@ -24,13 +24,7 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   if (container.log === false) {
     throw new StaveError('unsupported', `cannot show the logs of ${container.name}: it was made with --log-driver none`)
   }
-  const tail = tailOf(flags.tail)
-  const options = {
-    follow: flags.follow ?? false,
-    ...(tail !== undefined && { tail }),
-    ...(flags.since !== undefined && { since: timeOf(flags.since) }),
-    ...(flags.until !== undefined && { until: timeOf(flags.until) }),
-  }
+  const options = { follow: flags.follow ?? false, ...logTimes(flags) }
   const unfinished = { stdout: false, stderr: false }
   for await (const { stream, time, text } of readLog(cx, store, container, options)) {
     const out = stream === 'stderr' ? process.stderr : process.stdout
@@ -38,6 +32,16 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     const start = flags.timestamps && !unfinished[stream] ? `${time} ` : ''
     unfinished[stream] = !text.endsWith('\n')
     if (!out.write(`${start}${text}`)) await new Promise((ready) => out.once('drain', ready))
+  }
+}
+
+/** Which part of a log `--tail`, `--since` and `--until` mean. @throws StaveError `usage` */
+export function logTimes(flags: Pick<Values<typeof logsFlags>, 'tail' | 'since' | 'until'>): Pick<LogOptions, 'tail' | 'since' | 'until'> {
+  const tail = tailOf(flags.tail)
+  return {
+    ...(tail !== undefined && { tail }),
+    ...(flags.since !== undefined && { since: timeOf(flags.since) }),
+    ...(flags.until !== undefined && { until: timeOf(flags.until) }),
   }
 }
 
