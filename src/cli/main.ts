@@ -1,7 +1,7 @@
 import { suggest } from '#text/suggest.ts'
 import { StaveError } from '#error.ts'
 import { homedir } from 'node:os'
-import type { Command, Invocation } from './command.ts'
+import type { Command, Flags, Invocation } from './command.ts'
 import { commands, findCommand, lastWord } from './commands.ts'
 import { insteadOf, withoutGroup, wordsOfGroup } from './docker-groups.ts'
 import { checkOperands, parseFlags } from './parse.ts'

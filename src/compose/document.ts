@@ -95,7 +95,7 @@ export function readSource(text: string, file: string, variables: Variables, onU
           merged.push(part)
         }
       } else {
-        const keySpan = spanOf(key as Node)
+        const keySpan = spanOf(key)
         setOwn(result, name, convert(value, [...path, name], open))
         if (keySpan !== undefined && (value === null || isMap(value) || isSeq(value))) spans.set([...path, name].join('\0'), keySpan)
       }

@@ -19,7 +19,6 @@ export async function run(invocation: Invocation<typeof buildFlags>): Promise<vo
   if (!flags.push) return
   for (const name of names) {
     const service = services[name]!
-    if (service.build !== undefined)
-      await runCommand(invocation as never, 'push', [...registryWords(flags), imageOf(loaded.project, name, service)])
+    if (service.build !== undefined) await runCommand(invocation, 'push', [...registryWords(flags), imageOf(loaded.project, name, service)])
   }
 }

@@ -6,15 +6,25 @@ import { removeContainer, type Container } from '#container/container.ts'
 import { stopContainer, waitContainer } from '#container/control.ts'
 import { startContainer } from '#container/start.ts'
 import { StaveError } from '#error.ts'
-import type { Invocation } from '../command.ts'
 import { newContainer } from '../containers/new-container.ts'
 import type { Session } from '../session.ts'
 import { waitHealthy } from './health.ts'
-import { containerName, hashOf, imageOf, invocationOf, isRunning, label, membersOf, registryWords, type Member } from './project.ts'
+import {
+  containerName,
+  hashOf,
+  imageOf,
+  invocationOf,
+  isRunning,
+  label,
+  membersOf,
+  registryWords,
+  type Caller as AnyCaller,
+  type Member,
+} from './project.ts'
 import { fileOf } from './resources.ts'
 import { createWords } from './words.ts'
 
-type Caller = Pick<Invocation, 'cx' | 'settings' | 'report' | 'forwardSignals'> & { readonly flags: Readonly<Record<string, never>> }
+type Caller = AnyCaller & { readonly flags: Readonly<Record<string, never>> }
 
 export interface Choices {
   /** The services that are brought to what the project says. */
@@ -163,7 +173,7 @@ export async function makeContainer(
   options: MakeOptions,
 ): Promise<Container> {
   const { project } = loaded
-  const definition = options.definition ?? (project.services[name] as Service)
+  const definition = options.definition ?? project.services[name]!
   const words = createWords({
     project,
     name,

@@ -5,13 +5,12 @@ import { join } from 'node:path'
 import type { Loaded } from '#compose/load.ts'
 import type { Service } from '#compose/model.ts'
 import { hasCode, StaveError } from '#error.ts'
-import type { Invocation } from '../command.ts'
 import type { Session } from '../session.ts'
-import { imageOf, registryWords, runCommand } from './project.ts'
+import { imageOf, registryWords, runCommand, type Caller as AnyCaller } from './project.ts'
 import { fileOf } from './resources.ts'
 import { buildWords } from './words.ts'
 
-type Caller = Pick<Invocation, 'cx' | 'settings' | 'report' | 'forwardSignals'> & { readonly flags: Readonly<Record<string, never>> }
+type Caller = AnyCaller & { readonly flags: Readonly<Record<string, never>> }
 
 /** Builds the images of these services, those of one name once. @param more words of `stave build` */
 export async function buildServices(

@@ -8,7 +8,6 @@ import type { LocalStore } from '#store/open.ts'
 import type { Invocation, Values } from '../command.ts'
 import { commandNamed } from '../commands.ts'
 import { parseFlags } from '../parse.ts'
-import type { Report } from '../output/report.ts'
 import type { projectFlags } from './commands.ts'
 
 /** As docker compose writes them: both find each other's containers. */
@@ -132,12 +131,11 @@ export function hashOf(service: Service): string {
   return digestHex(digestOf(JSON.stringify({ ...rest, deploy: deployed })))
 }
 
+/** What a command is called with that calls another. */
+export type Caller = Pick<Invocation, 'cx' | 'settings' | 'report' | 'forwardSignals' | 'shareSignals'>
+
 /** Runs another command with words of its own, of which only what it reports is seen, and not its result. */
-export async function runCommand(
-  invocation: Pick<Invocation, 'cx' | 'settings' | 'report' | 'forwardSignals'>,
-  name: string,
-  words: readonly string[],
-): Promise<number> {
+export async function runCommand(invocation: Caller, name: string, words: readonly string[]): Promise<number> {
   const inner = invocationOf(invocation, name, words)
   const { run } = await commandNamed(name)!.load!()
   return (await run(inner as never)) ?? 0
@@ -145,7 +143,7 @@ export async function runCommand(
 
 /** What another command would be given for these words. */
 export function invocationOf(
-  { cx, settings, report, forwardSignals }: Pick<Invocation, 'cx' | 'settings' | 'report' | 'forwardSignals'>,
+  { cx, settings, report, forwardSignals, shareSignals }: Caller,
   name: string,
   words: readonly string[],
 ): Invocation {
@@ -155,6 +153,7 @@ export function invocationOf(
     settings,
     report: { ...report, print: () => undefined, json: () => undefined },
     forwardSignals,
+    shareSignals,
     flags: parsed.values as never,
     args: parsed.operands,
   }
@@ -166,9 +165,4 @@ export function registryWords(
 ): readonly string[] {
   const names = ['tls-verify', 'creds', 'no-creds', 'authfile', 'cert-dir', 'signature-policy', 'insecure-policy', 'registries.d']
   return names.flatMap((name) => (flags[name] === undefined ? [] : [`--${name}=${String(flags[name])}`]))
-}
-
-/** One line of what is done to what, on the terminal. */
-export function tell(report: Report, what: string): void {
-  report.note(what)
 }

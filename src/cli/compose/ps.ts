@@ -51,7 +51,7 @@ export async function run(invocation: Invocation<typeof psFlags>): Promise<void>
           .join(','),
       }
     },
-    { format: flags.format === 'table' ? undefined : flags.format } as never,
+    { format: flags.format === 'table' ? undefined : flags.format },
   )
 }
 

@@ -16,7 +16,7 @@ export async function run(invocation: Invocation<typeof pullFlags>): Promise<num
     if (image === undefined || (flags['ignore-buildable'] && service.build !== undefined) || done.has(`${image} ${platform}`)) continue
     done.add(`${image} ${platform}`)
     try {
-      await runCommand(invocation as never, 'pull', [
+      await runCommand(invocation, 'pull', [
         ...registryWords(flags),
         ...(flags.quiet ? ['--quiet'] : []),
         ...(platform === '' ? [] : [`--platform=${platform}`]),

@@ -9,7 +9,7 @@ export async function run(invocation: Invocation<typeof pushFlags>): Promise<voi
     const { image, build } = project.services[name]!
     if (build === undefined || image === undefined) continue
     try {
-      await runCommand(invocation as never, 'push', [...registryWords(flags), ...(flags.quiet ? ['--quiet'] : []), image])
+      await runCommand(invocation, 'push', [...registryWords(flags), ...(flags.quiet ? ['--quiet'] : []), image])
     } catch (error) {
       if (!flags['ignore-push-failures']) throw error
       report.error(error)

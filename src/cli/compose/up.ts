@@ -12,6 +12,7 @@ import { prepareImages } from './images.ts'
 import { showLines } from './log-lines.ts'
 import { isRunning, membersOf, openProject, type Member } from './project.ts'
 import { ensureNetworks, ensureVolumes } from './resources.ts'
+import { withoutEffect } from './words.ts'
 
 /** Starts services and shows what they write, until they have ended or Ctrl-C stops them. */
 export async function run(invocation: Invocation<typeof upFlags>): Promise<number> {
@@ -22,7 +23,7 @@ export async function run(invocation: Invocation<typeof upFlags>): Promise<numbe
     flags['no-deps'] && args.length > 0
       ? args
       : [...withNeeded(loaded.project.services, args.length > 0 ? args : Object.keys(loaded.project.services))]
-  const members = await bringUp(invocation as never, session, loaded, names, {
+  const members = await bringUp(invocation, session, loaded, names, {
     starts: flags['no-start'] !== true,
     freshVolumes: flags['renew-anon-volumes'] ?? false,
     ...(flags.timeout !== undefined && { stopSeconds: flags.timeout }),
@@ -50,6 +51,10 @@ export async function bringUp(
   const say = (text: string): void => report.note(text)
   const { store } = session
   await handleOrphans(invocation, session, loaded)
+  for (const name of names) {
+    const keys = withoutEffect(loaded.project.services[name]!)
+    if (keys.length > 0) report.event({ type: 'warning', message: `the service ${name}: without effect here: ${keys.join(', ')}` })
+  }
   await prepareImages(invocation as never, session, loaded, names, {
     build: (flags.build ?? false) || flags.pull === 'build',
     noBuild: flags['no-build'] ?? false,

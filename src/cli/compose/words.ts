@@ -186,7 +186,7 @@ function fileWords({ project, fileOf }: WordsOptions, kind: 'config' | 'secret',
 }
 
 function limitWords(service: Service): string[] {
-  const { limits, reservations } = service.deploy?.resources ?? {}
+  const { limits } = service.deploy?.resources ?? {}
   const pids = service.pids_limit ?? limits?.pids
   return [
     ...attached('--memory', service.mem_limit ?? limits?.memory),
@@ -199,13 +199,39 @@ function limitWords(service: Service): string[] {
     ...attached('--pids-limit', pids === 0 ? undefined : pids),
     ...attached('--shm-size', service.shm_size),
     ...Object.entries(service.ulimits ?? {}).map(([name, { soft, hard }]) => `--ulimit=${name}=${soft}:${hard}`),
-    ...(reservations === undefined ? [] : []),
   ]
 }
 
 function entrypointWords({ entrypoint }: Service): string[] {
   if (entrypoint === undefined || entrypoint === null) return []
   return [`--entrypoint=${entrypoint.length === 0 ? '' : JSON.stringify(entrypoint)}`]
+}
+
+/** What a service says that makes no difference here: told, and not an error. */
+export function withoutEffect(service: Service): readonly string[] {
+  const silent = [
+    ...([
+      'mem_reservation',
+      'mem_swappiness',
+      'cpu_count',
+      'cpu_percent',
+      'cpu_rt_period',
+      'cpu_rt_runtime',
+      'cgroup',
+      'cgroup_parent',
+    ] as const),
+    ...(['annotations', 'blkio_config', 'develop', 'external_links', 'isolation', 'oom_kill_disable', 'post_start', 'pre_stop'] as const),
+    ...(['runtime', 'storage_opt'] as const),
+  ].filter((key) => service[key] !== undefined)
+  const { restart, logging, deploy } = service
+  return [
+    ...silent,
+    ...(restart === undefined || restart === 'no' ? [] : [`restart: ${restart}`]),
+    ...(logging?.options === undefined ? [] : ['logging.options']),
+    ...(['restart_policy', 'placement', 'update_config', 'rollback_config', 'endpoint_mode'] as const).flatMap((key) =>
+      deploy?.[key] === undefined ? [] : [`deploy.${key}`],
+    ),
+  ]
 }
 
 /** Said before anything is made, and never passed over in silence. */
