@@ -72,7 +72,7 @@ stave compose port web 80
 busybox wget -qO- http://127.0.0.1:8080/
 stave compose up -d 2>&1 | grep -c anew
 NAME=other stave compose up -d --no-deps web 2>&1 | grep anew
-stave compose exec -T web printenv NAME
+stave compose exec -T web sh -c 'echo $NAME'
 stave compose down -v 2>/dev/null
 stave ps -aq | wc -l; stave network ls -q | grep -c p1_ ; stave volume ls -q | wc -l; ls $STAVE_ROOT/projects`,
     )
@@ -133,7 +133,7 @@ stave compose down --rmi local 2>/dev/null; stave images --format '{{.Repository
         'compose.yaml':
           'services: {a: {image: base, command: "sh -c \'trap \\"echo bye; exit\\" TERM; echo up; while :; do sleep 0.05; done\'"}}',
       },
-      `stave compose up >out 2>err & pid=$!
+      `${binary} compose up >out 2>err & pid=$!
 for i in $(seq 200); do grep -q up out && break; sleep 0.05; done
 kill -INT $pid; wait $pid; echo $?; cat out; stave compose ps -q | wc -l`,
     )

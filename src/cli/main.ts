@@ -116,11 +116,13 @@ function findWords(typed: readonly string[]): {
     command = found
     if (!found.commands) break
     list = found.commands
-    const start = index
-    while (words[index]?.startsWith('-') && valueFlags(found.flags).has(flagOf(words[index]!))) {
-      index += words[index]!.includes('=') || !valueFlags(found.flags).get(flagOf(words[index]!)) ? 1 : 2
+    const known = valueFlags(found.flags)
+    for (let flag = known.get(flagOf(words[index])); flag !== undefined; flag = known.get(flagOf(words[index]))) {
+      const [, attached] = words[index++]!.split(/=(.*)/s)
+      // By its long name: behind the word, a short one may be another's.
+      before.push(attached === undefined ? flag.name : `${flag.name}=${attached}`)
+      if (flag.takesValue && attached === undefined && index < words.length) before.push(words[index++]!)
     }
-    before.push(...words.slice(start, index))
   }
   if (command?.commands && command.load === undefined) {
     return { command: undefined, group: command, rest: [...before, ...words.slice(index)] }
@@ -128,16 +130,16 @@ function findWords(typed: readonly string[]): {
   return { command, rest: [...before, ...words.slice(index)] }
 }
 
-function flagOf(word: string): string {
-  return word.split('=')[0] as string
+function flagOf(word: string | undefined): string {
+  return word?.startsWith('-') ? (word.split('=')[0] as string) : ''
 }
 
-/** The flags of a command as they are typed, and whether the next word is their value. */
-function valueFlags(flags: Flags): ReadonlyMap<string, boolean> {
+/** The flags of a command as they are typed. */
+function valueFlags(flags: Flags): ReadonlyMap<string, { readonly name: string; readonly takesValue: boolean }> {
   return new Map(
     Object.entries(flags).flatMap(([name, { kind, short }]) => {
-      const takes = kind !== 'boolean'
-      return [[`--${name}`, takes] as const, ...(short === undefined ? [] : [[`-${short}`, takes] as const])]
+      const flag = { name: `--${name}`, takesValue: kind !== 'boolean' }
+      return [[flag.name, flag] as const, ...(short === undefined ? [] : [[`-${short}`, flag] as const])]
     }),
   )
 }

@@ -2,10 +2,10 @@ import { command, type Command, type Flags } from '../command.ts'
 import { registryFlags, trustFlags } from '../shared-flags.ts'
 import { logsFlags } from '../containers/commands.ts'
 
-/** Which project it is: understood before and after the word behind `compose`. */
+/** Which project it is: understood before and after the word behind `compose`; the short ones before it, where others mean something else. */
 export const projectFlags = {
-  file: { kind: 'list', short: 'f', value: 'FILE', doc: 'Compose file, several are merged (default compose.yaml and its override)' },
-  'project-name': { kind: 'string', short: 'p', value: 'NAME', doc: 'Name of the project (default that of its directory)' },
+  file: { kind: 'list', value: 'FILE', doc: 'Compose file, several are merged (default compose.yaml and its override)' },
+  'project-name': { kind: 'string', value: 'NAME', doc: 'Name of the project (default that of its directory)' },
   'project-directory': { kind: 'string', value: 'DIR', doc: 'Where relative paths begin (default the directory of the first file)' },
   profile: { kind: 'list', value: 'NAME', doc: 'Switch a profile on' },
   'env-file': { kind: 'list', value: 'FILE', doc: 'In place of .env' },
@@ -13,6 +13,12 @@ export const projectFlags = {
   compatibility: { kind: 'boolean', hidden: true, doc: 'Accepted for docker' },
   parallel: { kind: 'number', hidden: true, value: 'N', doc: 'Accepted for docker' },
   progress: { kind: 'string', value: 'MODE', choices: ['auto', 'plain', 'tty', 'json', 'quiet'], doc: 'How progress is shown' },
+} as const satisfies Flags
+
+const groupFlags = {
+  ...projectFlags,
+  file: { ...projectFlags.file, short: 'f' },
+  'project-name': { ...projectFlags['project-name'], short: 'p' },
 } as const satisfies Flags
 
 const timeFlag = {
@@ -121,7 +127,7 @@ export const psFlags = {
 
 export const composeLogsFlags = {
   ...projectFlags,
-  follow: logsFlags.follow && { kind: 'boolean', doc: 'Wait for more' },
+  follow: logsFlags.follow,
   tail: logsFlags.tail,
   since: logsFlags.since,
   until: logsFlags.until,
@@ -161,7 +167,7 @@ export const runFlags = {
   label: { kind: 'list', short: 'l', value: 'K=V', doc: 'Label' },
   name: { kind: 'string', value: 'NAME', doc: 'Name of the container' },
   'no-deps': upFlags['no-deps'],
-  publish: { kind: 'list', value: 'PORT', doc: 'Publish a port' },
+  publish: { kind: 'list', short: 'p', value: 'PORT', doc: 'Publish a port' },
   'service-ports': { kind: 'boolean', short: 'P', doc: 'Publish the ports of the service' },
   'use-aliases': { kind: 'boolean', doc: 'Be found by the names of the service' },
   volume: { kind: 'list', short: 'v', value: 'SRC:DST', doc: 'Bind a directory or volume' },
@@ -184,7 +190,7 @@ export const killFlags = {
 
 export const rmFlags = {
   ...projectFlags,
-  force: { kind: 'boolean', hidden: true, doc: 'Accepted for docker: nothing is asked' },
+  force: { kind: 'boolean', short: 'f', hidden: true, doc: 'Accepted for docker: nothing is asked' },
   stop: { kind: 'boolean', short: 's', doc: 'Stop those that run' },
   volumes: { kind: 'boolean', short: 'v', doc: 'Also anonymous volumes' },
 } as const satisfies Flags
@@ -204,7 +210,7 @@ export const composeCommands: readonly Command[] = [
     group: 'Containers',
     summary: 'Make and run the services of a compose file together',
     operands: 'COMMAND',
-    flags: projectFlags,
+    flags: groupFlags,
     examples: [],
     commands: [
       word({

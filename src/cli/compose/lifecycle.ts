@@ -82,7 +82,8 @@ export async function kill(invocation: Invocation<typeof killFlags>): Promise<vo
   const signal = parseSignal(invocation.flags.signal ?? 'KILL')
   await each(invocation, 'backwards', 'killed', async (cx, store, { container }) => {
     if (!isRunning(container)) return false
-    await killContainer(cx, store, container, signal)
+    // As in docker: after SIGKILL it does not run any more.
+    await killContainer(cx, store, container, signal, { wait: signal === 9 })
     return true
   })
 }
