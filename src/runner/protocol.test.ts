@@ -56,7 +56,16 @@ const spec: RunSpec = {
   seccomp: 'default',
   privileged: true,
   mounts: [
-    { type: 'bind', source: { fd: 22 }, target: '/data', readonly: true, propagation: 'rslave', file: true, recursive: true },
+    {
+      type: 'bind',
+      source: { fd: 22 },
+      target: '/data',
+      readonly: true,
+      propagation: 'rslave',
+      file: true,
+      recursive: true,
+      owner: [1000, 1000],
+    },
     {
       type: 'tree',
       from: { kind: 'directory', root: context },

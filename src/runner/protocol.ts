@@ -291,6 +291,8 @@ export type RunMount =
       readonly propagation?: string
       readonly file?: boolean
       readonly recursive?: boolean
+      /** `uid` and `gid` that the source gets before: it was made for this mount. */
+      readonly owner?: readonly [uid: number, gid: number]
     }
   /** A part of a tree: mounted as overlay of `lowers`, then `path` in it bound. Writes are thrown away. */
   | {

@@ -9,7 +9,7 @@ use crate::wire::error::{Error, Kind, Result};
 use crate::wire::protocol::{IgnorePattern, Place, RunMount, Tree};
 use base64::Engine;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{FileType, Mode, OFlags, fstat};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, fstat};
 
 /// A mount that is made and waits to be attached.
 pub struct Prepared {
@@ -44,7 +44,10 @@ pub fn prepare(mounts: &[RunMount], domain: Domain) -> Result<Mounts> {
     let mut prepared = Mounts { list: Vec::with_capacity(mounts.len()), ..Mounts::default() };
     for mount in mounts {
         let one = match mount {
-            RunMount::Bind { source, target, readonly, propagation, file: _, recursive } => {
+            RunMount::Bind { source, target, readonly, propagation, file: _, recursive, owner } => {
+                if let Some((uid, gid)) = owner {
+                    give(source, *uid, *gid).map_err(|error| error.context(format!("cannot mount on {target:?}")))?;
+                }
                 bind(source, target, *readonly, propagation.as_deref(), *recursive, domain)?
             }
             RunMount::Tree { from, path, target, readonly, ignore } => {
@@ -122,6 +125,13 @@ impl Prepared {
         let target = targets.find(&self.target, directory)?;
         attach(&mount, &target)
     }
+}
+
+/// Changes whose something is. Here, since in a user namespace nobody outside of it can.
+fn give(place: &Place, uid: u32, gid: u32) -> Result<()> {
+    let open = root::open_place(place, OFlags::PATH, Mode::empty())?;
+    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    chownat(&open, "", Some(user), Some(group), AtFlags::EMPTY_PATH).map_err(|errno| Error::call("fchownat(\"\")", errno))
 }
 
 fn bind(source: &Place, target: &str, readonly: bool, propagation: Option<&str>, recursive: bool, domain: Domain) -> Result<Prepared> {

@@ -46,9 +46,7 @@ const PROC_MAGIC: i64 = 0x9fa0;
 pub fn mount(plan: &Plan, nodes: &dev::Nodes, mut mounts: Mounts, targets: &mut Targets<'_>) -> Result<System> {
     let mut system = System::default();
     for (index, mount) in plan.mounts.iter().enumerate() {
-        system
-            .add(plan, mount, index, &mut mounts, targets)
-            .map_err(|error| error.context(format!("error mounting {:?} to rootfs at {:?}", mount.source.name(), mount.destination)))?;
+        system.add(plan, mount, index, &mut mounts, targets).map_err(|error| error.context(mount.source.doing(&mount.destination)))?;
     }
     // Where something of the host's is mounted at /dev, the devices in it are the host's.
     if !plan.mounts.iter().any(|mount| mount.destination == "/dev" && matches!(mount.source, Source::Bind(_) | Source::Passed(_))) {
@@ -63,14 +61,16 @@ pub fn mount(plan: &Plan, nodes: &dev::Nodes, mut mounts: Mounts, targets: &mut 
 }
 
 impl Source {
-    fn name(&self) -> &str {
-        match self {
+    /// What was being done, for errors: in runc's words where a `config.json` names the source.
+    fn doing(&self, destination: &str) -> String {
+        let source = match self {
             Self::Bind(path) => path,
             Self::FileSystem { source, kind } if source.is_empty() => kind,
             Self::FileSystem { source, .. } => source,
             Self::Cgroup => "cgroup",
-            Self::Passed(_) => "what is given",
-        }
+            Self::Passed(_) => return format!("cannot mount on {destination:?}"),
+        };
+        format!("error mounting {source:?} to rootfs at {destination:?}")
     }
 }
 

@@ -146,7 +146,9 @@ impl Destination {
                 Child::Symlink(target) if follow_last || !todo.is_empty() => {
                     links += 1;
                     if links > limit::LINKS {
-                        return Err(Error::new(Kind::NotDirectory, "too many symbolic links on the way").path(shown(path)));
+                        let message = format!("too many symbolic links on the way to /{}", shown(path).trim_start_matches('/'));
+                        let hint = "The links lead in a circle: correct or remove one of them.";
+                        return Err(Error::new(Kind::NotDirectory, message).path(shown(path)).hint(hint));
                     }
                     if target.first() == Some(&b'/') {
                         way.truncate(1);
@@ -155,8 +157,8 @@ impl Destination {
                 }
                 Child::Symlink(_) | Child::Other if todo.is_empty() => return Ok(Located::Other { parent: here, name }),
                 Child::Symlink(_) | Child::Other => {
-                    let at = [&*self.path(here), b"/", &name].concat();
-                    return Err(Error::new(Kind::NotDirectory, format!("{} is not a directory", shown(&at))).path(shown(path)));
+                    let at = self.path_of(here, &name);
+                    return Err(Error::new(Kind::NotDirectory, format!("/{} is not a directory", shown(&at))).path(shown(path)));
                 }
                 Child::None if todo.is_empty() => return Ok(Located::Missing { parent: here, name }),
                 Child::None => {

@@ -150,7 +150,7 @@ pub fn literals(mut name: &[u8]) -> Vec<Token> {
 }
 
 pub fn bad(pattern: &str, why: &str) -> Error {
-    Error::new(Kind::Request, format!("the pattern {pattern:?} is malformed: {why}"))
+    Error::new(Kind::Request, format!("the pattern {pattern:?} is malformed: {why}")).hint("Write \\[ for an ordinary bracket.")
 }
 
 /// Reads a class behind its `[` (Go: `'[' [ '^' ] { character-range } ']'`), and says how long it is.

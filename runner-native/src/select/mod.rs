@@ -1,6 +1,7 @@
 //! What COPY chooses from a tree: sources, patterns, links, ignore files and `--exclude` become lists of nodes.
 
 mod modes;
+mod near;
 mod walk;
 
 use crate::overlay::{Entry, Stack};
@@ -292,7 +293,11 @@ impl Chooser<'_> {
             Error::new(Kind::NotFound, format!("{source:?} does not exist"))
         };
         error.ignored_by = self.ignore.line(verdict).filter(|_| is_ignored);
-        error.path(source)
+        let hidden = |path: &[u8]| self.ignore.is_excluded(self.ignore.judge_whole(path));
+        match near::near(self.stack, cleaned, hidden).filter(|_| !is_ignored) {
+            Some(meant) => error.path(source).hint(format!("Did you mean {meant}?")),
+            None => error.path(source),
+        }
     }
 }
 

@@ -53,8 +53,7 @@ impl Error {
     /// A failed system call. The kind follows from the errno.
     pub fn call(operation: impl Into<String>, errno: impl Into<rustix::io::Errno>) -> Self {
         let (operation, errno) = (operation.into(), errno.into());
-        let name = operation.split('(').next().unwrap_or("call").to_owned();
-        let mut error = Self::new(kind_of(errno), format!("{name} failed: {}", describe(errno)));
+        let mut error = Self::new(kind_of(errno), said(&operation, errno));
         error.operation = Some(operation);
         error.errno = Some(errno);
         error
@@ -117,6 +116,18 @@ fn kind_of(errno: rustix::io::Errno) -> Kind {
         Errno::FBIG | Errno::NAMETOOLONG => Kind::TooLarge,
         _ => Kind::Io,
     }
+}
+
+/// What a person reads: which file, and why. The call itself is told beside it, to those who ask for it.
+fn said(operation: &str, errno: rustix::io::Errno) -> String {
+    const LONGEST: usize = 100;
+    let why = describe(errno);
+    let name = operation.split('"').nth(1).unwrap_or_default();
+    if name.is_empty() {
+        return why;
+    }
+    let shown: String = name.chars().take(LONGEST).collect();
+    if shown.len() < name.len() { format!("\"{shown}…\": {why}") } else { format!("\"{shown}\": {why}") }
 }
 
 fn describe(errno: rustix::io::Errno) -> String {

@@ -373,6 +373,9 @@ pub enum RunMount {
         file: bool,
         #[serde(default)]
         recursive: bool,
+        /// `uid` and `gid` that the source gets before: it was made for this mount.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<(u32, u32)>,
     },
     Tree {
         from: Tree,
