@@ -516,6 +516,18 @@ describe('mirrors', () => {
     await expect(opened.resolve(rig.cx, 'none')).rejects.toThrow('not found')
   })
 
+  test('that lack something are told where the registry itself cannot be reached', async () => {
+    await using mirror = await startRig()
+    const text = `[[registry]]\nlocation = "registry.invalid"\n[[registry.mirror]]\nlocation = "${mirror.server.host}"\ninsecure = true\n`
+    await using client = createRegistryClient({ hosts: parseHosts([{ file: 'x', text }]), retry: { ...quickRetry, attempts: 1 } })
+    const { host } = mirror.server
+    await expect(client.open(parseReference('registry.invalid/acme/web')).resolve(rig.cx, 'v1')).rejects.toMatchObject({
+      code: 'network',
+      message: expect.stringContaining(`and before it mirrors failed: ${host} (not found)`),
+      hint: expect.stringContaining(`The mirror ${host} does not have it.`),
+    })
+  })
+
   test('for digests only are not asked for tags', async () => {
     await using mirror = await startRig()
     await pushImage(mirror.cx, mirror.open('acme/web'), 'v1')

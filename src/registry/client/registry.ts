@@ -262,29 +262,41 @@ function openRepository(remote: Remote, endpoints: readonly Endpoint[], referenc
 
 /** Asks the mirrors in turn, and the registry itself last: a mirror that fails in whatever way is passed over. */
 async function fromAny<T>(endpoints: readonly Endpoint[], byDigest: boolean, ask: (endpoint: Endpoint) => Promise<T>): Promise<T> {
-  const failures: unknown[] = []
+  const failures: MirrorFailure[] = []
   for (const endpoint of endpoints) {
     if (endpoint.serves === (byDigest ? 'tag-only' : 'digest-only')) continue
     try {
       return await ask(endpoint)
     } catch (error) {
       if (!endpoint.isMirror && failures.length === 0) throw error
-      if (!endpoint.isMirror || hasCode(error, 'cancelled')) throw withMirrors(error, endpoints, failures)
-      failures.push(error)
+      if (!endpoint.isMirror || hasCode(error, 'cancelled')) throw withMirrors(error, failures)
+      failures.push({ host: endpoint.host, error })
     }
   }
   throw new StaveError('not-found', 'no endpoint to read from')
 }
 
-function withMirrors(error: unknown, endpoints: readonly Endpoint[], failures: readonly unknown[]): unknown {
+interface MirrorFailure {
+  readonly host: string
+  readonly error: unknown
+}
+
+/** What the mirrors said goes with the error of the registry itself: it may be the very answer, if that is not even there. */
+function withMirrors(error: unknown, failures: readonly MirrorFailure[]): unknown {
   if (!(error instanceof StaveError) || error.code === 'cancelled') return error
-  const mirrors = endpoints.filter((endpoint) => endpoint.isMirror).map((endpoint) => endpoint.host)
+  const said = failures.map(({ host, error: failure }) => `${host} (${failure instanceof StaveError ? reasonOf(failure) : 'failed'})`)
+  const lacks = failures.find(({ error: failure }) => hasCode(failure, 'not-found', 'blob-unknown'))
+  const isUnreachable = error.code === 'network' || error.code === 'timeout'
   return error.with({
-    cause: new AggregateError(
-      [error.cause, ...failures],
-      `${(error.cause as Error | undefined)?.message ?? ''} (mirrors failed before: ${mirrors.join(', ')})`,
-    ),
+    message: `${error.message}, and before it mirrors failed: ${said.join(', ')}`,
+    ...(lacks !== undefined && isUnreachable && { hint: `The mirror ${lacks.host} does not have it. ${error.hint ?? ''}`.trim() }),
+    cause: new AggregateError([error.cause, ...failures.map(({ error: failure }) => failure)], (error.cause as Error | undefined)?.message),
   })
+}
+
+/** `cannot read X: not found` → `not found` */
+function reasonOf({ message }: StaveError): string {
+  return message.slice(message.lastIndexOf(': ') + 1).trim()
 }
 
 /** The manifests of this run by digest, bounded: they are asked for again when their blobs have been moved. */
