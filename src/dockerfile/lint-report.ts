@@ -19,19 +19,6 @@ function formatWarning({ rule, message, file, span }: LintWarning, lines: readon
   return `${heading}\n  ${number} | ${line}\n  ${' '.repeat(number.length)} | ${indent}${marker}`
 }
 
-/** Warnings as a JSON document: `{"warnings": [{ruleName, description, detail, location}]}`. */
-export function warningsToJson(warnings: readonly LintWarning[]): string {
-  const document = {
-    warnings: warnings.map(({ rule, description, message, file, span }) => ({
-      ruleName: rule,
-      description,
-      detail: message,
-      location: { file, line: span.line, column: span.column, endLine: span.endLine, endColumn: span.endColumn },
-    })),
-  }
-  return `${JSON.stringify(document, null, 2)}\n`
-}
-
 /**
  * Warnings as SARIF, for code scanning.
  *

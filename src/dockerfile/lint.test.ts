@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest'
+import { StaveError } from '#error.ts'
+import { checkJson } from './call-json.ts'
 import { checkOptions, parseCheck } from './check-options.ts'
 import { parseIgnore } from './ignore.ts'
 import { lint, type LintOptions } from './lint.ts'
-import { formatWarnings, warningsToJson, warningsToSarif } from './lint-report.ts'
+import { formatWarnings, warningsToSarif } from './lint-report.ts'
 import { parseDockerfile } from './parse.ts'
 import { ruleNames } from './rules.ts'
 
@@ -303,21 +305,34 @@ describe('reports', () => {
   })
 
   test('JSON', () => {
-    expect(JSON.parse(warningsToJson(all))).toEqual({
+    const sources = [{ filename: 'Dockerfile', data: Buffer.from(text).toString('base64'), language: 'Dockerfile' }]
+    expect(checkJson(all, { file: 'Dockerfile', text })).toEqual({
       warnings: [
         {
           ruleName: 'ExposeProtoCasing',
           description: expect.any(String),
+          url: 'https://docs.docker.com/go/dockerfile/rule/expose-proto-casing/',
           detail: expect.any(String),
-          location: { file: 'Dockerfile', line: 3, column: 3, endLine: 3, endColumn: 9 },
+          location: { ranges: [{ start: { line: 3, character: 2 }, end: { line: 3, character: 8 } }] },
         },
         {
           ruleName: 'JSONArgsRecommended',
           description: expect.any(String),
+          url: 'https://docs.docker.com/go/dockerfile/rule/json-args-recommended/',
           detail: expect.any(String),
-          location: { file: 'Dockerfile', line: 4, column: 1, endLine: 4, endColumn: 8 },
+          location: { ranges: [{ start: { line: 4 }, end: { line: 4, character: 7 } }] },
         },
       ],
+      sources,
+    })
+    const span = { file: 'Dockerfile', line: 2, column: 1, endLine: 2, endColumn: 4 }
+    expect(checkJson([], { file: 'Dockerfile', text }, new StaveError('dockerfile', 'unknown instruction RUM', { span }))).toEqual({
+      warnings: [],
+      sources,
+      buildError: {
+        message: 'unknown instruction RUM',
+        location: { ranges: [{ start: { line: 2 }, end: { line: 2, character: 3 } }] },
+      },
     })
   })
 

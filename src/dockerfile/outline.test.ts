@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { outlineJson, targetsJson } from './call-json.ts'
 import { docComment, listTargets, outline } from './outline.ts'
 import { parseDockerfile } from './parse.ts'
 
@@ -14,7 +15,7 @@ FROM $BASE:$TAG AS build
 # TARGET what to compile
 ARG TARGET=all
 ARG VERSION
-RUN --mount=type=secret,id=token,required --mount=type=ssh make
+RUN --mount=type=secret,id=token,required --mount=type=ssh --mount=type=cache,target=/root/.cache make
 
 FROM scratch AS tools
 ARG ONLY_TOOLS=1
@@ -53,6 +54,7 @@ test('the outline of the default target', () => {
       { id: 'other', required: false, line: 21 },
     ],
     ssh: [{ id: 'default', required: false, line: 13 }],
+    cache: [{ id: '/root/.cache', line: 13 }],
   })
 })
 
@@ -62,6 +64,7 @@ test('of another target, with build arguments', () => {
     arguments: [{ name: 'ONLY_TOOLS', value: '1', line: 16 }],
     secrets: [],
     ssh: [],
+    cache: [],
   })
   const { arguments: found } = outline(file, { ...options, target: 'build', buildArgs: new Map([['VERSION', '13']]) })
   expect(found.map(({ name, value }) => [name, value])).toEqual([
@@ -75,4 +78,37 @@ test('of another target, with build arguments', () => {
 test('a comment describes what it begins with', () => {
   expect(docComment(['x is it', 'y'], 'x')).toBe('is it')
   expect(docComment(['xx is it'], 'x')).toBeUndefined()
+})
+
+const encoded = Buffer.from(text).toString('base64')
+
+test('as JSON, in the shape of BuildKit', () => {
+  const at = (line: number) => ({ ranges: [{ start: { line }, end: { line } }] })
+  expect(targetsJson(listTargets(file), text)).toEqual({
+    targets: [
+      { name: 'build', description: 'compiles everything', base: '$BASE:$TAG', location: at(9) },
+      { name: 'tools', base: 'scratch', location: at(15) },
+      { name: 'final', description: 'is shipped', base: 'busybox', platform: '$BUILDPLATFORM', default: true, location: at(19) },
+    ],
+    sources: [encoded],
+  })
+  expect(outlineJson(outline(file, options), text)).toMatchObject({
+    name: 'final',
+    description: 'is shipped',
+    args: [
+      { name: 'BASE', value: 'debian', description: 'the base image', location: at(3) },
+      { name: 'VERSION' },
+      { name: 'TAG' },
+      { name: 'TARGET' },
+      { name: 'MODE', location: at(20) },
+    ],
+    secrets: [
+      { name: 'token', required: true, location: at(13) },
+      { name: 'other', location: at(21) },
+    ],
+    ssh: [{ name: 'default', location: at(13) }],
+    cache: [{ ID: '/root/.cache', location: at(13) }],
+    sources: [encoded],
+  })
+  expect(outlineJson(outline(file, { ...options, target: 'tools' }), text)).not.toHaveProperty('secrets')
 })

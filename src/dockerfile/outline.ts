@@ -22,6 +22,7 @@ export interface Outline {
   readonly arguments: readonly OutlineArgument[]
   readonly secrets: readonly Need[]
   readonly ssh: readonly Need[]
+  readonly cache: readonly Omit<Need, 'required'>[]
 }
 
 export interface OutlineArgument {
@@ -81,7 +82,7 @@ export function outline(dockerfile: Dockerfile, options: StageOptions, triggers?
   const globals = resolveGlobals(dockerfile, options)
   const stages = resolveStages(dockerfile, globals)
   const target = findTarget(stages, options.target)
-  const found: Found = { arguments: new Map(), secrets: new Map(), ssh: new Map() }
+  const found: Found = { arguments: new Map(), secrets: new Map(), ssh: new Map(), cache: new Map() }
   const definitions = globalDefinitions(dockerfile, globals)
   const scopes = new Map<number, Scope>()
   for (const index of reachableStages(stages, target.index, triggers)) {
@@ -101,6 +102,7 @@ export function outline(dockerfile: Dockerfile, options: StageOptions, triggers?
     arguments: byLine(found.arguments),
     secrets: byLine(found.secrets),
     ssh: byLine(found.ssh),
+    cache: byLine(found.cache),
   }
 }
 
@@ -108,6 +110,7 @@ interface Found {
   readonly arguments: Map<string, OutlineArgument>
   readonly secrets: Map<string, Need>
   readonly ssh: Map<string, Need>
+  readonly cache: Map<string, Omit<Need, 'required'>>
 }
 
 /** An ARG before the first FROM, and the names that its default uses. */
@@ -173,6 +176,7 @@ function collect(
   } else if (instruction.kind === 'RUN') {
     for (const text of instruction.mounts) {
       const mount = atSpan(span, () => parseMount(text, (word) => scope.expand(word)))
+      if (mount.type === 'cache' && !found.cache.has(mount.id)) found.cache.set(mount.id, { id: mount.id, line: span.line })
       if (mount.type !== 'secret' && mount.type !== 'ssh') continue
       const needs = mount.type === 'secret' ? found.secrets : found.ssh
       if (!needs.has(mount.id)) needs.set(mount.id, { id: mount.id, required: mount.required, line: span.line })

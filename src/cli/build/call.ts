@@ -1,5 +1,6 @@
 import { check } from '#builder/check.ts'
 import { StaveError } from '#error.ts'
+import { outlineJson, targetsJson } from '#dockerfile/call-json.ts'
 import { listTargets, outline } from '#dockerfile/outline.ts'
 import type { Report } from '../output/report.ts'
 import { printList } from '../output/table.ts'
@@ -28,9 +29,11 @@ export function parseCall(text: string): Call {
 
 /** `stave build --call=outline|targets`: what can be given to a build, and what can be built. */
 export async function describe(job: CheckJob & { readonly what: 'outline' | 'targets' }): Promise<number> {
-  const { dockerfile, stageOptions } = await withBuildOptions(job, (options) => check(job.cx, options))
+  const { dockerfile, stageOptions, text } = await withBuildOptions(job, (options) => check(job.cx, options))
   if (job.format === 'json')
-    job.report.json(job.what === 'targets' ? { targets: listTargets(dockerfile) } : outline(dockerfile, stageOptions))
+    job.report.json(
+      job.what === 'targets' ? targetsJson(listTargets(dockerfile), text) : outlineJson(outline(dockerfile, stageOptions), text),
+    )
   else if (job.what === 'targets') printTargets(job.report, listTargets(dockerfile))
   else printOutline(job.report, outline(dockerfile, stageOptions))
   return 0

@@ -1,7 +1,9 @@
-import { check } from '#builder/check.ts'
+import { check, type Checked } from '#builder/check.ts'
 import type { BuildOptions } from '#builder/options.ts'
 import type { Context } from '#context.ts'
-import { formatWarnings, warningsToJson, warningsToSarif } from '#dockerfile/lint-report.ts'
+import { checkJson } from '#dockerfile/call-json.ts'
+import { formatWarnings, warningsToSarif } from '#dockerfile/lint-report.ts'
+import { StaveError } from '#error.ts'
 import type { Invocation, Values } from '../command.ts'
 import { buildOptions } from './options.ts'
 import { buildPlaces } from './places.ts'
@@ -31,9 +33,18 @@ export interface CheckJob {
 
 /** Also `stave build --check`. */
 export async function checkBuild(job: CheckJob): Promise<number> {
-  const { text, warnings, isError } = await withBuildOptions(job, (options) => check(job.cx, options))
   const { report } = job
-  if (job.format === 'json') report.write(warningsToJson(warnings))
+  let checked: Checked
+  try {
+    checked = await withBuildOptions(job, (options) => check(job.cx, options))
+  } catch (error) {
+    // What no build could do is found here too, and told in the form that was asked for.
+    if (job.format !== 'json' || !(error instanceof StaveError) || error.span === undefined || error.text === undefined) throw error
+    report.json(checkJson([], { file: error.span.file, text: error.text }, error))
+    return 1
+  }
+  const { text, warnings, isError, dockerfile } = checked
+  if (job.format === 'json') report.json(checkJson(warnings, { file: dockerfile.file, text }))
   else if (job.format === 'sarif') report.write(warningsToSarif(warnings, { version, isError }))
   else {
     report.write(formatWarnings(warnings, text))
