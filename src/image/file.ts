@@ -52,6 +52,7 @@ export async function readWholeFile(path: string, maxBytes: number, rules: FileR
       throw new StaveError('denied', `cannot read ${path}: it is a link that leads out of ${below}`)
     }
     const found = await handle.stat()
+    if (found.isDirectory()) throw new StaveError('invalid-document', `cannot read ${path}: it is a directory`)
     if (!found.isFile() && !mayBePipe) throw new StaveError('invalid-document', `cannot read ${path}: it is not a regular file`)
     return await readAtMost(handle, path, found.size, maxBytes)
   } finally {

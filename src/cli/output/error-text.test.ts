@@ -28,6 +28,21 @@ test('a line with a marker under the span', () => {
   `)
 })
 
+test.each([
+  ["ENOENT: no such file or directory, stat '/x'", '/x: no such file or directory'],
+  ["EACCES: permission denied, rename '/a' -> '/b'", '/b: permission denied'],
+  ["cannot read /x: EACCES: permission denied, open '/x'", 'cannot read /x: permission denied'],
+  ['cannot write x: ENOSPC: no space left on device, write', 'cannot write x: no space left on device'],
+  ['GET http://h/: connect ECONNREFUSED 127.0.0.1:1', 'GET http://h/: nothing listens there (127.0.0.1:1)'],
+  ['GET http://h/: getaddrinfo ENOTFOUND h.example', 'GET http://h/: the name h.example is unknown'],
+  ['GET http://h/: getaddrinfo EAI_AGAIN h.example', 'GET http://h/: the name h.example is unknown'],
+])('what the system says is shown in words: %s', (raw, said) => {
+  expect(formatError(new StaveError('io', raw), options)).toBe(`error: ${said}`)
+  expect(formatError(new StaveError('io', 'failed', { cause: new Error(raw) }), options)).toBe(`error: failed\n  cause: ${said}`)
+  // Who looks for a fault sees it as it was.
+  expect(formatError(new StaveError('io', raw), { ...options, debug: true })).toContain(raw)
+})
+
 test('a fault of the program shows no stack', () => {
   expect(formatError(new TypeError('x is not a function'), options)).not.toMatch(/\n\s+at /)
   expect(formatError(new TypeError('x is not a function'), { ...options, debug: true })).toMatch(/\n\s+at /)

@@ -20,9 +20,9 @@ export interface ErrorTextOptions {
 export function formatError(error: unknown, options: ErrorTextOptions): string {
   const paint = (code: string, text: string) => (options.color ? `\u001B[${code}m${text}\u001B[0m` : text)
   if (!(error instanceof StaveError)) return unexpected(error, options)
-  const lines = [`${paint('1;31', 'error:')} ${clean(error.message)}`]
+  const lines = [`${paint('1;31', 'error:')} ${clean(options.debug ? error.message : inWords(error.message))}`]
   if (error.span) lines.push(...excerpt(error.span, error.text, options, paint))
-  for (const cause of causes(error)) lines.push(`  ${paint('2', 'cause:')} ${indent(clean(cause))}`)
+  for (const cause of causes(error, options.debug)) lines.push(`  ${paint('2', 'cause:')} ${indent(clean(cause))}`)
   if (error.hint) lines.push(`  ${paint('36', 'hint:')}  ${indent(clean(error.hint))}`)
   if (options.debug && error.stack) lines.push(error.stack)
   return lines.join('\n')
@@ -32,7 +32,10 @@ function unexpected(error: unknown, options: ErrorTextOptions): string {
   const what = error instanceof Error ? error : new Error(String(error))
   if (isSystemError(what)) {
     const hint = hints[what.code]
-    const lines = [`error: ${clean(what.message)}`, ...(hint === undefined ? [] : [`  hint:  ${hint}`])]
+    const lines = [
+      `error: ${clean(options.debug ? what.message : inWords(what.message))}`,
+      ...(hint === undefined ? [] : [`  hint:  ${hint}`]),
+    ]
     return [...lines, ...(options.debug && what.stack ? [what.stack] : [])].join('\n')
   }
   const lines = [
@@ -55,12 +58,13 @@ const hints: Readonly<Record<string, string>> = {
   EROFS: 'That file system is mounted read-only.',
 }
 
-/** The messages of the cause chain that say something which the one before did not. */
-function causes(error: StaveError): string[] {
+/** The messages of the cause chain that say something which the one before did not. Which call it was, is for who asks for it. */
+function causes(error: StaveError, debug: boolean): string[] {
   const messages: string[] = []
-  let said = error.message
+  let said = inWords(error.message)
   for (let cause = error.cause, depth = 0; cause !== undefined && depth < 8; depth++) {
-    const message = cause instanceof Error ? cause.message : String(cause)
+    const raw = cause instanceof Error ? cause.message : String(cause)
+    const message = debug ? raw : cause instanceof Error && cause.name === 'RunnerFailure' ? '' : inWords(raw)
     if (message !== '' && !said.includes(message)) {
       messages.push(message)
       said = message
@@ -68,6 +72,25 @@ function causes(error: StaveError): string[] {
     cause = cause instanceof Error ? cause.cause : undefined
   }
   return messages
+}
+
+/** What Node and the resolver say (`ENOENT: no such file or directory, stat '/x'`), without the names of errors and calls. */
+function inWords(message: string): string {
+  return message
+    .replace(/\bE[A-Z]{2,}\d?: ([^,]+), \w+(?: '([^']*)')?(?: -> '([^']*)')?/g, (_all, why: string, path?: string, to?: string) => {
+      const where = to ?? path
+      return where === undefined || message.slice(0, message.indexOf(why)).includes(where) ? why : `${where}: ${why}`
+    })
+    .replace(/\bconnect (E[A-Z]+) (\S+)/g, (_all, code: string, address: string) => `${refusals[code] ?? 'no connection'} (${address})`)
+    .replace(/\bgetaddrinfo E[A-Z_]+ (\S+)/g, 'the name $1 is unknown')
+    .replace(/\bread ECONNRESET\b/g, 'the connection was broken off')
+}
+
+const refusals: Readonly<Record<string, string>> = {
+  ECONNREFUSED: 'nothing listens there',
+  EHOSTUNREACH: 'there is no way to it',
+  ENETUNREACH: 'there is no way to it',
+  ETIMEDOUT: 'it did not answer in time',
 }
 
 /** The source lines under a span with a marker below, as compilers do. */
