@@ -93,6 +93,56 @@ test('of a Dockerfile and a Containerfile the first is built, and that is said; 
   expect(shop.stave(['build', '-q', '-t', 'both', both])).toMatchObject({ status: 0, stderr: '' })
 })
 
+describe('what the rules find', () => {
+  const dockerfile = 'FROM base\nENV a=$nobody\nCMD x\n'
+
+  test('is told beside a build, but not by -q, and not where the file says so', () => {
+    const told = (...flags: readonly string[]) =>
+      [...shop.stave(['build', ...flags]).stderr.matchAll(/^warning: .*Dockerfile:(\d+): (\w+): /gm)].map(
+        ([, line, rule]) => `${line} ${rule}`,
+      )
+    expect(told(context(dockerfile))).toEqual(['2 UndefinedVar', '3 JSONArgsRecommended'])
+    expect(told('-q', context(dockerfile))).toEqual([])
+    expect(told(context(`# check=skip=UndefinedVar\n${dockerfile}`))).toEqual(['4 JSONArgsRecommended'])
+    expect(told('--build-arg', 'BUILDKIT_DOCKERFILE_CHECK=skip=all', context(dockerfile))).toEqual([])
+    expect(told(context('FROM base\nCOPY left /\n', { left: '', '.dockerignore': 'le*\n' }))).toEqual(['2 CopyIgnoredFile'])
+  })
+  test('as JSON is what BuildKit prints, also where no build could be', () => {
+    const json = (text: string) => {
+      const { status, stdout } = shop.stave(['build', '--call=check,format=json', context(text)])
+      return [status, JSON.parse(stdout) as object] as const
+    }
+    const at = (line: number) => ({ ranges: [{ start: { line } }] })
+    expect(json('FROM base\nCMD x\n')).toMatchObject([
+      1,
+      {
+        warnings: [{ ruleName: 'JSONArgsRecommended', url: expect.stringContaining('json-args-recommended'), location: at(2) }],
+        sources: [{ filename: expect.stringMatching(/Dockerfile$/), data: Buffer.from('FROM base\nCMD x\n').toString('base64') }],
+      },
+    ])
+    expect(json('FROM base\n')).toMatchObject([0, { warnings: [] }])
+    expect(json('FROM base\nRUM x\n')).toMatchObject([
+      1,
+      { warnings: [], buildError: { message: 'unknown instruction RUM', location: at(2) } },
+    ])
+  })
+})
+
+test('--no-cache begins with empty cache mounts, which its steps share', () => {
+  const mount = '--mount=type=cache,target=/c,id=fresh'
+  const text = `FROM base\nRUN ${mount} echo "one: $(ls /c)" && touch /c/one\nRUN ${mount},sharing=locked echo "two: $(ls /c)" && touch /c/two\n`
+  const said = (...flags: readonly string[]) => {
+    const { status, stderr } = shop.stave(['build', '-o', 'type=cacheonly', ...flags, context(`${text}LABEL n=${count}\n`)])
+    expect([status, stderr]).toEqual([0, expect.any(String)])
+    return [...stderr.matchAll(/^#\d+ (?:one|two): ?(.*)$/gm)].map(([, names]) => names)
+  }
+  expect(said('--no-cache')).toEqual(['', 'one'])
+  expect(said()).toEqual([])
+  expect(said('--no-cache')).toEqual(['', 'one'])
+  // What was there before is not left behind.
+  expect(readdirSync(join(shop.store, 'cache/mounts')).filter((name) => /^[0-9a-f]{64}-\d+/.test(name))).toEqual([])
+})
+
 describe('--ssh', () => {
   const noAgent = spawnSync('sh', ['-c', 'command -v ssh-agent ssh-keygen']).status === 0 ? '' : ' (skipped, because there is no ssh-agent)'
 
@@ -101,6 +151,12 @@ describe('--ssh', () => {
     spawnSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', key])
     const dockerfile = 'FROM base\nRUN --mount=type=ssh,required test -S $SSH_AUTH_SOCK && echo a socket\n'
     expect(printed('', ['--ssh', `default=${key}`], dockerfile)).toBe('a socket')
+    // The agent itself answers its own user alone; so the step is given another socket that leads to it.
+    const mount = '--mount=type=ssh,required,uid=1000,gid=1001,mode=640'
+    const asks = `FROM base\nUSER 1000:1001\nRUN ${mount} stat -c %a:%u:%g $SSH_AUTH_SOCK && /usr/bin/ssh-add -l\n`
+    const host = ['/usr', '/lib', '/lib64'].flatMap((path) => (existsSync(path) ? ['-v', `${path}:${path}:ro`] : []))
+    expect(printed('', ['--ssh', `default=${key}`, ...host], asks)).toMatch(/^640:1000:1001\n256 SHA256:\S+ .*ED25519/)
+    expect(printed('', ['--ssh', `default=${key}`], dockerfile.replace('test -S', 'stat -c %a:%u:%g'))).toMatch(/^600:0:0\n/)
   })
 
   test.each(['k=/nonexist', 'k=/etc', 'k=/etc/passwd'])('%s is refused', (text) => {

@@ -17,6 +17,7 @@ import { StaveError } from '#error.ts'
 import { digestHex, digestOf } from '#oci/digest.ts'
 import { formatPlatform, hostPlatform, parsePlatform } from '#oci/platform.ts'
 import { checkAnnotations } from './result/annotations.ts'
+import { checkOutputs } from './result/check-outputs.ts'
 import { normalizeTags } from './result/result.ts'
 import { openContexts } from './input/context.ts'
 import { createDigests } from './input/digests.ts'
@@ -37,6 +38,7 @@ import { createSlots } from './solve/slots.ts'
 export async function build(cx: Context, options: BuildOptions): Promise<BuildResult> {
   // A name that the result cannot have is told before anything is built.
   normalizeTags(options.tags ?? [])
+  checkOutputs(options)
   const secrets = createSecrets(options.secrets)
   await using contexts = openContexts(options, secrets)
   const { text, file } = await contexts.dockerfile(cx)
@@ -139,6 +141,7 @@ async function buildParsed(
     },
     startedAt: Date.now(),
     materials: new Map(),
+    emptied: new Set(),
     disposals: [],
     records: [],
     keys: new Map(),
@@ -151,9 +154,11 @@ async function buildParsed(
     return nothing(id, await printPlan(cx, session, plans, bases, options.print))
   }
   warn(cx, options, dockerfile, plans)
-  if (dockerfile.directives.check !== undefined || options.buildArgs?.['BUILDKIT_DOCKERFILE_CHECK'] !== undefined) {
-    const { refuseFindings } = await import('./check.ts')
-    await refuseFindings(cx, session, dockerfile, targets[0] as Platform, host, bases)
+  const asksForChecks = dockerfile.directives.check !== undefined || options.buildArgs?.['BUILDKIT_DOCKERFILE_CHECK'] !== undefined
+  if (asksForChecks || options.findings === true) {
+    const { reportFindings } = await import('./check.ts')
+    const isFromContext = plans.some(({ steps }) => steps.some(({ op }) => op.kind === 'local' && op.context === ''))
+    await reportFindings(cx, session, dockerfile, { platform: targets[0] as Platform, host, isFromContext }, bases)
   }
   const result = await carryOut(cx, session, plans, bases).catch(async (error: unknown) => {
     // That the images are there is no less true of a build that failed; what it failed of is what is told.

@@ -48,25 +48,32 @@ export async function check(cx: Context, options: BuildOptions): Promise<Checked
   }
 }
 
-/** A build whose file asks that warnings make it fail. @throws StaveError `dockerfile` */
-export async function refuseFindings(
+/**
+ * What the rules find in a file that is built: warnings, and where the file asks for it an error.
+ *
+ * @param isFromContext whether it copies from its context, and so ignored files matter
+ * @throws StaveError `dockerfile`
+ */
+export async function reportFindings(
   cx: Context,
   { options, contexts }: Pick<Session, 'options' | 'contexts'>,
   dockerfile: Dockerfile,
-  platform: Platform,
-  host: Platform,
+  { platform, host, isFromContext }: { readonly platform: Platform; readonly host: Platform; readonly isFromContext: boolean },
   bases: ReadonlyMap<string, BaseImage>,
 ): Promise<void> {
   const stageOptions = stageOptionsOf(options, platform, host)
-  if (!checkOptions(dockerfile, stageOptions.buildArgs).error) return
-  const { ignore } = await contexts.open(cx, '')
+  const isError = checkOptions(dockerfile, stageOptions.buildArgs).error
+  if (!isError && options.findings !== true) return
+  const ignore = isFromContext ? (await contexts.open(cx, '')).ignore : []
   const images = await basesOf(cx, dockerfile, stageOptions, async ({ key }) => bases.get(key))
   const warnings = lint(dockerfile, { ...stageOptions, images, ...(ignore.length > 0 && { ignore }) })
+  // The build says that itself, of every image that it uses.
+  const unsaid = warnings.filter(({ rule }) => rule !== 'InvalidBaseImagePlatform')
   const [first] = warnings
-  if (first === undefined) return
-  for (const { rule, message, file, span } of warnings.slice(1)) {
+  for (const { rule, message, file, span } of isError ? warnings.slice(1) : unsaid) {
     cx.report({ type: 'warning', message: `${rule}: ${message}`, file, line: span.line })
   }
+  if (!isError || first === undefined) return
   throw new StaveError('dockerfile', `${first.rule}: ${first.message}`, {
     span: first.span,
     hint: 'The file says that findings are errors (check=error=true). `# check=skip=RULE` above an instruction leaves a rule out.',

@@ -79,6 +79,7 @@ const rows: { readonly [Name in keyof Required<BuildOptions>]: Row } = {
   cacheTo: { same: [{}, { cacheTo: [{ type: 'inline' }] }] },
   cacheTimeoutMs: { same: [{ cacheTimeoutMs: 1 }, { cacheTimeoutMs: 2 }] },
   jobs: { same: [{ jobs: 1 }, { jobs: 2 }] },
+  findings: { same: [{}, { findings: true }] },
   explain: { same: [{}, { explain: true }] },
   print: 'place',
   until: 'place',

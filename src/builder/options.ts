@@ -96,6 +96,8 @@ export interface BuildOptions {
   readonly jobs?: number
   /** Report for each step why it was not cached, and keep it in the result. */
   readonly explain?: boolean
+  /** Report what the rules find in the Dockerfile, as warnings. */
+  readonly findings?: boolean
   /** Plan only: nothing is executed, {@link BuildResult.printed} has the document. */
   readonly print?: 'instructions' | 'plan' | 'keys'
   /** Build only up to here: a stage's name, or a line of the Dockerfile. Together with {@link onStop}. */

@@ -7,7 +7,9 @@ import type { BuildOptions } from './options.ts'
 import type { ImageNeed, PlanOptions } from './plan/planner.ts'
 import type { Session } from './session.ts'
 import { randomUUID } from 'node:crypto'
+import { StaveError } from '#error.ts'
 import { formatPlatform } from '#oci/platform.ts'
+import { didYouMean } from '#text/suggest.ts'
 import { plan, type Plan } from './plan/plan.ts'
 
 /** What the plans of a build are made from. */
@@ -47,7 +49,9 @@ export async function planAll(cx: Context, planning: Planning, time?: number | '
     void import('./solve/solve.ts')
     await Promise.all(
       [...needs.values()].map(async (need) => {
-        const base = await images.resolve(cx, need)
+        const base = await images.resolve(cx, need).catch((error: unknown) => {
+          throw withMeant(error, need, dockerfile)
+        })
         bases.set(need.key, base)
         const config = await base.image.config(cx)
         configs.set(need.key, config)
@@ -55,6 +59,20 @@ export async function planAll(cx: Context, planning: Planning, time?: number | '
       }),
     )
   }
+}
+
+/** What was probably meant by the name of an image that cannot be had: whoever misspells a stage names an image. */
+function withMeant(error: unknown, { reference }: ImageNeed, { stages }: Dockerfile): unknown {
+  if (!(error instanceof StaveError) || error.code === 'cancelled') return error
+  const meant = didYouMean(
+    reference,
+    stages.flatMap(({ name }) => name ?? []),
+    true,
+  )
+  if (meant !== undefined) return error.with({ hint: `${meant} There is a stage of this name.` })
+  // So podman calls what was built here; hardly anybody has a registry of this name, without a port.
+  const isLocal = reference.startsWith('localhost/') && (error.code === 'network' || error.code === 'tls')
+  return isLocal ? error.with({ hint: 'Nor is it in the store: stave images lists what was built here.' }) : error
 }
 
 /** @see BuildKit, rule InvalidBaseImagePlatform */

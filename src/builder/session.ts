@@ -31,6 +31,8 @@ export interface Session {
   readonly startedAt: number
   /** What ADD has downloaded, by the id of its step: for provenance. */
   readonly materials: Map<string, Dependency>
+  /** Cache mounts that were emptied, since steps that use them take nothing from the cache. */
+  readonly emptied: Set<string>
   /** What is to be done when all is over. */
   readonly disposals: (() => Promise<void>)[]
   /** What has become of the steps so far. */

@@ -34,7 +34,7 @@ export function touchCacheMount(store: Pick<Store, 'root'>, name: string): void 
 export async function cacheFiles(cx: Context, store: LocalStore, began: number): Promise<readonly CacheFile[]> {
   const since = Math.min(oldestWriter(store.database), began)
   const found = [
-    ...below(store, layout.cacheMounts, /^[0-9a-f]{64}(?:-\d+)?$/, (path) => `${path}.used`),
+    ...below(store, layout.cacheMounts, /^[0-9a-f]{64}(?:-\d+)*$/, (path) => `${path}.used`),
     ...below(store, layout.repositories, /^[0-9a-f]{64}$/, (path) => join(path, 'FETCH_HEAD')),
     ...below(store, layout.builds, buildNames, (path) => join(path, 'build.json')),
     ...[layout.downloads, layout.statCache, layout.listingsOf('sha256')].flatMap((directory) =>

@@ -17,6 +17,13 @@ export function createLeases(database: Database): Leases {
         },
       }
     },
+    isShared(since) {
+      const own = self()
+      return database.all('SELECT pid, start, since FROM writer').some((row) => {
+        const owner = ownerIn(row)
+        return !(owner.pid === own.pid && owner.start === own.start) && Number(row['since']) <= since && isAlive(owner)
+      })
+    },
   }
 }
 

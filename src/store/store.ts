@@ -99,4 +99,6 @@ export interface CacheRecords {
 /** Keeps what a running process uses from being pruned. Bound to this process (pid and start time). */
 export interface Leases {
   hold(kind: 'blob' | 'snapshot', id: string): Disposable
+  /** Has another process that still lives been at work in the store by then (milliseconds since 1970)? */
+  isShared(since: number): boolean
 }

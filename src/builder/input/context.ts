@@ -47,6 +47,9 @@ type Opened = Directory & {
 
 export function openContexts(options: BuildOptions, secrets: Secrets): Contexts {
   const { store, cwd } = options
+  if (options.ignoreFile !== undefined && !existsSync(resolve(cwd, options.ignoreFile))) {
+    missing(options.ignoreFile, 'It was named with --ignorefile.')
+  }
   const main = parseContext(options.context)
   const named = new Map(Object.entries(options.buildContexts ?? {}).map(([name, value]) => [name.toLowerCase(), parseContext(value)]))
   const trust = trustOf(options, main, [...named.values()])

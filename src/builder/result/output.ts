@@ -226,7 +226,7 @@ function platformDirectory({ os, architecture, variant }: Platform): string {
 async function toDirectory(cx: Context, session: Session, delivery: Delivery, dest: string, split: boolean): Promise<void> {
   for (const [at, { state, platform }] of delivery.results.entries()) {
     const path = split ? join(absolute(session, dest), platformDirectory(platform)) : absolute(session, dest)
-    await withFileErrors(`make the directory ${path}`, async () => makeDirectories(path))
+    await withFileErrors(`write the files to ${dest}`, async () => makeDirectories(path))
     const fd = openSync(path, constants.O_RDONLY | constants.O_DIRECTORY)
     try {
       await placePlainly(cx, session, state, { fd }, await documentsOf(delivery, at, split))

@@ -3,8 +3,9 @@ import type { Context } from '#context.ts'
 import type { Place, Tree } from '#runner/protocol.ts'
 import type { Store } from '#store/store.ts'
 import type { RemoteCache } from '../remote.ts'
+import type { Session } from '../session.ts'
 import type { ExecMount } from '../plan/step.ts'
-import { chmodSync, existsSync, mkdirSync, renameSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { digestHex, digestOf } from '#oci/digest.ts'
 import { touchCacheMount } from '#store/cache-files.ts'
@@ -27,6 +28,7 @@ export function cacheMountName({ id, mode, uid, gid, source }: CacheMount, names
  * another one if somebody has it.
  *
  * @param from what it is filled with when it is made, if no remote cache has something better
+ * @param fresh the build, if it takes nothing from the cache: then the first of its steps empties the directory, as with BuildKit
  */
 export async function openCacheMount(
   cx: Context,
@@ -36,10 +38,13 @@ export async function openCacheMount(
   from: Tree | undefined,
   fromId: string,
   remote: RemoteCache | undefined,
+  fresh: Pick<Session, 'emptied' | 'disposals'> | undefined,
 ): Promise<OpenCacheMount> {
   const identity = cacheMountName(mount, namespace, from === undefined ? undefined : fromId)
+  const archive = fresh === undefined ? remote?.mount(cx, identity) : undefined
   if (mount.sharing === 'shared') {
-    await make(cx, store, mount, identity, from, remote?.mount(cx, identity))
+    if (fresh !== undefined) putAside(cx, store, identity, fresh)
+    await make(cx, store, mount, identity, from, archive)
     return { place: cacheMountPlace(store, identity), [Symbol.dispose]() {} }
   }
   if (mount.sharing === 'locked') {
@@ -56,7 +61,8 @@ export async function openCacheMount(
 
   async function withLock(held: Disposable, name: string): Promise<OpenCacheMount> {
     try {
-      await make(cx, store, mount, name, from, remote?.mount(cx, identity))
+      if (fresh !== undefined) putAside(cx, store, name, fresh)
+      await make(cx, store, mount, name, from, archive)
       return { place: cacheMountPlace(store, name), [Symbol.dispose]: () => held[Symbol.dispose]() }
     } catch (error) {
       held[Symbol.dispose]()
@@ -67,6 +73,29 @@ export async function openCacheMount(
 
 export function cacheMountPlace(store: Store, name: string): Place {
   return placeOf(store, layout.cacheMount(name))
+}
+
+/**
+ * Takes what a cache mount holds out of the way, once in a build. Steps that see it already go on with it: it is removed
+ * when this build ends, or, where another process may have it, by the next prune.
+ */
+function putAside(cx: Context, store: Store, name: string, { emptied, disposals }: Pick<Session, 'emptied' | 'disposals'>): void {
+  if (emptied.has(name)) return
+  emptied.add(name)
+  const since = Date.now()
+  const aside = `${name}-${since}`
+  try {
+    renameSync(pathOf(store, layout.cacheMount(name)), pathOf(store, layout.cacheMount(aside)))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
+    throw error
+  }
+  touchCacheMount(store, aside)
+  disposals.push(async () => {
+    if (store.leases.isShared(since)) return
+    await store.runner.remove(cx, { trees: [cacheMountPlace(store, aside)] })
+    rmSync(pathOf(store, `${layout.cacheMount(aside)}.used`), { force: true })
+  })
 }
 
 /** Owner, mode and content are those of the first use. Whoever sees it sees all of it. */

@@ -13,7 +13,7 @@ export function withSource(error: unknown, step: Step, inputs: readonly Solved[]
   if (failure?.kind === 'not-found' && failure.path !== undefined && inputs.length > 0) {
     const name = failure.path.replace(/^\/+/, '')
     const directory = inputs.find((input) => input.kind === 'directory')
-    message = `cannot use ${JSON.stringify(name)}: it is not in ${directory?.title ?? 'the files that are copied from'}`
+    message = `cannot use ${JSON.stringify(name)}: it is not in ${directory?.title ?? titleOf(step)}`
     if (failure.ignoredBy !== undefined) {
       message += `: excluded by ${directory?.ignoreFile ?? 'the ignore file'} line ${failure.ignoredBy}`
       hint = `Add "!${name}" below that line.`
@@ -22,4 +22,11 @@ export function withSource(error: unknown, step: Step, inputs: readonly Solved[]
     hint ??= 'Make the user first (RUN useradd …), or give numbers.'
   }
   return error.with({ message, ...(step.span === undefined ? {} : { span: step.span }), ...(hint === undefined ? {} : { hint }) })
+}
+
+/** What a step copies from, if it is no directory: `the image busybox`, `the stage build`. */
+function titleOf({ inputs }: Step): string {
+  const [input] = inputs
+  if (input === undefined) return 'the files that are copied from'
+  return input.op.kind === 'image' ? `the image ${input.op.reference}` : `the stage ${input.stage}`
 }

@@ -65,7 +65,8 @@ export async function sandboxOf(
         const from = input === undefined ? undefined : await treeOf(input)
         const fromId = input?.kind === 'state' ? await input.id : ''
         const namespace = options.buildArgs?.['BUILDKIT_CACHE_MOUNT_NS'] ?? ''
-        const open = await openCacheMount(cx, session.store, mount, namespace, from, fromId, session.remote)
+        const fresh = step.useCache ? undefined : session
+        const open = await openCacheMount(cx, session.store, mount, namespace, from, fromId, session.remote, fresh)
         held.use(open)
         mounts.push({ type: 'bind', source: open.place, target: mount.target, readonly: mount.readonly })
         break
@@ -98,7 +99,10 @@ export async function sandboxOf(
           }
           break
         }
-        mounts.push({ type: 'bind', source: hostFile(realpathSync(agent.socket), held), target: mount.target, file: true })
+        const { openAgentSocket } = await import('./ssh-agent.ts')
+        const socket = await openAgentSocket(realpathSync(agent.socket), mount, held)
+        const { target, uid, gid } = mount
+        mounts.push({ type: 'bind', source: hostFile(socket, held), target, file: true, owner: [uid, gid] })
         env.push(`SSH_AUTH_SOCK=${mount.target}`)
         break
       }

@@ -7,6 +7,7 @@ import type { Session } from '../session.ts'
 import type { Directory, Solved, State } from '../solved.ts'
 import type { CopyOp, ExecOp, Step } from '../plan/step.ts'
 import { withSignal } from '#context.ts'
+import { hasCode } from '#error.ts'
 import { digestHex, digestOf } from '#oci/digest.ts'
 import type { Solver } from './solver.ts'
 import { operationKey, type StepKey } from '../plan/key.ts'
@@ -221,7 +222,11 @@ async function findOrMake(solver: Solver, step: Step, op: CopyOp | ExecOp, paren
     making = await execute(solver, step, op, parent, inputs)
   } catch (error) {
     claim[Symbol.dispose]()
-    throw error
+    // That a source is missing is said best by what has looked for it.
+    throw await keyed.then(
+      () => error,
+      (missing: unknown) => (hasCode(missing, 'not-found') ? missing : error),
+    )
   }
   const kept = keep(solver, parent, making, keyed).finally(() => claim[Symbol.dispose]())
   inBackground(solver, kept)

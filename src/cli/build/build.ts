@@ -38,6 +38,8 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   await using agents = ssh.length === 0 ? undefined : await (await import('./ssh-agents.ts')).openSshAgents(ssh, settings)
   const options: BuildOptions = {
     ...asked,
+    // As with docker, -q leaves them to `stave check`.
+    findings: mode !== 'quiet',
     ...(agents !== undefined && { ssh: agents.sources }),
     store: session.store,
     places: { ...buildPlaces(places), ...(credentials && { expect: credentials.expect }) },
