@@ -38,9 +38,24 @@ test('there are two: what runs everywhere, and the native program of this platfo
   expect(tarballs.map((name) => name.replace(/-\d+\.\d+\.\d+\.tgz$/, ''))).toEqual(['stave', runner].toSorted())
   const names = (tarball: string) => must('tar', ['-tzf', join(directory, tarball)]).split('\n')
   const native = names(tarballs.find((name) => name.startsWith(runner))!)
-  expect(native.toSorted()).toEqual(['LICENSE', 'README.md', 'bin/stave-runner', 'package.json'].map((name) => `package/${name}`))
+  expect(native.toSorted()).toEqual(
+    ['LICENSE', 'LICENSES-OF-OTHERS', 'README.md', 'bin/stave-runner', 'package.json'].map((name) => `package/${name}`),
+  )
   const program = names(tarballs.find((name) => !name.startsWith(runner))!)
   expect(program).toContain('package/bin/stave')
+  const others = (tarball: string, file: string) => must('tar', ['-xzOf', join(directory, tarball), `package/${file}`])
+  expect(
+    others(
+      tarballs.find((name) => !name.startsWith(runner))!,
+      'dist/LICENSES-OF-OTHERS',
+    ),
+  ).toMatch(/^undici .*\(MIT\)\n\nMIT License/m)
+  expect(
+    others(
+      tarballs.find((name) => name.startsWith(runner))!,
+      'LICENSES-OF-OTHERS',
+    ),
+  ).toMatch(/^rustix .*Apache-2.0/m)
   expect(
     program.filter((name) =>
       /(?<!at)test|fixture|runner-native|\.ts$|stave-runner|node_modules|compile-cache/.test(name.replace(/\.d\.ts$/, '')),

@@ -27,7 +27,7 @@ rmSync(fresh, { recursive: true, force: true })
 const start = reachedFrom('src/cli/main.ts', 'src/cli/version.ts')
 const run = reachedFrom('src/cli/containers/run.ts')
 const build = reachedFrom('src/cli/build/build.ts', 'src/builder/solve/solve.ts', 'src/builder/result/finish.ts')
-await bundle.write({
+const { output } = await bundle.write({
   dir: fresh,
   format: 'esm',
   minify: 'dce-only',
@@ -48,7 +48,8 @@ const made = new Set(readdirSync(fresh))
 for (const name of [...made].sort((a, b) => Number(a === 'main.js') - Number(b === 'main.js')))
   renameSync(join(fresh, name), join(dist, name))
 // What a package has: not what earlier bundles have left.
-writeFileSync(join(root, '.setup/chunks.json'), JSON.stringify([...made]))
+const modules = output.flatMap((part) => (part.type === 'chunk' ? Object.keys(part.modules) : []))
+writeFileSync(join(root, '.setup/bundle.json'), JSON.stringify({ chunks: [...made], modules }))
 // Processes that run meanwhile still load chunks of the old one.
 const hourMs = 3_600_000
 for (const name of readdirSync(dist)) {

@@ -5,17 +5,23 @@
 import { spawnSync } from 'node:child_process'
 import { chmodSync, copyFileSync, globSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative, resolve } from 'node:path'
+import { licensesOfCrates, licensesOfModules } from './licenses.ts'
 
 const root = join(import.meta.dirname, '..')
 const { version, license } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string; license: string }
 
+const bundle = JSON.parse(readFileSync(join(root, '.setup/bundle.json'), 'utf8')) as {
+  readonly chunks: readonly string[]
+  readonly modules: readonly string[]
+}
 removeOldChunks()
 makeTypes()
+writeFileSync(join(root, 'dist/LICENSES-OF-OTHERS'), licensesOfModules(bundle.modules))
 packRunner()
 
 /** A bundle keeps those of the one before for processes that run. */
 function removeOldChunks(): void {
-  const made = new Set(JSON.parse(readFileSync(join(root, '.setup/chunks.json'), 'utf8')) as string[])
+  const made = new Set(bundle.chunks)
   for (const name of globSync('*.js', { cwd: join(root, 'dist') })) if (!made.has(name)) rmSync(join(root, 'dist', name))
 }
 
@@ -61,12 +67,13 @@ function packRunner(): void {
   copyFileSync(join(root, 'dist/stave-runner'), join(place, 'bin/stave-runner'))
   chmodSync(join(place, 'bin/stave-runner'), 0o755)
   copyFileSync(join(root, 'LICENSE'), join(place, 'LICENSE'))
+  writeFileSync(join(place, 'LICENSES-OF-OTHERS'), licensesOfCrates(root))
   writeFileSync(
     join(place, 'README.md'),
     `# ${name}\n\nThe native half of Stave on this platform. Install the package \`stave\`, which uses it.\n`,
   )
   const description = `The native half of Stave, for Linux on ${process.arch}`
-  const document = { name, version, description, license, os: ['linux'], cpu: [process.arch], files: ['bin'] }
+  const document = { name, version, description, license, os: ['linux'], cpu: [process.arch], files: ['bin', 'LICENSES-OF-OTHERS'] }
   writeFileSync(join(place, 'package.json'), `${JSON.stringify(document, undefined, 2)}\n`)
   // Where npm puts the other one.
   const destination = resolve(root, process.env['npm_config_pack_destination'] || '.')

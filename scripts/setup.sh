@@ -60,7 +60,7 @@ fi
 
 # the bundle
 sources=$(sum src scripts/bundle.ts package.json)
-if [ -n "$force" ] || [ ! -f dist/main.js ] || [ ! -f .setup/chunks.json ] || [ "$sources" != "$(cat .setup/sources 2>/dev/null)" ]; then
+if [ -n "$force" ] || [ ! -f dist/main.js ] || [ ! -f .setup/bundle.json ] || [ "$sources" != "$(cat .setup/sources 2>/dev/null)" ]; then
   say 'bundling'
   sh scripts/node.sh scripts/bundle.ts
   echo "$sources" >.setup/sources

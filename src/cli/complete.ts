@@ -24,6 +24,7 @@ function bash(commands: readonly Command[]): string {
       choices ? [`    ${command.name}:--${name}) COMPREPLY=($(compgen -W "${choices.join(' ')}" -- "$cur")); return ;;`] : [],
     ),
   )
+  const groups = commands.filter((command) => command.commands).map(({ name }) => name)
   const named = (names: readonly string[], list: string) =>
     `    ${names.join('|')}) [[ $cur != -* ]] && { COMPREPLY=($(compgen -W "$(${list} 2>/dev/null)" -- "$cur")); return; } ;;`
   return `_stave() {
@@ -43,7 +44,9 @@ ${named(['exec', 'logs', 'stop', 'kill', 'rm', 'start', 'restart', 'attach', 'wa
   case $command in
 ${cases.join('\n')}
   esac
-  [[ $cur == -* || $command == volume ]] && COMPREPLY=($(compgen -W "$words" -- "$cur"))
+  case $cur:$command in
+    -*|${groups.map((name) => `*:${name}`).join('|')}) COMPREPLY=($(compgen -W "$words" -- "$cur")) ;;
+  esac
 }
 complete -o default -F _stave stave
 `
