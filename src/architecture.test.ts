@@ -21,7 +21,7 @@ const layers: Readonly<Record<string, number>> = {
   runner: 3,
   image: 2,
   oci: 1,
-  compose: 1,
+  compose: 2.5,
   text: 0,
 }
 /** dockerfile/ is pure: it knows names and errors, and no place. */

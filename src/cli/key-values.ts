@@ -1,6 +1,6 @@
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { StaveError } from '#error.ts'
+import { readSmallFileSync } from '#image/file.ts'
 import * as limit from '#limit.ts'
 import type { Settings } from './settings.ts'
 
@@ -42,12 +42,10 @@ export function readLabelFile(file: string, settings: Settings): string[] {
 
 /** A file that a flag names. @throws StaveError `not-found`, `permission`, `too-large` */
 export function readSmallFile(file: string, settings: Settings, most: number): string {
-  let bytes: Buffer
   try {
-    bytes = readFileSync(resolve(settings.cwd, file))
+    return readSmallFileSync(resolve(settings.cwd, file), most, { mayBePipe: true }).toString('utf8')
   } catch (cause) {
+    if (cause instanceof StaveError) throw cause
     throw new StaveError((cause as NodeJS.ErrnoException).code === 'EACCES' ? 'permission' : 'not-found', `cannot read ${file}`, { cause })
   }
-  if (bytes.length > most) throw new StaveError('too-large', `cannot read ${file}: it has ${bytes.length} bytes, and ${most} are the most`)
-  return bytes.toString('utf8')
 }

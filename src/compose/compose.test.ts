@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -391,6 +391,16 @@ describe('bad projects', () => {
   test('a name that objects have of their own is one like others', () => {
     const { project } = load({ 'compose.yaml': 'services: {a: {image: i, labels: {constructor: x}, environment: {__proto__: y}}}' })
     expect(Object.entries(project.services['a']?.environment ?? {})).toEqual([['__proto__', 'y']])
+  })
+
+  test.each([
+    ['compose.yaml', 'services: {a: {image: i, env_file: /dev/zero}}'],
+    ['compose.yaml', 'include: [/dev/zero]'],
+    ['compose.yaml', 'services: {a: {extends: {file: /dev/zero, service: a}}}'],
+    ['.env', ''],
+  ])('a %s that leads to what has no end: %s', (name, text) => {
+    if (text === '') symlinkSync('/dev/zero', join(root, name))
+    expect(() => load({ 'compose.yaml': text === '' ? 'services: {a: {image: i}}' : text })).toThrow('it is not a regular file')
   })
 
   test('there is none', () => {

@@ -1,6 +1,7 @@
-import { readFileSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { basename, dirname, join, resolve } from 'node:path'
 import { StaveError } from '#error.ts'
+import { readSmallFileSync } from '#image/file.ts'
 import * as limit from '#limit.ts'
 import { didYouMean } from '#text/suggest.ts'
 import { parseEnvFile } from './env-file.ts'
@@ -104,12 +105,7 @@ function filesOf({ cwd, files, env, directory }: LoadOptions, variables: Variabl
 }
 
 function isThere(path: string): boolean {
-  try {
-    readFileSync(path)
-    return true
-  } catch {
-    return false
-  }
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === false
 }
 
 function readDotEnv({ cwd, env }: LoadOptions, directory: string, envFiles: readonly string[]): ReadonlyMap<string, string> {
@@ -117,7 +113,7 @@ function readDotEnv({ cwd, env }: LoadOptions, directory: string, envFiles: read
   const paths = envFiles.length > 0 ? envFiles.map((file) => resolve(cwd, file)) : [join(resolve(cwd, directory), '.env')]
   for (const path of paths) {
     if (envFiles.length === 0 && !isThere(path)) continue
-    const read = parseEnvFile(readText(path, path), path, (name) => env[name] ?? values.get(name))
+    const read = parseEnvFile(readText(path), path, (name) => env[name] ?? values.get(name))
     for (const [name, value] of read) values.set(name, value)
   }
   return values
@@ -127,18 +123,15 @@ function withFallback(env: LoadOptions['env'], values: ReadonlyMap<string, strin
   return (name) => env[name] ?? values.get(name)
 }
 
-function readText(path: string, shown: string): string {
-  let bytes: Buffer
+function readText(path: string): string {
   try {
-    bytes = readFileSync(path)
+    return readSmallFileSync(path, limit.composeLength, {
+      mayBePipe: path.startsWith('/dev/fd/') || path.startsWith('/proc/self/fd/'),
+    }).toString('utf8')
   } catch (cause) {
-    const { code } = cause as NodeJS.ErrnoException
-    if (code === 'EISDIR') throw new StaveError('invalid-document', `cannot read ${shown}: it is a directory`)
-    throw new StaveError(code === 'EACCES' ? 'permission' : 'not-found', `cannot read ${shown}`, { cause })
+    if (cause instanceof StaveError) throw cause
+    throw new StaveError((cause as NodeJS.ErrnoException).code === 'EACCES' ? 'permission' : 'not-found', `cannot read ${path}`, { cause })
   }
-  if (bytes.length > limit.composeLength)
-    throw new StaveError('too-large', `cannot read ${shown}: it has more than ${limit.composeLength} bytes`)
-  return bytes.toString('utf8')
 }
 
 function loadFiles(loader: Loader, files: readonly string[], directory: string, variables: Variables): Raw {
@@ -156,7 +149,7 @@ function sourceOf(loader: Loader, file: string, variables: Variables): Source {
     throw new StaveError('invalid-document', `cannot read ${file}: it includes itself (${[...open, file].join(' → ')})`)
   if (open.length > limit.composeDepth)
     throw new StaveError('too-large', `cannot read ${file}: files include each other more than ${limit.composeDepth} deep`)
-  const content = file === '-' ? (options.stdin ?? '') : readText(file, file)
+  const content = file === '-' ? (options.stdin ?? '') : readText(file)
   return readSource(content, file === '-' ? 'standard input' : file, variables, (name) => loader.unset.add(name))
 }
 
@@ -338,7 +331,7 @@ function projectName(given: string | undefined, directory: string, isTyped: bool
 function finished(one: Service, variables: Variables, options: LoadOptions): Service {
   const fromFiles = (one.env_file ?? []).flatMap(({ path, required, format }) => {
     if (required === false && !isThere(path)) return []
-    const content = readText(path, path)
+    const content = readText(path)
     if (format === 'raw') return rawLines(content)
     return [...parseEnvFile(content, path, variables)]
   })
@@ -347,7 +340,7 @@ function finished(one: Service, variables: Variables, options: LoadOptions): Ser
     value ?? variables(name) ?? null,
   ])
   const environment = Object.fromEntries([...fromFiles, ...own])
-  const fromLabels = (one.label_file ?? []).flatMap((path) => [...parseEnvFile(readText(path, path), path, () => undefined)])
+  const fromLabels = (one.label_file ?? []).flatMap((path) => [...parseEnvFile(readText(path), path, () => undefined)])
   const { env_file: _files, label_file: _labels, ...rest } = one
   if (one.links !== undefined && one.links.length > 0 && one.network_mode !== undefined)
     options.warn('links have no effect with network_mode')

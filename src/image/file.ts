@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { constants, createReadStream, type WriteStream } from 'node:fs'
+import { closeSync, constants, createReadStream, fstatSync, openSync, readSync, type WriteStream } from 'node:fs'
 import { copyFile, open, readlink, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import type { Context } from '#context.ts'
@@ -60,6 +60,40 @@ export async function readWholeFile(path: string, maxBytes: number, rules: FileR
   }
 }
 
+/**
+ * The same at once, for small files that a command reads before it does anything.
+ *
+ * @throws StaveError `invalid-document`, `too-large`, and what the operating system says
+ */
+export function readSmallFileSync(path: string, maxBytes: number, rules: Pick<FileRules, 'mayBePipe'> = {}): Buffer {
+  const { mayBePipe = false } = rules
+  const file = openSync(path, constants.O_RDONLY | constants.O_NOCTTY | (mayBePipe ? 0 : constants.O_NONBLOCK))
+  try {
+    const found = fstatSync(file)
+    if (found.isDirectory() || (!found.isFile() && !mayBePipe)) {
+      throw new StaveError('invalid-document', `cannot read ${path}: it is ${found.isDirectory() ? 'a directory' : 'not a regular file'}`)
+    }
+    const chunks: Buffer[] = []
+    let size = 0
+    let room = Math.min(found.size, maxBytes) + 1
+    for (;;) {
+      const buffer = Buffer.allocUnsafe(room)
+      const count = readSync(file, buffer)
+      if (count === 0) return Buffer.concat(chunks, size)
+      size += count
+      if (size > maxBytes) throw tooLarge(path, maxBytes)
+      chunks.push(buffer.subarray(0, count))
+      room = chunkBytes
+    }
+  } finally {
+    closeSync(file)
+  }
+}
+
+function tooLarge(path: string, maxBytes: number): StaveError {
+  return new StaveError('too-large', `cannot read ${path}: it has more than the ${maxBytes} bytes that are allowed`)
+}
+
 /** Asked of the open file and not of its path, which can be changed meanwhile. */
 async function isBelow(handle: FileHandle, directory: string): Promise<boolean> {
   const [real, root] = await Promise.all([readlink(`/proc/self/fd/${handle.fd}`), realpath(directory)])
@@ -75,7 +109,7 @@ async function readAtMost(handle: FileHandle, path: string, expected: number, ma
     const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(room), 0, room, null)
     if (bytesRead === 0) return Buffer.concat(chunks, size)
     size += bytesRead
-    if (size > maxBytes) throw new StaveError('too-large', `cannot read ${path}: it has more than the ${maxBytes} bytes that are allowed`)
+    if (size > maxBytes) throw tooLarge(path, maxBytes)
     chunks.push(buffer.subarray(0, bytesRead))
     room = chunkBytes
   }
