@@ -132,6 +132,28 @@ fn who_may_mount_still_opens_no_device() {
     assert!(done.stderr.contains("not permitted"), "{done:?}");
 }
 
+/// As with the control groups of the first version, which anybody who may mount sees from their root on (CVE-2022-0492), and
+/// with those of the second, where they are delegated.
+#[test]
+fn who_may_mount_cannot_change_its_limits() {
+    let Some(bench) = bench() else { return };
+    let capabilities: Vec<&str> = support::CAPABILITIES.iter().copied().chain(["SYS_ADMIN"]).collect();
+    let mut request = bench.shell(
+        "mkdir -p /m /d
+mount -t cgroup -o memory x /m 2>/dev/null || mount -t cgroup2 x /m 2>/dev/null || exit 0
+mount -t cgroup -o devices x /d 2>/dev/null
+for file in $(find /m -name memory.limit_in_bytes -o -name memory.max); do echo 1000000000 > $file; done
+for file in $(find /d -name devices.allow); do echo 'a *:* rwm' > $file && echo allowed; done
+mknod /loop b 7 0; head -c 1 /loop && echo opened
+head -c 200000000 /dev/zero | tail -c 150000000 | wc -c",
+    );
+    request["spec"]["capabilities"] = json!(capabilities);
+    request["spec"]["seccomp"] = json!("unconfined");
+    request["spec"]["resources"] = json!({ "memoryBytes": 20 << 20, "memorySwapBytes": 20 << 20 });
+    let done = bench.run(&request);
+    assert!(!done.stdout.contains("opened") && !done.stdout.contains("allowed") && !done.stdout.contains("150000000"), "{done:?}");
+}
+
 #[test]
 fn a_device_may_be_given_for_reading_alone() {
     let Some(bench) = bench() else { return };
