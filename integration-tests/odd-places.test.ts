@@ -59,11 +59,9 @@ describe.each(writers)('%s', (_what, words) => {
   })
 
   test('to a link, which stays', () => {
-    writeFileSync(shop.path('real'), 'before')
-    rmSync(shop.path('link'), { force: true })
+    // Where it leads there is nothing yet: docker-archive: adds to nothing that is there.
+    for (const name of ['real', 'link']) rmSync(shop.path(name), { force: true })
     symlinkSync('real', shop.path('link'))
-    // docker-archive: adds to nothing that is there.
-    writeFileSync(shop.path('real'), '')
     shop.must(words(shop.path('link')))
     expect(readlinkSync(shop.path('link'))).toBe('real')
     expect(readFileSync(shop.path('real')).length).toBeGreaterThan(512)
@@ -102,5 +100,42 @@ describe('places that take no directories', () => {
     expect([1, 2, 125]).toContain(status)
     expect(stderr).toMatch(/^error: cannot/m)
     expect(stderr).not.toContain('fault of Stave')
+  })
+})
+
+describe('names that lead nowhere', () => {
+  const long = 'a'.repeat(5000)
+  beforeAll(() => {
+    writeFileSync(shop.path('file'), 'x')
+    mkdirSync(shop.path('empty'))
+    symlinkSync('loop', shop.path('loop'))
+  })
+
+  test.each([
+    ...['loop', long, 'file/x', 'empty', 'file'].map((name) => ['load', '-i', name]),
+    ...['loop', long, 'file/x', 'empty'].map((name) => ['import', name, 'x']),
+    ...['loop', long, 'file/x'].flatMap((name) => [
+      ['cp', 'made:/bin', name],
+      ['export', '-o', name, 'made'],
+      ['save', '-o', name, 'base'],
+      ['copy', '-q', 'base', `dir:${name}`],
+      ['copy', '-q', 'base', `oci:${name}:1`],
+      ['copy', '-q', `oci:${name}:1`, 'x'],
+      ['copy', '-q', `docker-archive:${name}`, 'x'],
+      ['build', name],
+      ['--root', name, 'images'],
+    ]),
+    ['serve', '--port', '99999'],
+    ['serve', '--port', '0', '--tls-cert', 'file'],
+    ['serve', '--port', '0', '--directory', 'file'],
+    ['login', '-u', 'u', '-p', 'p', '--authfile', 'empty', 'localhost:1'],
+    ['logout', '--authfile', 'file', 'localhost:1'],
+  ])('stave %s %s says what it could not do', (...words) => {
+    const { status, stderr } = shop.stave(words)
+    expect([1, 2]).toContain(status)
+    // Not what the operating system calls it, and no word of a fault of ours.
+    expect(stderr).toMatch(/^error: cannot /m)
+    expect(stderr).not.toContain('fault of stave')
+    expect(stderr).not.toContain('exclude each other')
   })
 })

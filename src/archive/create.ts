@@ -4,7 +4,7 @@ import { background, type Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import type { Bytes, Listed, Target } from '#image/content.ts'
 import { findEntry, listEntries, withName } from '#image/entries.ts'
-import { fileError, streamAt, throughLinks, withFileErrors } from '#image/file.ts'
+import { destination, fileError, withFileErrors } from '#image/file.ts'
 import { encode } from '#image/json.ts'
 import { verified } from '#image/read.ts'
 import { findReferrers, referrerOf } from '#image/referrer.ts'
@@ -57,8 +57,8 @@ export async function createDockerArchive(
 
 async function createSink(output: string | NodeJS.WritableStream, title: string): Promise<TarSink> {
   if (typeof output !== 'string') return createStreamSink(output, title)
-  const stream = await withFileErrors(`write ${title}`, () => streamAt(output))
-  return stream === undefined ? createFileSink(await throughLinks(output)) : closing(createStreamSink(stream, title), stream, title)
+  const place = await withFileErrors(`write ${title}`, () => destination(output))
+  return typeof place === 'string' ? createFileSink(place) : closing(createStreamSink(place, title), place, title)
 }
 
 /** A sink whose stream is its own, and ends with it. */

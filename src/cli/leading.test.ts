@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
 import { digestHex, digestOf } from '#oci/digest.ts'
-import { commands } from './commands.ts'
+import { commands, findCommand } from './commands.ts'
 import { readLeading, splitLeading } from './leading.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'stave-leading-'))
@@ -19,7 +19,8 @@ for (const [name, host] of [
 
 const read = (line: string) => {
   const { count, own, others } = splitLeading(line.split(' '), commands)
-  return { command: line.split(' ')[count], others, ...readLeading(own, directory) }
+  const command = line.split(' ')[count]!
+  return { command, others, ...readLeading(own, directory, findCommand(commands, command) ?? { flags: {} }) }
 }
 
 test.each([
@@ -30,6 +31,7 @@ test.each([
   ['-l info --tls --tlscacert f run', ['--log-level=info', '--tls=true', '--tlscacert=f']],
   ['--context here -H unix:///run/docker.sock run', []],
   ['-c unknown run', []],
+  ['--policy p --insecure-policy pull', ['--signature-policy=p', '--insecure-policy=true']],
   ['--policy p --insecure-policy copy', ['--policy=p', '--insecure-policy=true']],
 ])('%s', (line, words) => {
   expect(read(line)).toEqual({ command: line.split(' ').at(-1), others: [], words, isDebug: false, dockerConfig: undefined })

@@ -94,9 +94,10 @@ export interface LeadingValues {
  * Reads the program's words before the command.
  *
  * @param dockerConfig Where docker's contexts are.
+ * @param command Whom they stand before.
  * @throws StaveError `usage`, also where another machine is asked for
  */
-export function readLeading(words: readonly string[], dockerConfig: string): LeadingValues {
+export function readLeading(words: readonly string[], dockerConfig: string, command: Pick<Command, 'flags'>): LeadingValues {
   const { values } = parseFlags(program as Command, own, words)
   for (const host of values['host'] as readonly string[]) refuseElsewhere(host, `-H ${host}`)
   const context = values['context'] as string | undefined
@@ -107,13 +108,15 @@ export function readLeading(words: readonly string[], dockerConfig: string): Lea
   }
   if (values['remote'] === true) throw elsewhere('--remote')
   const isDebug = values['debug'] === true || saysDebug(values['log-level'] as string | undefined)
-  return { words: repeat(values), isDebug, dockerConfig: config }
+  return { words: repeat(values, command), isDebug, dockerConfig: config }
 }
 
 /** The flags that are flags after the command too, written so. */
-function repeat(values: Readonly<Record<string, unknown>>): readonly string[] {
+function repeat(values: Readonly<Record<string, unknown>>, { flags }: Pick<Command, 'flags'>): readonly string[] {
   const names = Object.keys({ ...globalFlags, ...idleFlags }).filter((name) => name !== 'debug')
-  return names.flatMap((name) => [values[name] ?? []].flat().map((value) => `--${name}=${String(value)}`))
+  // skopeo's policy is a file; pull has a policy of another kind.
+  const spelt = (name: string): string => (name === 'policy' && 'signature-policy' in flags ? 'signature-policy' : name)
+  return names.flatMap((name) => [values[name] ?? []].flat().map((value) => `--${spelt(name)}=${String(value)}`))
 }
 
 /** Sockets of this machine lead to the daemon that is not needed; all else leads to other machines' images and containers. */

@@ -33,7 +33,7 @@ async function runProgram(words: readonly string[], env: NodeJS.ProcessEnv): Pro
     const { command, group, rest } = findWords(words.slice(leading.count))
     if (command === undefined || leading.asksVersion) return await withoutCommand(leading, group, rest, report)
     ownFailure = command.ownFailure
-    const program = await readProgramWords(leading.own, env)
+    const program = await readProgramWords(leading.own, command, env)
     const parsed = parseFlags(command, { ...idleFlags, ...globalFlags }, [...program.words, ...leading.others, ...rest])
     if (parsed.help || leading.asksHelp) {
       const { helpText } = await import('./help.ts')
@@ -73,9 +73,9 @@ async function leadingWords(words: readonly string[]): Promise<Leading> {
   return (await import('./leading.ts')).splitLeading(words, commands)
 }
 
-async function readProgramWords(words: readonly string[], env: NodeJS.ProcessEnv): Promise<LeadingValues> {
+async function readProgramWords(words: readonly string[], command: Command, env: NodeJS.ProcessEnv): Promise<LeadingValues> {
   if (words.length === 0) return { words, isDebug: false, dockerConfig: undefined }
-  return (await import('./leading.ts')).readLeading(words, env.DOCKER_CONFIG || `${env.HOME || homedir()}/.docker`)
+  return (await import('./leading.ts')).readLeading(words, env.DOCKER_CONFIG || `${env.HOME || homedir()}/.docker`, command)
 }
 
 /** The command that the words begin with, or the group of commands of which none is named, and the words after it. */

@@ -15,6 +15,7 @@ import {
 import { basename, dirname, join, posix, resolve } from 'node:path'
 import type { Context } from '#context.ts'
 import { hasCode, StaveError } from '#error.ts'
+import { withFileErrors } from '#image/file.ts'
 import type { Selection, Tree } from '#runner/protocol.ts'
 import type { LocalStore } from '#store/open.ts'
 import * as limit from '#limit.ts'
@@ -60,9 +61,11 @@ export async function copyToDirectory(
   path: string,
   typed: string,
 ): Promise<void> {
-  const target = followLinks(typed)
   const named = cleanTarget(path) !== '/' && !/(^|\/)\.$/.test(path)
-  const into = statSync(target, { throwIfNoEntry: false })
+  const { target, into } = await withFileErrors(`copy to ${typed}`, async () => {
+    const found = followLinks(typed)
+    return { target: found, into: statSync(found, { throwIfNoEntry: false }) }
+  })
   if (into !== undefined && !into.isDirectory() && !into.isFile()) {
     throw new StaveError('conflict', `cannot copy to ${typed}: it is ${kindOf(into)}, and neither a directory nor a regular file`, {
       hint: `With - in place of it, a tar goes to stdout: stave cp ${container.name}:${path} - | tar -xO`,

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { closeSync, constants, createReadStream, fstatSync, openSync, readSync, type WriteStream } from 'node:fs'
 import { copyFile, open, readlink, realpath, rename, rm, stat, type FileHandle } from 'node:fs/promises'
+import { dirname, resolve } from 'node:path'
 import { pipeline } from 'node:stream/promises'
 import type { Context } from '#context.ts'
 import { StaveError, type ErrorCode } from '#error.ts'
@@ -148,7 +149,7 @@ export async function writeFileVerified(cx: Context, path: string, what: Descrip
  * @returns undefined for a regular file, and where there is nothing yet
  * @throws StaveError `conflict` for a directory, a disk or a socket
  */
-export async function streamAt(path: string): Promise<WriteStream | undefined> {
+async function streamAt(path: string): Promise<WriteStream | undefined> {
   const found = await stat(path).catch(() => undefined)
   if (found === undefined || found.isFile()) return undefined
   if (found.isFIFO() || found.isCharacterDevice()) {
@@ -159,9 +160,25 @@ export async function streamAt(path: string): Promise<WriteStream | undefined> {
   throw new StaveError('conflict', `cannot write ${path}: it is ${what}`, { hint: 'Name a file.' })
 }
 
-/** The file that a name leads to, also through links: it is replaced, and they stay. */
-export async function throughLinks(path: string): Promise<string> {
-  return realpath(path).catch(() => path)
+/** The file that a name leads to, also through links, and where nothing is yet: it is replaced, and they stay. */
+async function throughLinks(path: string): Promise<string> {
+  try {
+    return await realpath(path)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+  const link = await readlink(path).catch(() => undefined)
+  return link === undefined ? path : throughLinks(resolve(dirname(path), link))
+}
+
+/**
+ * Where a file is to be made that a person has named: a stream, for what takes bytes one after the other, or the path to
+ * replace in one step.
+ *
+ * @throws StaveError `conflict` for a directory, a disk or a socket; what the operating system says
+ */
+export async function destination(path: string): Promise<WriteStream | string> {
+  return (await streamAt(path)) ?? (await throughLinks(path))
 }
 
 /**
@@ -171,9 +188,8 @@ export async function throughLinks(path: string): Promise<string> {
  */
 export async function deliverFile(cx: Context, from: string, to: string): Promise<void> {
   await withFileErrors(`write ${to}`, async () => {
-    const stream = await streamAt(to)
-    if (stream !== undefined) return pipeline(createReadStream(from), stream, { signal: cx.signal })
-    const target = await throughLinks(to)
+    const target = await destination(to)
+    if (typeof target !== 'string') return pipeline(createReadStream(from), target, { signal: cx.signal })
     try {
       await rename(from, target)
     } catch (error) {

@@ -35,11 +35,12 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
 }
 
 async function openTar(path: string) {
-  try {
-    return await open(path)
-  } catch (cause) {
-    throw new StaveError((cause as NodeJS.ErrnoException).code === 'EACCES' ? 'permission' : 'not-found', `cannot import ${path}`, {
-      cause,
-    })
-  }
+  const handle = await open(path).catch((cause: NodeJS.ErrnoException) => {
+    throw new StaveError(cause.code === 'EACCES' ? 'permission' : 'not-found', `cannot import ${path}`, { cause })
+  })
+  if (!(await handle.stat()).isDirectory()) return handle
+  await handle.close()
+  throw new StaveError('invalid-document', `cannot import ${path}: it is a directory, not an archive`, {
+    hint: `Its files: tar -C ${path} -c . | stave import - NAME.`,
+  })
 }

@@ -3,8 +3,9 @@ import type { Archive } from '#archive/source.ts'
 import { isIndex } from '#oci/media-type.ts'
 import { formatReference, parseReference } from '#oci/reference.ts'
 import { StaveError } from '#error.ts'
+import { withFileErrors } from '#image/file.ts'
 import { readManifest } from '#image/image.ts'
-import { statSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import type { Invocation } from '../command.ts'
 import { spoolDirectory } from '../places.ts'
@@ -41,7 +42,7 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof loa
   for (const line of loaded) report.print(line)
 
   async function open(from: typeof input): Promise<Archive> {
-    if (typeof from === 'string' && statSync(from, { throwIfNoEntry: false })?.isDirectory()) {
+    if (typeof from === 'string' && (await withFileErrors(`load ${from}`, () => stat(from))).isDirectory()) {
       throw new StaveError('invalid-document', `cannot load ${from}: it is a directory, not an archive`, {
         hint: `If it is an OCI layout: stave copy oci:${flags.input} NAME.`,
       })

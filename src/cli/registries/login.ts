@@ -23,7 +23,7 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   }
   const [username = '', password = ''] = await namedOrAsked(flags)
   if (username === '' || password === '') throw new StaveError('usage', 'stave login: user name and password must not be empty')
-  await using places = createPlaces(settings, { ...flags, creds: `${username}:${password}` }, () => openSession(settings))
+  await using places = createPlaces(settings, { ...flags, username, password }, () => openSession(settings))
   await (await places.client()).ping(cx, registry)
   const where = await storeCredential(cx, paths, key, { username, password })
   report.note(`Stored in ${where}.`)

@@ -70,7 +70,7 @@ interface Request {
 /**
  * Serves a registry from a directory. One process at a time may serve a directory.
  *
- * @throws StaveError `in-use` when the port is taken, `permission`, `io`
+ * @throws StaveError `in-use` when the port is taken, `usage` when it is none, `tls` for a certificate, `permission`, `io`
  * @see distribution-spec 1.1
  */
 export async function serve(options: ServeOptions): Promise<RegistryServer> {
@@ -117,12 +117,22 @@ async function createServer(
   const { createServer: createHttpsServer } = await import('node:https')
   const { certificate, key, clientAuthority } = options.tls
   const client = clientAuthority === undefined ? {} : { ca: clientAuthority, requestCert: true, rejectUnauthorized: true }
-  return createHttpsServer({ ...settings, cert: certificate, key, ...client }, listener)
+  try {
+    return createHttpsServer({ ...settings, cert: certificate, key, ...client }, listener)
+  } catch (cause) {
+    throw new StaveError('tls', 'cannot serve a registry over TLS: the certificate or its key cannot be used', {
+      cause,
+      hint: 'Both are in PEM, and the key is the one of the certificate.',
+    })
+  }
 }
 
-function listen(server: Server, options: ServeOptions): Promise<AddressInfo> {
+async function listen(server: Server, options: ServeOptions): Promise<AddressInfo> {
   const host = options.host ?? '127.0.0.1'
   const port = options.port ?? 0
+  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+    throw new StaveError('usage', `cannot serve a registry at port ${port}`, { hint: 'Ports are from 1 to 65535; 0 takes any free one.' })
+  }
   return new Promise((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const code = cause.code === 'EADDRINUSE' ? 'in-use' : cause.code === 'EACCES' ? 'permission' : 'io'
