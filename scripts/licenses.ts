@@ -28,7 +28,7 @@ export function licensesOfModules(modules: readonly string[]): string {
 /** The licences of the crates that are linked into the native program. */
 export function licensesOfCrates(root: string): string {
   const host = /^host: (.*)$/m.exec(output('rustc', ['-vV'], root))![1]!
-  const flags = ['metadata', '--format-version', '1', '--locked', '--offline', '--filter-platform', host]
+  const flags = ['metadata', '--format-version', '1', '--locked', '--filter-platform', host]
   const { packages, resolve } = JSON.parse(output('cargo', flags, join(root, 'runner-native'))) as Metadata
   const nodes = new Map(resolve.nodes.map((node) => [node.id, node]))
   const linked = new Set<string>()
