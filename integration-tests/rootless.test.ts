@@ -117,7 +117,7 @@ CMD ["sh", "-c", "id -u; stat -c '%n %u:%g %a' /one /dir /dir/*"]
     chownSync(shop.path('closed'), uid, gid)
     expect(shop.stave(['run', '--rm', '--network', 'none', '-v', `${shop.path('closed')}:/mnt`, 'base', 'true'])).toMatchObject({
       status: 125,
-      stderr: expect.stringMatching(/closed cannot be mounted\n.*may enter/) as string,
+      stderr: expect.stringMatching(/closed cannot be mounted\n.*permission denied\n.*may enter/) as string,
     })
   })
 
