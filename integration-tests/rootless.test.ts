@@ -1,6 +1,9 @@
 /** The same, as somebody who is not root: in a user namespace with subordinate ids. */
 import { spawnSync } from 'node:child_process'
-import { chownSync, mkdirSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { chmodSync, chownSync, mkdirSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { tarOf } from './hostile.ts'
@@ -86,6 +89,22 @@ CMD ["sh", "-c", "id -u; stat -c '%n %u:%g %a' /one /dir /dir/*"]
     expect(shop.must(['wait', 'job'])).toBe('6')
     shop.must(['rm', 'job'])
     expect(shop.must(['ps', '-aq'])).toBe('')
+  })
+
+  test('a step of a build has an agent under any owner, and a bind of which the caller may read only a part', async () => {
+    const bound = shop.path('partly')
+    mkdirSync(join(bound, 'closed'), { recursive: true })
+    chmodSync(join(bound, 'closed'), 0)
+    const socket = shop.path('agent.sock')
+    // Nobody asks it anything; that it listens is enough.
+    const agent = createServer().listen(socket)
+    await once(agent, 'listening')
+    const mount = '--mount=type=ssh,required,uid=1000,gid=1001,mode=640'
+    const dockerfile = `FROM base\nRUN ${mount} test "$(stat -c %a:%u:%g $SSH_AUTH_SOCK)" = 640:1000:1001 && test -d /mnt/closed\n`
+    const words = ['build', '-q', '--no-cache', '--ssh', `default=${socket}`, '-v', `${bound}:/mnt`, '-f', '-', shop.path('context')]
+    const { status, stderr } = shop.stave(words, { input: dockerfile })
+    agent.close()
+    expect([status, stderr]).toEqual([0, ''])
   })
 
   test("binds are the caller's own, and nobody else's", () => {
