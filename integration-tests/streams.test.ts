@@ -134,9 +134,20 @@ RUN echo out > /dev/stdout && echo err > /dev/stderr
 })
 
 test('the last words of one that is told to end are heard', () => {
-  const script = 'trap "echo farewell; exit 3" TERM; echo ready; while :; do sleep 0.05; done'
-  const line = `'${binary}' run --rm --network none --stop-signal TERM base sh -c '${script}' > words & pid=$!
-while ! grep -q ready words; do sleep 0.05; done; kill -HUP $pid; wait $pid; cat words`
+  // The first two go to the container; the third is for stave, which stops it.
+  const script = 'trap "echo farewell; exit 3" USR1; trap "echo told" TERM; echo ready; while :; do sleep 0.05; done'
+  const line = `'${binary}' run --rm --network none --stop-signal USR1 base sh -c '${script}' > words & pid=$!
+while ! grep -q ready words; do sleep 0.05; done
+for n in 1 2; do kill -TERM $pid; while [ $(grep -c told words) -lt $n ]; do sleep 0.05; done; done
+kill -TERM $pid; wait $pid; grep -v told words`
   expect(shell(line).stdout).toBe('ready\nfarewell\n')
   expect(readFileSync(shop.path('words'), 'utf8')).toContain('farewell')
+})
+
+test('SIGHUP is passed on, and what it means is for the container to say', () => {
+  const script = 'trap "echo hung up; exit 4" HUP; echo ready; while :; do sleep 0.05; done'
+  const line = `'${binary}' run --rm --network none base sh -c '${script}' > words & pid=$!
+while ! grep -q ready words; do sleep 0.05; done; kill -HUP $pid; wait $pid; echo $?`
+  expect(shell(line).stdout).toBe('4\n')
+  expect(readFileSync(shop.path('words'), 'utf8')).toBe('ready\nhung up\n')
 })
