@@ -120,6 +120,12 @@ describe('sources', () => {
   })
 })
 
+test('flags that are empty after expansion are none; an owner of nothing is root', () => {
+  const built = must('FROM busybox\nCOPY --chown=$u --chmod=$m f /one\nCOPY --chown=$u:$g f /two\nADD --checksum=$c f /three\n', { f: 'x' })
+  expect(['one', 'two', 'three'].map((name) => modeAndOwner(built, name))).toEqual(Array(3).fill('-rw-r--r-- 0/0'))
+  expect(built.stderr).toContain('COPY --chown=$u:$g is root')
+})
+
 describe('--exclude', () => {
   const files = { 'one/a.txt': '', 'one/sub/a.txt': '', 'one/keep': '', 'two/a.txt': '', 'two/keep2': '' }
 

@@ -16,9 +16,10 @@ export function planCopy(draft: Draft, instruction: Copy): void {
   const { span } = instruction
   const sources = instruction.sources.map((source) => scope.expand(source, span))
   const written = scope.expand(instruction.destination, span)
-  const chown = instruction.chown === undefined ? undefined : scope.expand(instruction.chown, span)
+  const chown = ownerOf(draft, instruction)
   const chmod = instruction.chmod === undefined ? undefined : scope.expand(instruction.chmod, span)
-  check(instruction, sources, chown, chmod)
+  const checksum = instruction.kind === 'ADD' ? checksumOf(draft, instruction) : undefined
+  check(instruction, sources, { chown, chmod, checksum })
   if (sources.includes('')) warnOfEmptySource(draft, instruction)
 
   const inputs: Step[] = []
@@ -67,6 +68,26 @@ export function planCopy(draft: Draft, instruction: Copy): void {
   push(draft, instruction, createdBy(instruction, sources, written, chown, chmod), op, inputs)
 }
 
+interface Flags {
+  readonly chown: string | undefined
+  readonly chmod: string | undefined
+  readonly checksum: string | undefined
+}
+
+/** `--chown=$user:$group` of which nothing is left is root, as BuildKit has it. */
+function ownerOf({ scope, planner }: Draft, { kind, chown, span }: Copy): string | undefined {
+  const owner = chown === undefined ? undefined : scope.expand(chown, span)
+  if (owner !== ':') return owner
+  const hint = 'Give the variables values.'
+  planner.warnings.push({ message: `${kind} --chown=${chown} is root: it is empty after expansion`, span, hint })
+  return '0:0'
+}
+
+/** One that is empty after expansion asks for nothing. */
+function checksumOf({ scope }: Draft, { checksum, span }: InstructionOf<'ADD'>): string | undefined {
+  return checksum === undefined ? undefined : scope.expand(checksum, span) || undefined
+}
+
 /** An empty source is the directory that the others are in: all of it. So it is in BuildKit, where nobody is told. */
 function warnOfEmptySource({ planner }: Draft, { kind, span }: Copy): void {
   planner.warnings.push({
@@ -77,7 +98,7 @@ function warnOfEmptySource({ planner }: Draft, { kind, span }: Copy): void {
 }
 
 // Whether several sources have a directory to go to is seen where the tree is seen: in the runner.
-function check(instruction: Copy, sources: readonly string[], chown: string | undefined, chmod: string | undefined): void {
+function check(instruction: Copy, sources: readonly string[], { chown, chmod, checksum }: Flags): void {
   const { span, kind } = instruction
   const fail = (message: string, hint?: string): never => {
     throw new StaveError('dockerfile', message, { span, ...(hint === undefined ? {} : { hint }) })
@@ -88,7 +109,7 @@ function check(instruction: Copy, sources: readonly string[], chown: string | un
   }
   if (
     instruction.kind === 'ADD' &&
-    instruction.checksum !== undefined &&
+    checksum !== undefined &&
     (remotes.length !== 1 || sources.length !== 1 || instruction.heredocs.length > 0)
   ) {
     fail('cannot use ADD --checksum: it is for exactly one source that is a URL or a git repository')
@@ -121,7 +142,8 @@ function remote(draft: Draft, instruction: InstructionOf<'ADD'>, url: string, in
     useCache: draft.useCache,
   }
   const foreign = draft.planner.foreign.has(instruction) ? { isForeign: true as const } : {}
-  const checksum = instruction.checksum === undefined ? {} : { checksum: draft.scope.expand(instruction.checksum, instruction.span) }
+  const expected = checksumOf(draft, instruction)
+  const checksum = expected === undefined ? {} : { checksum: expected }
   if (isGitUrl(url)) {
     withSpan(() => checkAgreement(url, instruction.keepGitDir, checksum.checksum), instruction)
     const keep = instruction.keepGitDir === undefined ? {} : { keepGitDir: instruction.keepGitDir }
