@@ -19,6 +19,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { gzipSync } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { openImage, readManifest } from '#image/image.ts'
 import { validate } from '#image/validate.ts'
@@ -412,10 +413,15 @@ B
 
   test('SOURCE_DATE_EPOCH=context: what the server of the context says; a directory has no time', async () => {
     const tar = execFileSync('tar', ['-cf', '-', '-C', root, '--files-from', '/dev/null'])
+    write({ 'times/older': 'a', 'times/newer': 'b' })
+    utimesSync(join(context, 'times/older'), 1_600_000_000, 1_600_000_000)
+    utimesSync(join(context, 'times/newer'), 1_700_000_000, 1_700_000_000)
+    const untimed = execFileSync('tar', ['-cf', '-', '-C', context, 'times'])
     const asked: unknown[] = []
     const server = createServer((request, response) => {
       asked.push(request.headers['http_proxy'])
-      response.writeHead(200, { 'last-modified': 'Tue, 14 Nov 2023 22:13:20 GMT' }).end(tar)
+      const body = request.url?.includes('gzip') ? gzipSync(untimed) : request.url?.includes('untimed') ? untimed : tar
+      response.writeHead(200, request.url?.includes('untimed') ? {} : { 'last-modified': 'Tue, 14 Nov 2023 22:13:20 GMT' }).end(body)
     })
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
     try {
@@ -428,6 +434,9 @@ B
       expect(asked).toEqual([undefined])
       const stage = `FROM scratch AS src\nADD ${url} /\nFROM scratch\nARG SOURCE_DATE_EPOCH\nLABEL at=$SOURCE_DATE_EPOCH\n`
       for (const [word, options] of [
+        // The newest file of an archive, where the server says nothing.
+        ['old', { buildContexts: { old: `${url}?untimed` } }],
+        ['packed', { buildContexts: { packed: `${url}?untimed&gzip` } }],
         ['SRC', {}],
         ['Named', { buildContexts: { named: url } }],
         ['CONTEXT', { context: url, file: '-', stdin: [Buffer.from(stage)] as never }],

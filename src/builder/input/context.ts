@@ -16,6 +16,7 @@ import { redactUrl, splitUserinfo } from '#text/url.ts'
 import { looksLikeArchive } from './archive-head.ts'
 import { gitAuthorization, httpAuthorization, urlAuthorization, type Trust } from './authorization.ts'
 import type { Secrets } from './secrets.ts'
+import { newestFile } from './newest.ts'
 import { isHttpUrl, parseContext } from '../plan/source-url.ts'
 
 /** The contexts of one build, opened when first asked for. */
@@ -27,7 +28,10 @@ export interface Contexts extends AsyncDisposable {
   readonly named: ReadonlyMap<string, ContextLocation>
   /** Who wrote the Dockerfile, and whom the caller named. */
   readonly trust: Trust
-  /** When a context was made, in seconds since 1970: of a git commit, or by HTTP's Last-Modified. Others have no such time. */
+  /**
+   * When a context was made, in seconds since 1970: of a git commit, or by HTTP's Last-Modified, else of the newest file in
+   * what came. Others have no such time.
+   */
   time(cx: Context, name: string): Promise<number | undefined>
   /** The repository that the main context is from, if it is from one. */
   source(cx: Context): Promise<ContextSource | undefined>
@@ -321,9 +325,10 @@ async function openLocation(cx: Context, opening: Opening, location: ContextLoca
       const { url } = splitUserinfo(location.url)
       const authorization = httpAuthorization(cx, secrets, trust, location.url)
       const { file, dispose, lastModified } = await download(cx, store, { url, authorization, proxy: options.proxy })
-      const time = Math.floor(Date.parse(lastModified ?? '') / 1000)
+      const said = Math.floor(Date.parse(lastModified ?? '') / 1000)
       try {
-        return { ...(await unpackContext(cx, store, file, rest, sub)), time: Number.isNaN(time) ? undefined : time }
+        const time = Number.isNaN(said) ? await newestFile(pathOf(store, file.path)) : said
+        return { ...(await unpackContext(cx, store, file, rest, sub)), time }
       } finally {
         await dispose()
       }

@@ -4,6 +4,8 @@ import type { Plan } from '../plan/plan.ts'
 import type { Planning } from '../planning.ts'
 import type { Session } from '../session.ts'
 import type { FetchOp, GitOp, Step } from '../plan/step.ts'
+import { pathOf } from '#store/layout.ts'
+import { newestFile } from './newest.ts'
 import { didYouMean } from '#text/suggest.ts'
 import { resolveStages } from '#dockerfile/stage.ts'
 import { placed, StaveError } from '#error.ts'
@@ -22,7 +24,7 @@ type Sources = Pick<Session, 'secrets'> & { readonly planning: Planning }
 /**
  * The time that a word stands for: `context` is the build context, any other the named context or the stage of this name,
  * which then is no more than one ADD from the network. A git repository has the time of its commit, and what comes by
- * http that of its Last-Modified.
+ * http that of its Last-Modified, else that of the newest file in it.
  *
  * @returns seconds since 1970; undefined where there is no such time
  * @throws StaveError `usage` for another word
@@ -58,7 +60,8 @@ async function timeOfStage(cx: Context, { planning, secrets }: Sources, stage: R
     return tree.time
   }
   const { fetchUrl } = await import('./fetch.ts')
-  return (await fetchUrl(cx, session, step, step.op)).mtime
+  const { mtime, file } = await fetchUrl(cx, session, step, step.op)
+  return mtime ?? newestFile(pathOf(options.store, file.path ?? ''))
 }
 
 /** The one thing that a stage fetches, if it does nothing else. */
