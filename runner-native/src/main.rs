@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         init::attend(&arguments.next().unwrap_or_default());
     }
     // Those that go into containers must not be found there and changed.
-    if matches!(std::env::args().nth(1).as_deref(), Some("run" | "exec")) {
+    if matches!(std::env::args().nth(1).as_deref(), Some("run" | "exec" | "guard")) {
         if let Err(error) = sealed::ensure() {
             eprintln!("stave-runner: {error}");
             return ExitCode::from(1);
@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 fn enter(request: &Request) -> Result<()> {
     match request.job {
         // A container that runs has its own, found through its state.
-        Job::Exec(_) | Job::Signal(_) | Job::Attach(_) => Ok(()),
+        Job::Exec(_) | Job::Signal(_) | Job::Attach(_) | Job::Guard(_) => Ok(()),
         _ => userns::enter(request.userns.as_ref()),
     }
 }

@@ -36,9 +36,7 @@ export const neutralRunFlags = {
   'oom-kill-disable': neutralSwitch('false', 'What needs more memory than its limit is killed; --oom-score-adj says how early.'),
   'disable-content-trust': neutralSwitch('true', 'Say whom to trust in policy.json: --signature-policy FILE.'),
   systemd: neutral(['true', 'false', ''], 'Mount what systemd needs: --tmpfs /run --tmpfs /tmp.'),
-  'http-proxy': neutralSwitch('false', 'Pass the variables: -e http_proxy -e https_proxy -e no_proxy.'),
   'volume-driver': neutral(['local', ''], 'Volumes are directories of the store.'),
-  'image-volume': neutral(['anonymous', 'bind', ''], 'Mount a tmpfs on the path: --tmpfs PATH.'),
   passwd: neutralSwitch('false', 'Add the user to /etc/passwd of the image.'),
   rmi: neutralSwitch('false', 'Remove the image afterwards: stave rmi.'),
 } as const satisfies Flags

@@ -294,7 +294,7 @@ describe.skipIf(reason !== undefined)(`containers${reason === undefined ? '' : `
     test('restart: the same files, a new start', async () => {
       const container = await detached('echo x >> /count; wc -l < /count; while :; do sleep 0.05; done', { stopTimeout: 0 })
       const first = container.status.startedAt
-      await restartContainer(cx, store, container)
+      await restartContainer(cx, store, container, {})
       const after = refresh(store, container)
       expect(after.status.state).toBe('running')
       expect(after.status.startedAt).not.toBe(first)

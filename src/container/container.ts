@@ -13,10 +13,13 @@ import { randomHex } from '#store/random.ts'
 import type { Container, ContainerRecord } from './record.ts'
 import { killContainer } from './control.ts'
 import { removeGroups } from './lost.ts'
+import { endGuard } from './guard.ts'
+import { healthCheck, type HealthOptions } from './health.ts'
 import { checkName, generateName } from './name.ts'
 import { settleNetwork, sharedFiles, type ContainerNetwork, type NetworkSettings } from './network.ts'
+import type { RestartPolicy } from './restart.ts'
 import { containerSpec, type ContainerOptions, type SpecMount } from './spec.ts'
-import { readState, readStatus } from './status.ts'
+import { isUp, readState, readStatus } from './status.ts'
 import { sweepNetworks } from './sweep.ts'
 import { createVolume, fillVolume, getVolume, isVolumeUsed, removeVolume } from './volume.ts'
 
@@ -32,6 +35,11 @@ export interface CreateOptions extends Omit<ContainerOptions, 'network' | 'files
   readonly name?: string
   /** Remove it, and its anonymous volumes, when it has ended. */
   readonly autoRemove?: boolean
+  readonly restart?: RestartPolicy
+  /** What is said over the image's health check. */
+  readonly health?: HealthOptions
+  readonly pidFile?: string
+  readonly annotations?: Readonly<Record<string, string>>
   /** Keep what it writes. Default: yes, unless it removes itself and runs in the foreground. */
   readonly log?: boolean
 }
@@ -56,6 +64,9 @@ export async function createContainer(
   checkProcessor(imageName, platform, () => readFileSync('/proc/cpuinfo', 'utf8'))
   await reapContainers(cx, store)
   // Everything that a user can have got wrong is found here, before anything is made.
+  const health = healthCheck(config?.Healthcheck, options.health ?? {})
+  if (options.restart !== undefined && options.autoRemove === true)
+    throw new StaveError('usage', '--restart and --rm exclude each other: what is removed cannot be started again')
   const { network: wanted = { choice: { mode: 'private' } }, ...others } = options
   const exposedPorts = parseExposed([...Object.keys(config?.ExposedPorts ?? {}), ...(options.exposed ?? [])])
   const ports = options.publishAll === true ? publishAll(exposedPorts, wanted.ports ?? []) : wanted.ports
@@ -96,6 +107,10 @@ export async function createContainer(
       ...(options.log === false && { log: false }),
       stopTimeout: options.stopTimeout ?? config?.StopTimeout ?? defaultStopTimeout,
       ...(options.timeout !== undefined && { timeout: options.timeout }),
+      ...(options.restart !== undefined && { restart: options.restart }),
+      ...(options.pidFile !== undefined && { pidFile: options.pidFile }),
+      ...(health !== undefined && { health, ...(config?.Shell !== undefined && { shell: config.Shell }) }),
+      ...(options.annotations !== undefined && { annotations: options.annotations }),
       ...parts(config, options),
       exposedPorts,
       network,
@@ -256,12 +271,13 @@ export async function removeContainer(
   options: RemoveOptions = {},
 ): Promise<void> {
   const status = readStatus(store, container)
-  if (status.state === 'running' || status.state === 'paused') {
+  if (isUp(status)) {
     if (options.force !== true) {
       throw new StaveError('container-state', `cannot remove the container ${container.name}: it is ${status.state}`, {
         hint: 'Stop it first (stave stop), or use --force.',
       })
     }
+    endGuard(store, container.id)
     await killContainer(cx, store, container, 'KILL', { wait: true })
   }
   const directory = layout.container(container.id)

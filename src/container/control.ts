@@ -1,14 +1,17 @@
-import { layout, placeOf } from '#store/layout.ts'
+import { layout, pathOf, placeOf } from '#store/layout.ts'
+import { existsSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { Context } from '#context.ts'
 import { hasCode, StaveError } from '#error.ts'
 import type { LocalStore } from '#store/open.ts'
+import { endGuard } from './guard.ts'
+import { readHealth } from './health.ts'
 import type { ContainerRecord } from './record.ts'
 import { readStatus, type ContainerStatus } from './status.ts'
 import { parseSignal } from '#text/signal.ts'
 
 /** What is asked of a container here. */
-type Named = Pick<ContainerRecord, 'id' | 'name' | 'paused'>
+type Named = Pick<ContainerRecord, 'id' | 'name' | 'paused' | 'restart' | 'restarts' | 'stopped'>
 
 /** How long the processes of a killed container may take to be gone. */
 const killSeconds = 30
@@ -25,6 +28,10 @@ export async function stopContainer(
   timeoutSeconds = container.stopTimeout,
 ): Promise<void> {
   const { state } = readStatus(store, container)
+  // First of all: it is not to be started again.
+  if (container.restart !== undefined) markStopped(store, container)
+  if (state === 'running' || state === 'restarting') endGuard(store, container.id)
+  if (state === 'restarting') await ends(cx, store, container, killSeconds)
   if (state !== 'running' && state !== 'paused') return
   if (state === 'paused') await unpauseContainer(cx, store, container)
   if (timeoutSeconds !== 0) {
@@ -52,6 +59,11 @@ export async function killContainer(
     throw notRunning(container, `cannot send signal ${signal} to`, state)
   }
   const number = typeof signal === 'number' ? signal : parseSignal(signal)
+  // What a person has ended is not started again (Docker's rule); other signals may mean anything.
+  if (number === 9 && container.restart !== undefined) {
+    markStopped(store, container)
+    endGuard(store, container.id)
+  }
   // A frozen process takes no signal before it thaws.
   if (state === 'paused' && number === 9) await unpauseContainer(cx, store, container)
   const sent = await send(cx, store, container, number)
@@ -97,6 +109,41 @@ export async function waitContainer(cx: Context, store: LocalStore, container: C
   return exitCode
 }
 
+/** What can be waited for; `stopped` is either way of not being up. */
+export const conditions = ['stopped', 'exited', 'running', 'paused', 'created', 'restarting', 'removing', 'healthy', 'unhealthy'] as const
+export type Condition = (typeof conditions)[number]
+
+/**
+ * Waits until one of the conditions holds.
+ *
+ * @param intervalMs How often to look. Default: growing.
+ * @returns the exit status of one that has ended, else -1; -1 too of one that was removed, if that is waited for
+ * @throws StaveError `container-state` if it ends, or is removed, and what is waited for cannot come any more
+ */
+export async function waitForCondition(
+  cx: Context,
+  store: LocalStore,
+  container: ContainerRecord,
+  wanted: readonly Condition[],
+  intervalMs?: number,
+): Promise<number> {
+  for (let pauseMs = intervalMs ?? 5; ; pauseMs = intervalMs ?? Math.min(pauseMs * 1.5, 100)) {
+    if (!existsSync(pathOf(store, layout.container(container.id)))) {
+      if (wanted.includes('removing')) return -1
+      throw new StaveError('container-state', `cannot wait for ${wanted.join(' or ')}: the container ${container.name} was removed`)
+    }
+    const { state, exitCode = 0 } = readStatus(store, container)
+    const health = state === 'running' ? readHealth(store, container.id)?.Status : undefined
+    const holds: readonly string[] = [
+      state,
+      ...(health === undefined ? [] : [health]),
+      ...(state === 'exited' || state === 'created' ? ['stopped'] : []),
+    ]
+    if (wanted.some((condition) => holds.includes(condition))) return state === 'exited' ? exitCode : -1
+    await delay(pauseMs, undefined, { signal: cx.signal })
+  }
+}
+
 export function directoryOf(
   store: LocalStore,
   container: Pick<ContainerRecord, 'id'>,
@@ -111,6 +158,10 @@ function setPaused(store: LocalStore, container: Named, paused: boolean): void {
     paused ? 'true' : 'false',
     container.id,
   )
+}
+
+function markStopped(store: LocalStore, container: Named): void {
+  store.database.run("UPDATE container SET record = json_set(record, '$.stopped', json('true')) WHERE id = ?", container.id)
 }
 
 async function send(cx: Context, store: LocalStore, container: Named, signal: number): Promise<boolean> {

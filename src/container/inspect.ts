@@ -1,9 +1,12 @@
 import { layout, pathOf } from '#store/layout.ts'
 import type { LocalStore } from '#store/open.ts'
 import type { Container } from './container.ts'
+import type { Healthcheck } from '#oci/config.ts'
+import { readHealth, type HealthCheck } from './health.ts'
 import { networkMode } from './network.ts'
 import { networkSettings, portBindings } from './networks.ts'
 import type { SpecMount } from './spec.ts'
+import { isUp } from './status.ts'
 import { volumePath, type Volume } from './volume.ts'
 
 const never = '0001-01-01T00:00:00Z'
@@ -19,9 +22,10 @@ export function inspectContainer(store: LocalStore, container: Container): Recor
     Args: argv.slice(1),
     State: {
       Status: status.state,
-      Running: status.state === 'running' || status.state === 'paused',
+      // Docker's rule: one that is about to start again counts as running.
+      Running: isUp(status),
       Paused: status.state === 'paused',
-      Restarting: false,
+      Restarting: status.state === 'restarting',
       OOMKilled: status.oomKilled ?? false,
       Dead: false,
       Pid: status.pid ?? 0,
@@ -29,11 +33,12 @@ export function inspectContainer(store: LocalStore, container: Container): Recor
       Error: status.error ?? '',
       StartedAt: status.startedAt ?? never,
       FinishedAt: status.finishedAt ?? never,
+      ...healthState(store, container),
     },
     Image: container.imageId,
     LogPath: pathOf(store, layout.containerLog(container.id)),
     Name: `/${container.name}`,
-    RestartCount: 0,
+    RestartCount: container.restarts ?? 0,
     Driver: 'overlay2',
     Platform: 'linux',
     HostConfig: {
@@ -41,7 +46,8 @@ export function inspectContainer(store: LocalStore, container: Container): Recor
       LogConfig: { Type: container.log === false ? 'none' : 'json-file', Config: {} },
       NetworkMode: networkMode(container),
       PortBindings: portBindings(container),
-      RestartPolicy: { Name: 'no', MaximumRetryCount: 0 },
+      RestartPolicy: { Name: container.restart?.name ?? 'no', MaximumRetryCount: container.restart?.maximum ?? 0 },
+      Annotations: container.annotations ?? {},
       AutoRemove: container.autoRemove,
       Privileged: spec.privileged ?? false,
       ReadonlyRootfs: container.readonly,
@@ -87,11 +93,30 @@ export function inspectContainer(store: LocalStore, container: Container): Recor
       Image: container.image,
       WorkingDir: spec.cwd,
       Labels: container.labels,
+      ...(container.health !== undefined && { Healthcheck: healthConfig(container.health) }),
       StopSignal: spec.stopSignal ?? 'SIGTERM',
       StopTimeout: container.stopTimeout,
       ExposedPorts: Object.fromEntries(container.exposedPorts.map((port) => [port, {}])),
     },
     NetworkSettings: networkSettings(store, container),
+  }
+}
+
+/** As docker has it, and beside it under podman's older name. */
+function healthState(store: LocalStore, container: Container): Record<string, unknown> {
+  const state = container.health === undefined ? undefined : readHealth(store, container.id)
+  return state === undefined ? {} : { Health: state, Healthcheck: state }
+}
+
+/** Durations in nanoseconds, as in an image. */
+function healthConfig(check: HealthCheck): Healthcheck {
+  return {
+    Test: check.test,
+    Interval: check.intervalMs * 1e6,
+    Timeout: check.timeoutMs * 1e6,
+    StartPeriod: check.startPeriodMs * 1e6,
+    StartInterval: check.startIntervalMs * 1e6,
+    Retries: check.retries,
   }
 }
 

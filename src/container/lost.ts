@@ -1,8 +1,8 @@
 import { layout, pathOf } from '#store/layout.ts'
-import { renameSync, rmdirSync, writeFileSync } from 'node:fs'
+import { rmdirSync } from 'node:fs'
 import type { ContainerState } from '#runner/protocol.ts'
 import type { LocalStore } from '#store/open.ts'
-import { self } from '#store/owner.ts'
+import { replaceFile } from './file.ts'
 
 /** The exit status of a container of which nobody saw the end: as if it had been killed. */
 export const unknownExit = 137
@@ -24,8 +24,7 @@ export function recordLost(store: Pick<LocalStore, 'root'>, id: string, state: C
   }
   const path = pathOf(store, layout.containerState(id))
   try {
-    writeFileSync(`${path}.${self().pid}`, JSON.stringify(ended), { mode: 0o600 })
-    renameSync(`${path}.${self().pid}`, path)
+    replaceFile(path, JSON.stringify(ended))
   } catch {
     // A store that cannot be written, or a container that is being removed: what is known is told all the same.
   }

@@ -1,7 +1,9 @@
 import type { Descriptor } from '#oci/descriptor.ts'
 import type { Digest } from '#oci/digest.ts'
 import type { Owner } from '#store/owner.ts'
+import type { HealthCheck } from './health.ts'
 import type { ContainerNetwork } from './network.ts'
+import type { RestartPolicy } from './restart.ts'
 import type { ContainerSpec } from './spec.ts'
 import type { ContainerStatus } from './status.ts'
 
@@ -34,6 +36,20 @@ export interface ContainerRecord {
   /** `false`: what it writes is not kept. */
   readonly log?: boolean
   readonly paused?: boolean
+  readonly restart?: RestartPolicy
+  /** How often it was started again since a person started it. */
+  readonly restarts?: number
+  /** How many of those in a row were followed by an early end. */
+  readonly streak?: number
+  /** A person has stopped it. */
+  readonly stopped?: boolean
+  readonly health?: HealthCheck
+  /** The image's, in place of `/bin/sh -c`: for the command of the health check. */
+  readonly shell?: readonly string[]
+  /** Arbitrary facts about it, for others (OCI runtime-spec, "Annotations"). */
+  readonly annotations?: Readonly<Record<string, string>>
+  /** A file of this machine that gets the id of its first process. */
+  readonly pidFile?: string
   /** Absent: `spec.namespaces.network` says all. */
   readonly network?: ContainerNetwork
   /** The process that made it: while it lives, removing an `autoRemove` container is its business. */

@@ -19,6 +19,8 @@ export interface ContainerOptions {
   readonly env?: readonly string[]
   /** The caller's whole environment: what the image says goes before it (podman's rule). */
   readonly callerEnv?: readonly string[]
+  /** Variables that are left out of the image's. */
+  readonly unsetEnv?: readonly string[] | 'all'
   readonly workdir?: string
   readonly user?: string
   readonly groups?: readonly string[]
@@ -27,6 +29,8 @@ export interface ContainerOptions {
   readonly terminal?: boolean
   readonly interactive?: boolean
   readonly readonly?: boolean
+  /** With `readonly`: memory where programs usually write (podman's rule). */
+  readonly readonlyTmpfs?: boolean
   readonly init?: boolean
   readonly privileged?: boolean
   readonly noNewPrivileges?: boolean
@@ -51,8 +55,14 @@ export interface ContainerOptions {
   /** Seconds that it may run. */
   readonly timeout?: number
   readonly oomScoreAdj?: number
+  /** What becomes of the volumes that the image declares. Default: anonymous volumes. */
+  readonly imageVolumes?: 'anonymous' | 'tmpfs' | 'ignore'
   /** Contents for /etc/hosts and /etc/resolv.conf. */
   readonly files?: { readonly hosts?: string; readonly resolvConf?: string }
+  /** Content for /etc/localtime. @see tzfile(5) */
+  readonly localtime?: Buffer
+  /** Names of files in /etc that are left as the image has them. */
+  readonly imageFiles?: readonly ('hosts' | 'hostname')[]
   /** The host's own name: with the host's network, the container has it too. */
   readonly hostHostname?: string
 }
@@ -64,6 +74,8 @@ export type SpecMount = MountOption | ContentMount
 export type ContainerSpec = Omit<RunSpec, 'mounts'> & { readonly mounts: readonly SpecMount[] }
 
 export const defaultPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
+/** Where programs usually write, in a root that is read-only. */
+const writable = ['/run', '/tmp', '/var/tmp']
 const defaultShmBytes = 64 * 1024 * 1024
 
 /**
@@ -134,7 +146,9 @@ function commandLine(config: ExecutionConfig | undefined, options: ContainerOpti
 
 function environment(image: readonly string[], options: ContainerOptions, hostname: string): string[] {
   const defaults = [`PATH=${defaultPath}`, `HOSTNAME=${hostname}`, ...(options.terminal ? ['TERM=xterm'] : [])]
-  return mergeEnv(defaults, options.callerEnv ?? [], image, options.env ?? [])
+  const { unsetEnv = [] } = options
+  const kept = unsetEnv === 'all' ? [] : image.filter((entry) => !unsetEnv.includes(entry.split('=', 1)[0]!))
+  return mergeEnv(defaults, options.callerEnv ?? [], kept, options.env ?? [])
 }
 
 /** Later lists win; a variable keeps the place where it was first set. */
@@ -155,7 +169,14 @@ function mounts(config: ExecutionConfig | undefined, options: ContainerOptions, 
   }
   for (const volume of Object.keys(config?.Volumes ?? {})) {
     const target = cleanTarget(volume)
-    if (target !== '/' && !byTarget.has(target)) byTarget.set(target, { type: 'volume', target })
+    if (target === '/' || byTarget.has(target) || options.imageVolumes === 'ignore') continue
+    byTarget.set(target, options.imageVolumes === 'tmpfs' ? { type: 'tmpfs', target } : { type: 'volume', target })
+  }
+  for (const target of options.readonly === true && options.readonlyTmpfs === true ? writable : []) {
+    if (!byTarget.has(target)) byTarget.set(target, { type: 'tmpfs', target, mode: 0o1777 })
+  }
+  if (options.localtime !== undefined) {
+    byTarget.set('/etc/localtime', { type: 'content', target: '/etc/localtime', base64: options.localtime.toString('base64'), mode: 0o644 })
   }
   const files: readonly (readonly [string, string | undefined])[] = [
     ['/etc/hosts', options.files?.hosts && withOwnName(options.files.hosts, hostname)],
@@ -163,7 +184,8 @@ function mounts(config: ExecutionConfig | undefined, options: ContainerOptions, 
     ['/etc/resolv.conf', options.files?.resolvConf],
   ]
   for (const [target, text] of files) {
-    if (text === undefined || byTarget.has(target)) continue
+    const isLeft = (options.imageFiles ?? []).some((name) => target === `/etc/${name}`)
+    if (text === undefined || isLeft || byTarget.has(target)) continue
     byTarget.set(target, { type: 'content', target, base64: Buffer.from(text).toString('base64'), mode: 0o644 })
   }
   // A mount on /a must come before one on /a/b, or it would hide it.

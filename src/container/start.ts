@@ -1,4 +1,4 @@
-import { accessSync, closeSync, constants, openSync, realpathSync, statSync } from 'node:fs'
+import { accessSync, closeSync, constants, openSync, realpathSync, statSync, writeFileSync } from 'node:fs'
 import { basename, dirname } from 'node:path'
 import type { Context } from '#context.ts'
 import { makeDirectories } from '#directory.ts'
@@ -7,13 +7,17 @@ import type { Place, RunMount } from '#runner/protocol.ts'
 import type { Stdio } from '#runner/stdio.ts'
 import { layout, placeOf } from '#store/layout.ts'
 import type { LocalStore } from '#store/open.ts'
-import { refresh, removeContainer, type ContainerRecord } from './container.ts'
+import { refresh, removeContainer, updateContainer, type ContainerRecord } from './container.ts'
 import { directoryOf, stopContainer } from './control.ts'
+import { endGuard } from './guard.ts'
+import { beginHealth } from './health.ts'
 import type { BindMount } from './mount.ts'
 import { prepareNetwork } from './connect.ts'
 import { explainPort } from './port.ts'
+import { wasShort } from './restart.ts'
 import type { SpecMount } from './spec.ts'
 import { readStatus } from './status.ts'
+import { guardContainer, type OwnProgram } from './supervise.ts'
 import { lowerTrees, upperTree } from './tree.ts'
 import { volumePlace } from './volume.ts'
 
@@ -22,6 +26,10 @@ export interface StartOptions {
   readonly stdio: Stdio
   /** `ctrl-p,ctrl-q` form. Empty: none. */
   readonly detachKeys?: string
+  /** How this program is called again. Absent: a restart policy has no effect. */
+  readonly program?: OwnProgram
+  /** The container was up, has ended, and its restart policy wants it back. */
+  readonly again?: boolean
   /** The first process's id, and how to pass it a signal. */
   readonly onStarted?: (pid: number, deliver: (signal: NodeJS.Signals) => void) => void
 }
@@ -48,14 +56,28 @@ export async function startContainer(
   container: ContainerRecord,
   options: StartOptions,
 ): Promise<StartResult> {
-  const { state } = readStatus(store, container)
+  const { state, startedAt, finishedAt } = readStatus(store, container)
   if (state === 'running' || state === 'paused') {
     throw new StaveError('container-state', `cannot start the container ${container.name}: it is ${state} already`, {
       ...(state === 'paused' && { hint: `Let it go on: stave unpause ${container.name}` }),
     })
   }
+  // Of two that would start it, one is enough.
+  if (state === 'restarting' && options.again !== true) endGuard(store, container.id)
+  const { again = false } = options
+  const counts =
+    container.restart === undefined
+      ? {}
+      : {
+          stopped: false,
+          restarts: again ? (container.restarts ?? 0) + 1 : 0,
+          streak: again && wasShort(startedAt, finishedAt) ? (container.streak ?? 0) + 1 : 0,
+        }
+  if (container.restart !== undefined) updateContainer(store, container, counts)
+  beginHealth(store, container.id, container.health)
   const opened: number[] = []
   let detached = options.detach
+  let guarded: Promise<void> | undefined
   try {
     const lowers = await lowerTrees(cx, store, container)
     const { directory } = directoryOf(store, container)
@@ -87,7 +109,11 @@ export async function startContainer(
       },
       options.stdio,
       {
-        ...(options.onStarted !== undefined && { onStarted: options.onStarted }),
+        onStarted(pid, deliver) {
+          guarded = guardContainer(cx, store, { ...container, ...counts }, options.program).catch((error: unknown) => warn(cx, error))
+          if (container.pidFile !== undefined) writePid(cx, container.pidFile, pid)
+          options.onStarted?.(pid, deliver)
+        },
         ...(network.userns !== undefined && { userns: network.userns }),
       },
     )
@@ -102,9 +128,24 @@ export async function startContainer(
     detached = false
     throw explainPort(store, container, error)
   } finally {
+    await guarded
     for (const fd of opened) closeSync(fd)
     if (container.autoRemove && !detached) await remove(cx, store, container)
   }
+}
+
+/** A container that runs is not ended for a file that cannot be written. */
+function writePid(cx: Context, file: string, pid: number): void {
+  try {
+    writeFileSync(file, String(pid))
+  } catch (error) {
+    cx.report({ type: 'warning', message: `the container runs, but its process id cannot be written: ${(error as Error).message}` })
+  }
+}
+
+function warn(cx: Context, error: unknown): void {
+  const why = error instanceof Error ? error.message : String(error)
+  cx.report({ type: 'warning', message: `the container runs, but its health is not checked and it is not started again: ${why}` })
 }
 
 /** Its end is not the user's business any more, so cancelling does not stop it. */
@@ -120,10 +161,12 @@ export async function restartContainer(
   cx: Context,
   store: LocalStore,
   container: ContainerRecord,
-  timeoutSeconds?: number,
+  options: Pick<StartOptions, 'program'> & { readonly timeoutSeconds?: number },
 ): Promise<StartResult> {
+  const { timeoutSeconds, ...others } = options
   await stopContainer(cx, store, container, timeoutSeconds)
   return startContainer(cx, store, refresh(store, container), {
+    ...others,
     detach: true,
     stdio: { stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' },
   })

@@ -3,10 +3,13 @@ import { readFileSync } from 'node:fs'
 import type { ContainerState, PublishedPort } from '#runner/protocol.ts'
 import { isAlive } from '#store/owner.ts'
 import type { LocalStore } from '#store/open.ts'
+import { guardOf } from './guard.ts'
 import { recordLost, unknownExit } from './lost.ts'
+import { wantsRestart, type Restartable } from './restart.ts'
 
 export interface ContainerStatus {
-  readonly state: 'created' | 'running' | 'paused' | 'exited'
+  /** `restarting`: it has ended, and waits to be started again. */
+  readonly state: 'created' | 'running' | 'paused' | 'exited' | 'restarting'
   readonly pid?: number
   readonly exitCode?: number
   /** RFC 3339. */
@@ -24,7 +27,7 @@ export interface ContainerStatus {
  */
 export function readStatus(
   store: Pick<LocalStore, 'root'>,
-  container: { readonly id: string; readonly paused?: boolean },
+  container: { readonly id: string; readonly paused?: boolean } & Restartable,
 ): ContainerStatus {
   const state = readState(store, container.id)
   if (state === undefined || state.status === 'created')
@@ -36,7 +39,9 @@ export function readStatus(
     ...(error !== undefined && { error }),
   }
   if (state.status === 'exited') {
-    return { state: 'exited', exitCode: state.exitCode ?? unknownExit, ...common, ...(finishedAt !== undefined && { finishedAt }) }
+    const exitCode = state.exitCode ?? unknownExit
+    const waits = wantsRestart(container, exitCode) && guardOf(store, container.id) !== undefined
+    return { state: waits ? 'restarting' : 'exited', exitCode, ...common, ...(finishedAt !== undefined && { finishedAt }) }
   }
   const lives = (id: number | undefined, start: number | undefined) =>
     id !== undefined && start !== undefined && isAlive({ pid: id, start })
@@ -55,6 +60,11 @@ export function readStatus(
     ...common,
     ...(state.ports !== undefined && { ports: state.ports }),
   }
+}
+
+/** Has it processes, frozen ones too, or will have them again in a moment? */
+export function isUp({ state }: ContainerStatus): boolean {
+  return state === 'running' || state === 'paused' || state === 'restarting'
 }
 
 /** What is written down of it, true or not. */

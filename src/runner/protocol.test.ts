@@ -234,6 +234,19 @@ const requests: { [V in Verb]: LocalRequest<V> } = {
   unshare: { verb: 'unshare', args: ['sh', '-c', 'id -u'], env: ['PATH=/usr/bin:/bin', 'STAVE_ROOT=/home/ann/store'] },
   signal: { verb: 'signal', container: { directory: store('containers/ff') }, signal: 15, all: true, action: 'pause' },
   attach: { verb: 'attach', container: { directory: store('containers/ff') }, interactive: true, detachKeys: 'ctrl-]' },
+  guard: {
+    verb: 'guard',
+    container: { directory: store('containers/ff') },
+    health: {
+      spec: { args: ['/bin/sh', '-c', 'test -e /ready'], env: ['PATH=/bin'], cwd: '/', capabilities: [], seccomp: 'default' },
+      intervalMs: 30_000,
+      timeoutMs: 1000,
+      startPeriodMs: 1,
+      startIntervalMs: 5000,
+      retries: 3,
+    },
+    restart: { command: ['/usr/bin/stave', 'start', 'ff'], env: ['HOME=/root'], onFailure: true, delayMs: 100 },
+  },
 }
 
 const results: { [V in Verb]: RunnerEvent<V> } = {
@@ -263,6 +276,7 @@ const results: { [V in Verb]: RunnerEvent<V> } = {
   signal: { event: 'result' } as RunnerEvent<'signal'>,
   unshare: { event: 'result', exitCode: 7 },
   attach: { event: 'result', exitCode: 0 },
+  guard: { event: 'result' } as RunnerEvent<'guard'>,
 }
 
 const events: Readonly<Record<string, RunnerEvent>> = {

@@ -239,6 +239,11 @@ export interface CopyRequest extends RequestBase {
   /** An independent layer: `to` is not resolved through the base. */
   readonly link?: boolean
   readonly parents?: boolean
+  /**
+   * In place of COPY's rules those of cp(1): nothing above `to` is made, and a directory goes into one that is there under
+   * its own name (`cp`), or what is in it does (`cp-contents`).
+   */
+  readonly rule?: 'cp' | 'cp-contents'
   /** An existing directory of the store: the runner makes `fs` inside it, an overlay upper holding the changes. */
   readonly tree?: Place
   /** Instead of `tree`: an existing host directory into which files are placed plainly (`--output type=local`). */
@@ -557,6 +562,48 @@ export interface SignalRequest extends RequestBase {
   readonly action?: 'pause' | 'resume'
 }
 
+/**
+ * Starts a process that checks a running container's health and, when it has ended, starts it again: the guard. The
+ * result comes as soon as it is there, and its id in `guard.json` of the container.
+ */
+export interface GuardRequest extends RequestBase {
+  readonly verb: 'guard'
+  readonly container: { readonly directory: Place }
+  readonly health?: {
+    readonly spec: ExecRequest['spec']
+    readonly intervalMs: number
+    readonly timeoutMs: number
+    readonly startPeriodMs: number
+    readonly startIntervalMs: number
+    readonly retries: number
+  }
+  readonly restart?: {
+    /** An absolute path and arguments: what the guard becomes. */
+    readonly command: readonly string[]
+    readonly env: readonly string[]
+    /** Only if it did not end with 0. */
+    readonly onFailure?: boolean
+    /** How long it waits before, unless the container ran for a while. */
+    readonly delayMs: number
+  }
+}
+
+/** `health.json` of a container, in the words of Docker's `inspect`. */
+export interface HealthState {
+  readonly Status: 'starting' | 'healthy' | 'unhealthy'
+  /** Failures since the last success. */
+  readonly FailingStreak: number
+  /** The last results, oldest first. */
+  readonly Log: readonly {
+    /** RFC 3339. */
+    readonly Start: string
+    readonly End: string
+    /** -1: the check could not be made, or took too long. */
+    readonly ExitCode: number
+    readonly Output: string
+  }[]
+}
+
 /** Connects the caller's stdio to a detached container. */
 export interface AttachRequest extends RequestBase {
   readonly verb: 'attach'
@@ -579,6 +626,7 @@ export type Request =
   | SignalRequest
   | NetworkRequest
   | AttachRequest
+  | GuardRequest
   | UnshareRequest
 
 export type Verb = Request['verb']
@@ -597,6 +645,7 @@ export interface Results {
   signal: Record<string, never>
   network: Record<string, never>
   attach: ExecResult
+  guard: Record<string, never>
   unshare: ExecResult
 }
 

@@ -13,6 +13,7 @@ import type {
   DigestResult,
   ExecRequest,
   ExecResult,
+  GuardRequest,
   ProbeResult,
   ReadRequest,
   ReadResult,
@@ -54,6 +55,8 @@ export interface Runner extends AsyncDisposable {
   /** `userns` as for `run`: the one that owns the namespace that has the bridges. */
   network(cx: Context, job: Job<NetworkRequest>, userns?: number): Promise<void>
   attach(cx: Context, job: Job<AttachRequest>, stdio: Stdio): Promise<ExecResult>
+  /** Comes back at once: the guard stays. */
+  guard(cx: Context, job: Job<GuardRequest>): Promise<void>
   /** `onStarted` gets what passes a signal on to the command. */
   unshare(
     cx: Context,
@@ -149,7 +152,7 @@ export function createRunner(options: RunnerOptions): Runner {
         },
       )
     },
-    // These three act on a container that has its own namespaces, the user namespace included: the runner joins those
+    // These four act on a container that has its own namespaces, the user namespace included: the runner joins those
     // from here, which a namespace beside it could not (setns needs privilege in the parent of the target).
     exec: (cx, request, stdio) => start<'exec'>(cx, { verb: 'exec', ...request }, { stdio }),
     async signal(cx, request) {
@@ -159,6 +162,9 @@ export function createRunner(options: RunnerOptions): Runner {
       await job<'network'>(cx, { verb: 'network', ...request }, userns === undefined ? {} : { userns })
     },
     attach: (cx, request, stdio) => start<'attach'>(cx, { verb: 'attach', ...request }, { stdio }),
+    async guard(cx, request) {
+      await start<'guard'>(cx, { verb: 'guard', ...request })
+    },
     unshare: (cx, request, stdio, onStarted) =>
       job<'unshare'>(cx, { verb: 'unshare', ...request }, { stdio, onProcess: (process) => onStarted(process.deliver) }),
     async [Symbol.asyncDispose]() {

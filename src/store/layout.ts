@@ -31,6 +31,10 @@ export const layout = {
   containerLog: (id: string) => `containers/${id}/log`,
   /** What its monitor says of it. */
   containerState: (id: string) => `containers/${id}/state.json`,
+  /** What its health checks say. */
+  containerHealth: (id: string) => `containers/${id}/health.json`,
+  /** The process beside its monitor that checks its health and starts it again. */
+  containerGuard: (id: string) => `containers/${id}/guard.json`,
 
   /** What compose files say of configs and secrets in themselves, a directory for each project. */
   projects: 'projects',

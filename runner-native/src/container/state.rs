@@ -6,6 +6,8 @@ use crate::wire::protocol::{ContainerState, Place};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, openat, renameat};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -25,13 +27,26 @@ impl Directory {
 
     /// Replaces the state in one step: a reader sees the old or the new one.
     pub fn write(&self, state: &ContainerState) -> Result<()> {
-        let name = format!("state.json.{}", std::process::id());
+        self.write_file("state.json", state)
+    }
+
+    /// Replaces a file of it with a value as JSON.
+    pub fn write_file(&self, final_name: &str, value: &impl Serialize) -> Result<()> {
+        let name = format!("{final_name}.{}", std::process::id());
         let flags = OFlags::CREATE | OFlags::TRUNC | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(&self.0, &*name, flags, Mode::from_raw_mode(0o600))
             .map_err(|errno| Error::call(format!("openat(…, {name:?}, O_CREAT)"), errno))?;
-        let text = serde_json::to_vec(state).map_err(|error| Error::new(Kind::Io, error.to_string()))?;
+        let text = serde_json::to_vec(value).map_err(|error| Error::new(Kind::Io, error.to_string()))?;
         File::from(file).write_all(&text).map_err(|error| Error::io(format!("write({name:?})"), &error))?;
-        renameat(&self.0, &*name, &self.0, "state.json").map_err(|errno| Error::call(format!("renameat({name:?}, \"state.json\")"), errno))
+        renameat(&self.0, &*name, &self.0, final_name).map_err(|errno| Error::call(format!("renameat({name:?}, {final_name:?})"), errno))
+    }
+
+    /// A small file of it that has a value as JSON. `None`: there is none, or it cannot be read.
+    pub fn read_file<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        let file = root::open_beneath(self.0.as_fd(), name, OFlags::RDONLY, Mode::empty()).ok()?;
+        let mut text = Vec::new();
+        File::from(file).take(1 << 20).read_to_end(&mut text).ok()?;
+        serde_json::from_slice(&text).ok()
     }
 
     pub fn read(&self) -> Result<ContainerState> {

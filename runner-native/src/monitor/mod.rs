@@ -3,6 +3,8 @@
 pub(crate) mod attach;
 pub(crate) mod frame;
 pub(crate) mod front;
+pub(crate) mod guard;
+pub(crate) mod health;
 pub(crate) mod log;
 pub(crate) mod own;
 pub(crate) mod relay;

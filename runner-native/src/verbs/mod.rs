@@ -3,7 +3,8 @@
 mod copy;
 mod diff;
 mod digest;
-mod exec;
+pub(crate) mod exec;
+mod guard;
 mod hold;
 mod network;
 mod probe;
@@ -31,6 +32,7 @@ pub fn perform(job: Job, control: File, events: &Events) -> Result<()> {
         Job::Run(request) => return run::run(*request, control, events),
         Job::Exec(request) => return exec::exec(&request, control, events),
         Job::Attach(request) => return attach::attach(&request, control, events),
+        Job::Guard(request) => return guard::guard(&request, control, events),
         Job::Unshare(request) => return unshare::unshare(&request, control, events),
         // Before there is a thread: what it tries is only for a process that has one.
         Job::Probe(request) => {
@@ -58,7 +60,7 @@ pub fn perform(job: Job, control: File, events: &Events) -> Result<()> {
             signal::signal(&request)?;
             events.result(&serde_json::json!({}));
         }
-        Job::Probe(_) | Job::Hold {} | Job::Run(_) | Job::Exec(_) | Job::Attach(_) | Job::Network(_) | Job::Unshare(_) => {}
+        Job::Probe(_) | Job::Hold {} | Job::Run(_) | Job::Exec(_) | Job::Attach(_) | Job::Guard(_) | Job::Network(_) | Job::Unshare(_) => {}
     }
     Ok(())
 }

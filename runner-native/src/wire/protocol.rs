@@ -1,6 +1,7 @@
 //! The messages of `src/runner/protocol.ts`, word for word; `fixtures/protocol/*.json` keeps the two equal.
 //! What a field means is documented there.
 
+use crate::wire::guard::Guard;
 use crate::wire::network::{Network, PublishedPort, RunNetwork};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -49,6 +50,7 @@ pub enum Job {
     Signal(Signal),
     Network(Box<Network>),
     Attach(Attach),
+    Guard(Box<Guard>),
     Unshare(Unshare),
 }
 
@@ -68,6 +70,7 @@ impl Job {
             Job::Signal(_) => "signal",
             Job::Network(_) => "network",
             Job::Attach(_) => "attach",
+            Job::Guard(_) => "guard",
             Job::Unshare(_) => "unshare",
         }
     }
@@ -289,6 +292,16 @@ pub enum CopyItem {
     Directory {},
 }
 
+/// In place of COPY's rules those of cp(1): nothing above the destination is made.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CopyRule {
+    /// A directory goes into one that is there, under its own name.
+    Cp,
+    /// What is in the directory goes there.
+    CpContents,
+}
+
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Copy {
     pub base: Vec<Place>,
@@ -304,6 +317,8 @@ pub struct Copy {
     pub link: bool,
     #[serde(default)]
     pub parents: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<CopyRule>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tree: Option<Place>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -642,12 +657,12 @@ pub struct RunResult {
     pub layer: Option<LayerResult>,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct ContainerPlace {
     pub directory: Place,
 }
 
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ExecSpec {
     pub args: Vec<String>,

@@ -1,126 +1,9 @@
 import { command, type Command, type Flags } from '../command.ts'
-import { formatFlags, registryFlags, trustFlags } from '../shared-flags.ts'
-import { neutralRunFlags } from '../neutral-flags.ts'
-import { networkFlags } from './network-flags.ts'
-
-const processFlags = {
-  interactive: { kind: 'boolean', short: 'i', doc: 'Keep stdin open' },
-  tty: { kind: 'boolean', short: 't', doc: 'Give it a terminal' },
-  env: { kind: 'list', short: 'e', value: 'K[=V]', doc: 'Environment; without =V taken from the caller' },
-  'env-file': { kind: 'list', value: 'FILE', doc: 'File with a K=V a line' },
-  workdir: { kind: 'string', short: 'w', value: 'DIR', doc: 'Working directory' },
-  user: { kind: 'string', short: 'u', value: 'USER[:GROUP]', doc: 'User' },
-  privileged: { kind: 'boolean', doc: 'All capabilities and devices: no isolation to speak of' },
-  detach: { kind: 'boolean', short: 'd', doc: 'Do not wait for it' },
-} as const satisfies Flags
-
-const detachKeys = {
-  'detach-keys': { kind: 'string', value: 'KEYS', doc: 'Keys that leave it running (default ctrl-p,ctrl-q)' },
-} as const satisfies Flags
-
-const kept = 'Nothing here outlives a reboot: let the service manager (a systemd unit) run stave run.'
-
-export const createFlags = {
-  ...neutralRunFlags,
-  ...processFlags,
-  ...detachKeys,
-  attach: {
-    kind: 'list',
-    short: 'a',
-    value: 'STREAM',
-    choices: ['stdin', 'stdout', 'stderr'],
-    doc: 'Connect this stream alone (default all; stdin with --interactive)',
-  },
-  name: { kind: 'string', value: 'NAME', doc: 'Name (default a made one)' },
-  rm: { kind: 'boolean', doc: 'Remove it when it ends' },
-  entrypoint: { kind: 'string', value: 'COMMAND', doc: 'In place of the ENTRYPOINT of the image (a JSON array has several words)' },
-  volume: { kind: 'list', short: 'v', value: 'SRC:DST[:OPTS]', doc: 'Bind a directory or named volume; OPTS: ro, rw' },
-  mount: { kind: 'list', value: 'type=…', doc: 'type=bind,src=…,dst=…[,ro], type=volume,…, or type=tmpfs,dst=…' },
-  tmpfs: { kind: 'list', value: 'DST[:OPTS]', doc: 'Temporary file system in memory' },
-  'volumes-from': { kind: 'list', value: 'CONTAINER[:ro]', doc: 'Volumes and binds of another container, at the same places' },
-  'env-host': { kind: 'boolean', doc: "All of the caller's environment, below that of the image" },
-  ...networkFlags,
-  hostname: { kind: 'string', short: 'h', value: 'NAME', doc: 'Host name inside' },
-  'read-only': { kind: 'boolean', doc: 'Mount the root read-only' },
-  memory: { kind: 'string', short: 'm', value: 'SIZE', doc: 'Memory limit: 512m, 2g' },
-  'memory-swap': { kind: 'string', value: 'SIZE', doc: 'Limit of memory and swap; -1 for none' },
-  cpus: { kind: 'number', value: 'N', doc: 'CPU limit: 1.5' },
-  'cpu-quota': { kind: 'number', value: 'MICROSECONDS', doc: 'CPU time in each period' },
-  'cpu-period': { kind: 'number', value: 'MICROSECONDS', doc: 'Period of --cpu-quota (default 100000)' },
-  'cpu-shares': { kind: 'number', short: 'c', value: 'N', doc: 'CPU weight' },
-  'cpuset-cpus': { kind: 'string', value: 'LIST', doc: 'CPUs to run on: 0-1,3' },
-  'pids-limit': { kind: 'number', value: 'N', doc: 'Most processes; -1 for no limit' },
-  'shm-size': { kind: 'string', value: 'SIZE', doc: 'Size of /dev/shm (default 64m)' },
-  ulimit: { kind: 'list', value: 'NAME=SOFT[:HARD]', doc: 'Resource limit' },
-  'cap-add': { kind: 'list', value: 'CAP', doc: 'Add a capability, or ALL' },
-  'cap-drop': { kind: 'list', value: 'CAP', doc: 'Drop a capability, or ALL' },
-  'security-opt': { kind: 'list', value: 'OPT', doc: 'no-new-privileges, seccomp=unconfined, seccomp=FILE (a profile as JSON)' },
-  device: { kind: 'list', value: 'SRC[:DST[:rwm]]', doc: 'Device of the host' },
-  'group-add': { kind: 'list', value: 'GROUP', doc: 'Supplementary group' },
-  sysctl: { kind: 'list', value: 'K=V', doc: 'Kernel parameter of its namespaces' },
-  pid: { kind: 'string', value: 'host', choices: ['host', 'private', ''], doc: 'PID namespace' },
-  ipc: { kind: 'string', value: 'host', choices: ['host', 'private', 'shareable', 'none', ''], doc: 'IPC namespace' },
-  uts: { kind: 'string', value: 'host', choices: ['host', 'private', ''], doc: 'UTS namespace' },
-  init: { kind: 'boolean', doc: 'Run a small init that reaps zombies and forwards signals' },
-  label: { kind: 'list', short: 'l', value: 'K=V', doc: 'Label of the container' },
-  'label-file': { kind: 'list', value: 'FILE', doc: 'File with a label a line' },
-  'log-driver': {
-    kind: 'string',
-    value: 'none',
-    choices: ['json-file', 'local', 'k8s-file', 'none'],
-    doc: 'none: keep nothing of what it writes (default json-file)',
-  },
-  'stop-signal': { kind: 'string', value: 'SIGNAL', doc: 'Signal that stop sends' },
-  'stop-timeout': { kind: 'number', value: 'SECONDS', doc: 'How long stop waits (default 10)' },
-  timeout: { kind: 'number', value: 'SECONDS', doc: 'Kill it when it has run this long; 0 for no limit' },
-  'oom-score-adj': { kind: 'number', value: 'N', doc: 'Preference of the OOM killer' },
-  replace: { kind: 'boolean', doc: 'Remove the container that has this name first' },
-  cidfile: { kind: 'string', value: 'FILE', doc: 'Write the ID to a file' },
-  pull: {
-    kind: 'string',
-    value: 'POLICY',
-    choices: ['always', 'missing', 'newer', 'never'],
-    doc: 'When to fetch the image (default missing)',
-  },
-  platform: { kind: 'string', value: 'OS/ARCH', doc: 'Of an image for several platforms, the one to take' },
-  quiet: { kind: 'boolean', short: 'q', doc: 'Show no progress of a pull' },
-  restart: { kind: 'string', hidden: true, value: 'no', choices: ['no', ''], instead: kept, doc: 'Accepted for docker: no, as it is' },
-  userns: {
-    kind: 'string',
-    hidden: true,
-    value: 'host',
-    choices: ['host', ''],
-    instead: 'Run stave as another user than root to have a user namespace.',
-    doc: 'Accepted for docker: host, as it is',
-  },
-  isolation: {
-    kind: 'string',
-    hidden: true,
-    value: 'default',
-    choices: ['default', ''],
-    instead: 'Other ways to isolate are those of Windows.',
-    doc: 'Accepted for docker: default, as it is',
-  },
-  'no-healthcheck': { kind: 'boolean', hidden: true, doc: 'Accepted for docker: no health checks are run' },
-  'sig-proxy': { kind: 'boolean', hidden: true, doc: 'Accepted for docker: signals are passed on' },
-  ...registryFlags,
-  ...trustFlags,
-} as const satisfies Flags
+import { formatFlags } from '../shared-flags.ts'
+import { absentCreateFlags } from './absent-flags.ts'
+import { createFlags, detachKeys, processFlags } from './create-flags.ts'
 
 export const execFlags = processFlags
-
-const unchecked = 'Nothing is checked in the background. Let whoever watches the container call stave exec.'
-const absentFlags = {
-  '--link': 'Containers of one network find each other by name: stave network create.',
-  '--gpus': 'Pass the devices with --device.',
-  '--log-opt': 'A container has one log file, which grows until the container is removed. --log-driver none keeps none.',
-  '--health-cmd': unchecked,
-  '--health-interval': unchecked,
-  '--health-retries': unchecked,
-  '--health-start-period': unchecked,
-  '--health-timeout': unchecked,
-  '--pod': 'There are no pods. With --network container:ID containers share one network, and reach each other over localhost.',
-} as const
 
 export const psFlags = {
   all: { kind: 'boolean', short: 'a', doc: 'Also those that do not run' },
@@ -132,7 +15,7 @@ export const psFlags = {
     kind: 'list',
     short: 'f',
     value: 'K=V',
-    doc: 'name=, id=, status=, exited=, label=, ancestor=, volume=, network=, before=, since=',
+    doc: 'name=, id=, status=, health=, exited=, label=, ancestor=, volume=, network=, restart-policy=, before=, since=',
   },
   noheading: { kind: 'boolean', doc: 'Leave the heading out' },
   ...formatFlags,
@@ -167,12 +50,23 @@ export const rmFlags = {
 export const startFlags = {
   attach: { kind: 'boolean', short: 'a', doc: 'Wait for it and show its output' },
   interactive: { kind: 'boolean', short: 'i', doc: 'Also pass stdin on' },
+  restarting: { kind: 'boolean', doc: 'Those that their restart policy wants up: all of them, after a reboot, if none is named' },
   ...detachKeys,
 } as const satisfies Flags
 
 export const attachFlags = {
   'no-stdin': { kind: 'boolean', doc: 'Do not pass stdin on' },
   ...detachKeys,
+} as const satisfies Flags
+
+export const waitFlags = {
+  condition: {
+    kind: 'list',
+    value: 'WORD',
+    doc: 'For what: stopped (default), exited, running, paused, created, restarting, removing, healthy, unhealthy; of several, the first',
+  },
+  ignore: { kind: 'boolean', doc: 'One that is not there is no error: it prints -1' },
+  interval: { kind: 'string', short: 'i', value: 'TIME', doc: 'How often to look (default: it grows from 5ms to 100ms)' },
 } as const satisfies Flags
 
 export const noFlags = {} as const satisfies Flags
@@ -200,7 +94,7 @@ export const containerCommands: readonly Command[] = [
     least: 1,
     passthrough: true,
     flags: createFlags,
-    absent: absentFlags,
+    absent: absentCreateFlags,
     examples: [
       { command: 'stave run --rm -it debian bash', doc: 'A shell' },
       { command: 'stave run -d --name web -v "$PWD/site:/srv:ro" web', doc: 'In the background' },
@@ -218,7 +112,7 @@ export const containerCommands: readonly Command[] = [
     least: 1,
     passthrough: true,
     flags: createFlags,
-    absent: absentFlags,
+    absent: absentCreateFlags,
     examples: [{ command: 'stave create --name job web ./job', doc: 'Start it later with stave start job' }],
     load: () => import('./create.ts'),
   }),
@@ -227,9 +121,11 @@ export const containerCommands: readonly Command[] = [
     group: 'Containers',
     summary: 'Start containers',
     operands: 'CONTAINER...',
-    least: 1,
     flags: startFlags,
-    examples: [{ command: 'stave start -a job', doc: 'And wait for it' }],
+    examples: [
+      { command: 'stave start -a job', doc: 'And wait for it' },
+      { command: 'stave start --restarting', doc: 'After a reboot: what should be up' },
+    ],
     load: () => import('./start.ts'),
   }),
   command({
@@ -329,11 +225,40 @@ export const containerCommands: readonly Command[] = [
     name: 'wait',
     group: 'Containers',
     summary: 'Wait for containers to end, and print their exit status',
+    description:
+      'Waits for containers to end, or for what --condition says, and prints the exit status of each; -1 of one that has not ended.',
     operands: 'CONTAINER...',
     least: 1,
-    flags: noFlags,
-    examples: [{ command: 'stave wait job', doc: 'Prints 0 if it went well' }],
+    flags: waitFlags,
+    examples: [
+      { command: 'stave wait job', doc: 'Prints 0 if it went well' },
+      { command: 'stave wait --condition healthy db', doc: 'Until it does its work' },
+    ],
     load: () => import('./wait.ts'),
+  }),
+  command({
+    name: 'healthcheck',
+    group: 'Containers',
+    summary: 'Check the health of a container',
+    operands: '',
+    flags: {},
+    examples: [],
+    commands: [
+      command({
+        name: 'healthcheck run',
+        group: 'Containers',
+        summary: 'Check the health of a container now',
+        description:
+          'Runs the health check of a container once. The exit status is 0 if it is well, 1 if not, 125 if it cannot be checked.',
+        ownFailure: 125,
+        operands: 'CONTAINER',
+        least: 1,
+        most: 1,
+        flags: noFlags,
+        examples: [{ command: 'stave healthcheck run db', doc: 'Exits with 0 if it does its work' }],
+        load: () => import('./healthcheck-run.ts'),
+      }),
+    ],
   }),
   command({
     name: 'top',

@@ -1,7 +1,7 @@
 import type { Invocation } from '../command.ts'
 import { newContainer } from './new-container.ts'
 import { openSession } from '../session.ts'
-import type { createFlags } from './commands.ts'
+import type { createFlags } from './create-flags.ts'
 
 /** Makes a container and prints its ID. */
 export async function run(invocation: Invocation<typeof createFlags>): Promise<void> {

@@ -1,5 +1,6 @@
 import { StaveError, hasCode } from '#error.ts'
 import { findContainer, listContainers, removeContainer, type Container } from '#container/container.ts'
+import { isUp } from '#container/status.ts'
 import type { Context } from '#context.ts'
 import type { LocalStore } from '#store/open.ts'
 import { containerFilter } from './filter.ts'
@@ -13,9 +14,9 @@ export interface Choice {
   readonly wanted?: (container: Container) => boolean
 }
 
-/** Has it processes, frozen ones too? */
+/** Has it processes, frozen ones too, or will have them again in a moment? */
 export function isActive({ status }: Container): boolean {
-  return status.state === 'running' || status.state === 'paused'
+  return isUp(status)
 }
 
 /**
@@ -53,7 +54,7 @@ export async function forEachContainer(
 /** Removes those that do not run and that every filter accepts. @returns what was removed */
 export async function pruneContainers(cx: Context, store: LocalStore, filters: readonly string[]): Promise<readonly Container[]> {
   const all = listContainers(store)
-  const accepts = containerFilter(filters, all)
+  const accepts = containerFilter(filters, all, store)
   const removed: Container[] = []
   for (const container of all) {
     if (isActive(container) || !accepts(container)) continue

@@ -1,12 +1,15 @@
 import type { Container } from '#container/container.ts'
+import { readHealth } from '#container/health.ts'
 import { networkNames } from '#container/network.ts'
 import { StaveError } from '#error.ts'
+import type { LocalStore } from '#store/open.ts'
 import { parseUntil } from '../images/filter.ts'
 
 type Accepts = (container: Container) => boolean
 
-/** Docker's states: of a container here the first four come to be. */
+/** Docker's states: of a container here the first five come to be. */
 const states = ['created', 'running', 'paused', 'exited', 'restarting', 'removing', 'dead']
+const healths = ['starting', 'healthy', 'unhealthy', 'none']
 
 /**
  * Reads `--filter K=V` words. Those of one key are alternatives, but for labels; the keys must all hold (Docker's rule).
@@ -14,17 +17,17 @@ const states = ['created', 'running', 'paused', 'exited', 'restarting', 'removin
  * @param all Among which `before` and `since` find the container that they name.
  * @throws StaveError `usage`
  */
-export function containerFilter(words: readonly string[], all: readonly Container[]): Accepts {
+export function containerFilter(words: readonly string[], all: readonly Container[], store: Pick<LocalStore, 'root'>): Accepts {
   const byKey = new Map<string, Accepts[]>()
   for (const word of words) {
     const [key = '', value = ''] = word.split(/=(.*)/s)
     const group = key.startsWith('label') ? word : key
-    byKey.set(group, [...(byKey.get(group) ?? []), filterOf(key, value, word, all)])
+    byKey.set(group, [...(byKey.get(group) ?? []), filterOf(key, value, word, all, store)])
   }
   return (container) => [...byKey.values()].every((alternatives) => alternatives.some((accepts) => accepts(container)))
 }
 
-function filterOf(key: string, value: string, word: string, all: readonly Container[]): Accepts {
+function filterOf(key: string, value: string, word: string, all: readonly Container[], store: Pick<LocalStore, 'root'>): Accepts {
   switch (key) {
     case 'id':
       return ({ id }) => id.startsWith(value)
@@ -35,6 +38,11 @@ function filterOf(key: string, value: string, word: string, all: readonly Contai
     case 'status':
       if (!states.includes(value)) throw misunderstood(word, `A status is one of ${states.join(', ')}.`)
       return ({ status }) => status.state === value
+    case 'health':
+      if (!healths.includes(value)) throw misunderstood(word, `Health is one of ${healths.join(', ')}.`)
+      return ({ id }) => (readHealth(store, id)?.Status ?? 'none') === value
+    case 'restart-policy':
+      return ({ restart }) => (restart?.name ?? 'no') === value
     case 'exited':
       return ({ status }) => status.state === 'exited' && status.exitCode === Number(value)
     case 'ancestor':
@@ -67,7 +75,10 @@ function filterOf(key: string, value: string, word: string, all: readonly Contai
       return ({ createdAt }) => (key === 'before' ? createdAt < other.createdAt : createdAt > other.createdAt)
     }
     default:
-      throw misunderstood(word, 'There are id=, name=, status=, exited=, ancestor=, label=, volume=, network=, until=, before= and since=.')
+      throw misunderstood(
+        word,
+        'There are id=, name=, status=, exited=, ancestor=, health=, label=, volume=, network=, restart-policy=, until=, before= and since=.',
+      )
   }
 }
 

@@ -3,12 +3,13 @@ import { resolve } from 'node:path'
 import { createContainer, findContainer, removeContainer, type Container, type CreateOptions } from '#container/container.ts'
 import type { MountOption } from '#container/mount.ts'
 import { hasCode, StaveError } from '#error.ts'
+import { hostPlatform } from '#oci/platform.ts'
 import type { LocalStore } from '#store/open.ts'
 import type { Invocation } from '../command.ts'
 import { containerOptions } from './options.ts'
 import { ensureImage } from '../images/fetch.ts'
 import type { Session } from '../session.ts'
-import type { createFlags } from './commands.ts'
+import type { createFlags } from './create-flags.ts'
 
 /** Makes the container that the words of `run` or `create` describe, of an image that is fetched if it has to be. */
 export async function newContainer(
@@ -22,7 +23,7 @@ export async function newContainer(
   // Taken before anything is made: a file that is there belongs to another container.
   if (idFile !== undefined) writeIdFile(idFile, '', 'wx')
   try {
-    const { image, name } = await ensureImage(cx, session, settings, imageName, flags)
+    const { image, name } = await ensureImage(cx, session, settings, imageName, { ...flags, platform: platformOf(flags) })
     if (flags.replace && flags.name !== undefined) await removeNamed(cx, session.store, flags.name)
     const borrowed = flags['volumes-from'].flatMap((text) => mountsOf(session.store, text))
     const container = await createContainer(cx, session.store, image, name, withMounts(options, borrowed))
@@ -32,6 +33,13 @@ export async function newContainer(
     if (idFile !== undefined) rmSync(idFile, { force: true })
     throw error
   }
+}
+
+/** podman's three flags for what docker's one says. */
+function platformOf({ platform, os, arch, variant }: Invocation<typeof createFlags>['flags']): string | undefined {
+  if (platform !== undefined || (os === undefined && arch === undefined && variant === undefined)) return platform
+  const host = hostPlatform(process.arch)
+  return [os ?? host.os, arch ?? host.architecture, ...(variant === undefined ? [] : [variant])].join('/')
 }
 
 /** `CONTAINER[:ro|rw]`: what it has mounted, where it has it. */

@@ -3,7 +3,7 @@ import { command } from '../command.ts'
 import { containerOptions } from './options.ts'
 import { parseFlags } from '../parse.ts'
 import type { Settings } from '../settings.ts'
-import { createFlags } from './commands.ts'
+import { createFlags } from './create-flags.ts'
 
 const run = command({ name: 'run', group: 'Containers', summary: '', operands: '', flags: createFlags, examples: [] })
 const settings = { cwd: '/', env: {} } as unknown as Settings

@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { release } from 'node:os'
+import { dirname, resolve } from 'node:path'
 import { StaveError } from '#error.ts'
 import { chooseCapabilities } from '#sandbox/capability.ts'
 import { parseMount, parseTmpfs, parseVolume } from '#container/mount.ts'
@@ -7,6 +9,7 @@ import type { CreateOptions } from '#container/container.ts'
 import type { NetworkSettings } from '#container/network.ts'
 import { checkHostName, parseNetworks } from '#network/choice.ts'
 import { parseExposed, parsePorts } from '#network/port.ts'
+import { parseRestart } from '#container/restart.ts'
 import type { ContainerOptions } from '#container/spec.ts'
 import { parseSeccompProfile } from '#sandbox/seccomp.ts'
 import { parseBytes } from '#text/size.ts'
@@ -17,11 +20,13 @@ import { readResources } from '#sandbox/resources.ts'
 import type { Values } from '../command.ts'
 import { environmentWords, keyValues, readEnvFile, readLabelFile, readSmallFile } from '../key-values.ts'
 import type { Settings } from '../settings.ts'
-import type { createFlags } from './commands.ts'
+import { healthOptions } from './health-flags.ts'
+import type { createFlags } from './create-flags.ts'
 import type { networkFlags } from './network-flags.ts'
 
 /** What the flags of `run` and `create` mean. @throws StaveError `usage` */
 export function containerOptions(flags: Values<typeof createFlags>, command: readonly string[], settings: Settings): CreateOptions {
+  const restart = flags.restart === undefined ? undefined : parseRestart(flags.restart)
   const mounts = [
     ...flags.volume.map((text) => parseVolume(text, settings.cwd)),
     ...flags.mount.map((text) => parseMount(text, settings.cwd)),
@@ -32,7 +37,12 @@ export function containerOptions(flags: Values<typeof createFlags>, command: rea
     ...(command.length > 0 && { command }),
     ...(flags.entrypoint !== undefined && { entrypoint: entrypointOf(flags.entrypoint) }),
     ...(flags['env-host'] && { callerEnv: Object.entries(settings.env).map(([name, value = '']) => `${name}=${value}`) }),
-    env: [...flags['env-file'].flatMap((file) => readEnvFile(file, settings)), ...environmentWords(flags.env, settings)],
+    ...(flags['unsetenv-all'] ? { unsetEnv: 'all' as const } : { unsetEnv: flags.unsetenv }),
+    env: [
+      ...proxyVariables(flags['http-proxy'] ?? false, settings),
+      ...flags['env-file'].flatMap((file) => readEnvFile(file, settings)),
+      ...environmentWords(flags.env, settings),
+    ],
     ...(flags.workdir !== undefined && { workdir: flags.workdir }),
     ...(flags.user !== undefined && { user: flags.user }),
     ...(flags.hostname !== undefined && { hostname: flags.hostname }),
@@ -40,6 +50,14 @@ export function containerOptions(flags: Values<typeof createFlags>, command: rea
     terminal: flags.tty ?? false,
     interactive: flags.interactive ?? false,
     readonly: flags['read-only'] ?? false,
+    readonlyTmpfs: flags['read-only-tmpfs'] ?? false,
+    imageVolumes: imageVolumesOf(flags['image-volume']),
+    imageFiles: [...(flags['no-hosts'] ? (['hosts'] as const) : []), ...(flags['no-hostname'] ? (['hostname'] as const) : [])],
+    ...(flags.tz !== undefined && flags.tz !== '' && { localtime: zoneFile(flags.tz) }),
+    ...(restart !== undefined && { restart }),
+    health: healthOptions(flags),
+    ...(flags.annotation.length > 0 && { annotations: keyValues(flags.annotation, '--annotation') }),
+    ...(flags.pidfile !== undefined && { pidFile: resolve(settings.cwd, flags.pidfile) }),
     init: flags.init ?? false,
     privileged: flags.privileged ?? false,
     ...security,
@@ -83,6 +101,34 @@ export function networkSettings(flags: Values<typeof networkFlags>): NetworkSett
     addHosts: flags['add-host'].map(hostOf),
     resolver: { nameservers: flags.dns.map(addressOf), searchDomains: flags['dns-search'], options: flags['dns-option'] },
   }
+}
+
+/** podman's `bind` is an older word for what `anonymous` is. */
+function imageVolumesOf(text: string | undefined): NonNullable<ContainerOptions['imageVolumes']> {
+  return text === 'tmpfs' || text === 'ignore' ? text : 'anonymous'
+}
+
+const proxyNames = ['http_proxy', 'https_proxy', 'ftp_proxy', 'no_proxy', 'all_proxy']
+
+function proxyVariables(wanted: boolean, { env }: Settings): string[] {
+  if (!wanted) return []
+  return [...proxyNames, ...proxyNames.map((name) => name.toUpperCase())].flatMap((name) =>
+    env[name] === undefined ? [] : [`${name}=${env[name]}`],
+  )
+}
+
+/** The rules of a time zone, from this machine. */
+function zoneFile(zone: string): Buffer {
+  const isName = /^[A-Za-z0-9_+-]+(\/[A-Za-z0-9_+-]+)*$/.test(zone)
+  const path = zone === 'local' ? '/etc/localtime' : `/usr/share/zoneinfo/${zone}`
+  try {
+    if (isName) return readFileSync(path)
+  } catch (error) {
+    if (!['ENOENT', 'EISDIR', 'ENOTDIR'].includes(String((error as NodeJS.ErrnoException).code))) throw error
+  }
+  throw new StaveError('usage', `--tz ${zone}: this machine knows no such time zone`, {
+    hint: `Zones are names such as Europe/Berlin, and local. The package tzdata has them, in ${dirname(path)}.`,
+  })
 }
 
 /** Zero is no limit (podman's rule). */

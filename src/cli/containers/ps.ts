@@ -1,6 +1,8 @@
 import { networkNames } from '#container/network.ts'
 import { portsText } from '#container/port.ts'
 import { listContainers, reapContainers, type Container } from '#container/container.ts'
+import { readHealth } from '#container/health.ts'
+import type { HealthState } from '#runner/protocol.ts'
 import type { Invocation } from '../command.ts'
 import { containerFilter } from './filter.ts'
 import { isActive } from './each.ts'
@@ -12,7 +14,7 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof psF
   await using session = await openSession(settings)
   await reapContainers(cx, session.store)
   const newest = [...listContainers(session.store)].sort((a, b) => (b.createdAt < a.createdAt ? -1 : 1))
-  const accepts = containerFilter(flags.filter, newest)
+  const accepts = containerFilter(flags.filter, newest, session.store)
   const everything = flags.all || flags.latest || flags.last !== undefined || flags.filter.some((text) => /^(status|exited)=/.test(text))
   const shown = newest
     .filter((container) => everything || isActive(container))
@@ -24,6 +26,7 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof psF
     const text = JSON.stringify(container.spec.args.join(' '))
     return flags['no-trunc'] || text.length <= 24 ? text : `${text.slice(0, 22)}…"`
   }
+  const status = (container: Container) => statusText(container, readHealth(session.store, container.id)?.Status)
   printList(
     report,
     shown,
@@ -32,7 +35,7 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof psF
       { heading: 'IMAGE', value: ({ image }) => image },
       { heading: 'COMMAND', value: command },
       { heading: 'CREATED', value: ({ createdAt }) => formatAge(new Date(createdAt)) },
-      { heading: 'STATUS', value: statusText },
+      { heading: 'STATUS', value: status },
       { heading: 'PORTS', value: portsText },
       { heading: 'NAMES', value: ({ name }) => name },
     ],
@@ -46,7 +49,9 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof psF
       CreatedAt: container.createdAt,
       RunningFor: formatAge(new Date(container.createdAt)),
       State: container.status.state,
-      Status: statusText(container),
+      Status: status(container),
+      Health: readHealth(session.store, container.id)?.Status ?? '',
+      Restarts: container.restarts ?? 0,
       ExitCode: container.status.exitCode,
       Pid: container.status.pid,
       // As docker's templates have them: one text, and one label by its name.
@@ -62,14 +67,17 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof psF
   )
 }
 
-function statusText({ status }: Container): string {
+/** In docker's words; how healthy it is, where that is checked. */
+function statusText({ status }: Container, health: HealthState['Status'] | undefined): string {
   const ago = (when: Date | string | undefined) => (when === undefined ? '' : formatAge(new Date(when)))
   const since = (when: Date | string | undefined) => ago(when).replace(/ ago$/, '').replace('just now', 'less than a second')
   switch (status.state) {
     case 'running':
-      return `Up ${since(status.startedAt)}`
+      return `Up ${since(status.startedAt)}${health === undefined ? '' : ` (${health === 'starting' ? 'health: starting' : health})`}`
     case 'paused':
       return `Up ${since(status.startedAt)} (Paused)`
+    case 'restarting':
+      return `Restarting (${status.exitCode ?? 0}) ${ago(status.finishedAt)}`
     case 'exited':
       return `Exited (${status.exitCode ?? 0}) ${ago(status.finishedAt)}`
     default:
