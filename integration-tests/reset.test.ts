@@ -42,6 +42,30 @@ describe.each(users)('as %s', (_who, as) => {
   })
 })
 
+describe('while somebody works in it', () => {
+  const shop = workshop('reset-busy')
+  afterAll(() => shop[Symbol.dispose]())
+
+  test('the store stays, and who it is is said', async () => {
+    shop.must(['import', '-q', busyboxTar(), 'base'])
+    mkdirSync(shop.path('context'))
+    writeFileSync(shop.path('context/Dockerfile'), 'FROM base\nRUN echo begun && sleep 120\n')
+    const build = shop.start(['build', '--no-cache', '--progress', 'plain', 'context'])
+    await new Promise<void>((resolve) => {
+      build.stderr!.on('data', (chunk) => String(chunk).includes(' begun') && resolve())
+    })
+    const { status, stderr } = shop.stave(['system', 'reset', '--force'])
+    expect(stderr).toContain(`process ${build.pid} uses it`)
+    expect(status).toBe(1)
+    expect(shop.must(['images', '--format', '{{.Repository}}'])).toBe('base')
+    const ended = new Promise((resolve) => build.once('close', resolve))
+    build.kill('SIGTERM')
+    await ended
+    shop.must(['system', 'reset', '--force'])
+    expect(existsSync(shop.store)).toBe(false)
+  })
+})
+
 /** An image, files of other owners, a volume, a network, a container that runs and one that has ended. */
 function fill(shop: ReturnType<typeof workshop>): void {
   shop.must(['import', '-q', busyboxTar(), 'base'])

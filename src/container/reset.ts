@@ -12,7 +12,7 @@ import { removeGroups } from './lost.ts'
 import { findShared } from './shared.ts'
 
 /** How long what has used the store may take to end once its containers are gone. */
-const patienceMs = 10_000
+const patienceMs = 5_000
 
 /**
  * Removes everything: the containers, killed if they run, their networks, and all that is in the store. A store whose
