@@ -291,7 +291,7 @@ const ofBuildah: readonly Difference[] = [
   {
     peers: both,
     cases: ['copy two files without a slash'],
-    line: /^fails: cannot COPY several sources/,
+    line: /^fails: cannot copy several sources/,
     why: 'buildah makes a directory, BuildKit lets the second file replace the first: a silent mistake, so it is an error here',
   },
   {
