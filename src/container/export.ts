@@ -52,6 +52,7 @@ export async function copyToTar(
  * as the caller for others (setuid). A link at the target is followed and stays; a device, FIFO or socket there is never
  * replaced.
  *
+ * @param archive Keep owners and modes as they are in it.
  * @throws StaveError `not-found` where there is no such path, or no directory to copy to; `conflict` on a device
  */
 export async function copyToDirectory(
@@ -60,6 +61,7 @@ export async function copyToDirectory(
   container: ContainerRecord,
   path: string,
   typed: string,
+  archive = false,
 ): Promise<void> {
   const named = cleanTarget(path) !== '/' && !/(^|\/)\.$/.test(path)
   const { target, into } = await withFileErrors(`copy to ${typed}`, async () => {
@@ -80,8 +82,7 @@ export async function copyToDirectory(
           base: [],
           items,
           to: '/',
-          chown: '0:0',
-          chmod: 'ug-s',
+          ...(!archive && { chown: '0:0', chmod: 'ug-s' }),
           ...(named && { parents: true }),
           plain: { fd },
         })

@@ -155,6 +155,7 @@ const requests: { [V in Verb]: LocalRequest<V> } = {
     chmod: 'u+x',
     link: true,
     parents: true,
+    rule: 'cp',
     tree: store('snapshots/two'),
     plain: { fd: 23 },
     layer,

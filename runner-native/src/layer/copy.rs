@@ -13,7 +13,7 @@ use crate::root::{open_directory, open_place};
 use crate::select::{Chosen, Match, Node, choose};
 use crate::wire::error::{Error, Kind, Result};
 use crate::wire::event::Events;
-use crate::wire::protocol::{Copy, CopyItem, CopyResult, Place};
+use crate::wire::protocol::{Copy, CopyItem, CopyResult, CopyRule, Place};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
@@ -32,7 +32,7 @@ pub fn copy(request: &Copy, events: &Events) -> Result<CopyResult> {
     for source in &sources {
         copier.place(source)?;
     }
-    if request.items.iter().any(|item| matches!(item, CopyItem::Select { selection } if selection.parents)) {
+    if request.rule.is_none() && request.items.iter().any(|item| matches!(item, CopyItem::Select { selection } if selection.parents)) {
         // As in BuildKit it is made even if no pattern met anything.
         copier.destination.directory(ROOT, request.to.as_bytes())?;
     }
@@ -118,7 +118,8 @@ impl<'a> Copier<'a> {
         let owner = chown.or(user).unwrap_or_default();
         let mode = chmod.as_ref().map_or(0o755, Chmod::of_made_directories);
         let made = Made { uid: owner.uid, gid: owner.gid, mode, mtime: now };
-        let destination = Destination::new(base, made, latest)?;
+        let mut destination = Destination::new(base, made, latest)?;
+        destination.makes_nothing_above(request.rule.is_some());
         Ok(Self { request, destination, chown, chmod, now, latest, several: false, spool: None })
     }
 
@@ -140,6 +141,9 @@ impl<'a> Copier<'a> {
                 if *unpack && self.unpack(file)? {
                     return Ok(());
                 }
+                if self.request.rule.is_some() {
+                    return Err(Error::new(Kind::Corrupt, "what is to be unpacked is not a tar"));
+                }
                 let size = file.metadata().map_err(|error| Error::io("fstat()", &error))?.len();
                 let body = Body::File(Content::Range { file: Arc::clone(file), offset: 0, size });
                 let new = self.item(body, *mode, mtime.unwrap_or(self.now), Owner::default());
@@ -152,6 +156,12 @@ impl<'a> Copier<'a> {
     fn matched(&mut self, stack: &Arc<Stack>, found: &Match, unpack: bool, ordinal: u64) -> Result<()> {
         let mut opener = Opener::new(stack);
         let to = self.request.to.as_bytes();
+        if let (true, Some(_), [only]) = (found.parents, self.request.rule, &*found.nodes) {
+            if only.kind != FileType::Directory {
+                let new = self.new_of(stack, &mut opener, only, ordinal)?;
+                return self.file(crate::layer::source::split(found.relative(only)).1, new);
+            }
+        }
         if found.parents {
             let top = self.destination.directory(ROOT, to)?;
             return self.below(stack, &mut opener, found, &found.nodes, top, ordinal);
@@ -170,18 +180,35 @@ impl<'a> Copier<'a> {
             let new = self.new_of(stack, &mut opener, first, ordinal)?;
             return self.file(&found.name, new);
         }
+        if let Some(rule) = self.request.rule {
+            let new = self.new_of(stack, &mut opener, first, ordinal)?;
+            let top = self.directory_as_cp(rule, found, new)?;
+            return self.below(stack, &mut opener, found, rest, top, ordinal);
+        }
         // The contents of a directory are copied. A destination that is not there is made as parents are, before anything
         // is copied: neither BuildKit nor buildah gives it the source's owner, mode or time.
         let top = match self.destination.locate(ROOT, to, true)? {
             Located::Directory(id) => id,
             Located::Missing { .. } => self.destination.directory(ROOT, to)?,
-            Located::Other { .. } => {
-                let to = &self.request.to;
-                let message = format!("cannot copy the directory {:?} to {to}: it is not a directory", shown(&found.listed));
-                return Err(Error::new(Kind::NotDirectory, message).path(to.as_str()));
-            }
+            Located::Other { .. } => return Err(self.no_directory(found)),
         };
         self.below(stack, &mut opener, found, rest, top, ordinal)
+    }
+
+    /// The directory that takes what is in the source.
+    fn directory_as_cp(&mut self, rule: CopyRule, found: &Match, new: New) -> Result<Id> {
+        match self.destination.locate(ROOT, self.request.to.as_bytes(), true)? {
+            Located::Directory(id) if rule == CopyRule::Cp => self.destination.put_directory(id, found.name.clone(), new, Replace::Files),
+            Located::Directory(id) => Ok(id),
+            Located::Missing { parent, name } => self.destination.put_directory(parent, name, new, Replace::Files),
+            Located::Other { .. } => Err(self.no_directory(found)),
+        }
+    }
+
+    fn no_directory(&self, found: &Match) -> Error {
+        let to = &self.request.to;
+        let message = format!("cannot copy the directory {:?} to {to}: it is not a directory", shown(&found.listed));
+        Error::new(Kind::NotDirectory, message).path(to.as_str())
     }
 
     /// Places nodes by their path below the source.

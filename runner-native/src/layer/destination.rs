@@ -98,6 +98,8 @@ pub struct Destination {
     base: Arc<Stack>,
     places: Vec<Place>,
     made: Made,
+    /// Directories on the way are not made.
+    strict: bool,
     /// No time is later than this: directories of the base that stand in the layer as parents were made when they were made.
     latest: i64,
 }
@@ -105,7 +107,7 @@ pub struct Destination {
 impl Destination {
     pub fn new(base: Arc<Stack>, made: Made, latest: i64) -> Result<Self> {
         let root = base.root()?;
-        let mut destination = Self { base, places: Vec::new(), made, latest };
+        let mut destination = Self { base, places: Vec::new(), made, strict: false, latest };
         let place = if let Some(entry) = root {
             destination.of_base(ROOT, entry)
         } else {
@@ -118,6 +120,16 @@ impl Destination {
     /// Sets what directories are that are made on the way, and tells what they were before.
     pub fn make_directories(&mut self, made: Made) -> Made {
         std::mem::replace(&mut self.made, made)
+    }
+
+    /// A directory that is missing on the way to a place is an error (cp(1)'s rule).
+    pub fn makes_nothing_above(&mut self, strict: bool) {
+        self.strict = strict;
+    }
+
+    fn missing(&self, parent: Id, name: &[u8]) -> Error {
+        let at = self.path_of(parent, name);
+        Error::new(Kind::NotFound, format!("there is no directory /{}", shown(&at))).path(shown(&at))
     }
 
     pub fn made(&self) -> Made {
@@ -161,6 +173,7 @@ impl Destination {
                     return Err(Error::new(Kind::NotDirectory, format!("/{} is not a directory", shown(&at))).path(shown(path)));
                 }
                 Child::None if todo.is_empty() => return Ok(Located::Missing { parent: here, name }),
+                Child::None if self.strict => return Err(self.missing(here, &name)),
                 Child::None => {
                     let id = self.add(here, name, self.made.directory());
                     way.push(id);
@@ -174,6 +187,7 @@ impl Destination {
     pub fn directory(&mut self, top: Id, path: &[u8]) -> Result<Id> {
         match self.locate(top, path, true)? {
             Located::Directory(id) => Ok(id),
+            Located::Missing { parent, name } if self.strict => Err(self.missing(parent, &name)),
             Located::Missing { parent, name } => {
                 let id = self.add(parent, name, self.made.directory());
                 self.touch(id);

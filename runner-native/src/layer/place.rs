@@ -8,8 +8,8 @@ use crate::overlay;
 use crate::wire::error::{Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, linkat, mkdirat, mknodat, openat, symlinkat, unlinkat,
-    utimensat,
+    AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, linkat, mkdirat, mknodat, openat, statat, symlinkat,
+    unlinkat, utimensat,
 };
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -56,7 +56,9 @@ impl TreeWriter {
             match mkdirat(directory, OsStr::from_bytes(name), Mode::from_raw_mode(0o700)) {
                 Ok(()) => {}
                 Err(Errno::EXIST) if self.plain => {
-                    // What is there must be a directory: the opening of its first child or its finish tells.
+                    // What is there must be a directory: the opening of its first child or its finish tells. Or nothing is
+                    // there, and what is below it in an overlay is hidden.
+                    replace_whiteout(directory, item)?;
                 }
                 Err(errno) => return Err(failed("mkdirat", item, errno)),
             }
@@ -173,6 +175,20 @@ impl TreeWriter {
             Err(errno) => Err(failed("unlinkat", item, errno).hint("A directory is never replaced by a file: remove it first.")),
         }
     }
+}
+
+/// Makes a directory where an overlay has a whiteout. What it hides stays hidden.
+fn replace_whiteout(parent: &OwnedFd, item: &Item) -> Result<()> {
+    let name = name(item);
+    let stat = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW).map_err(|errno| failed("fstatat", item, errno))?;
+    if !overlay::is_whiteout(&stat) {
+        return Ok(());
+    }
+    unlinkat(parent, name, AtFlags::empty()).map_err(|errno| failed("unlinkat", item, errno))?;
+    mkdirat(parent, name, Mode::from_raw_mode(0o700)).map_err(|errno| failed("mkdirat", item, errno))?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made = openat(parent, name, flags, Mode::empty()).map_err(|errno| failed("openat", item, errno))?;
+    overlay::make_opaque(&made)
 }
 
 fn name(item: &Item) -> &OsStr {

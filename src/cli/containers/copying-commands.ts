@@ -12,19 +12,33 @@ export const exportFlags = {
   output: { kind: 'string', short: 'o', value: 'FILE', doc: 'Where to (default standard output)' },
 } as const satisfies Flags
 
-/** What is taken out of containers. */
+export const cpFlags = {
+  archive: { kind: 'boolean', short: 'a', doc: 'Keep owners' },
+  'follow-link': { kind: 'boolean', short: 'L', doc: 'Of a link of this machine, copy what it leads to' },
+  quiet: { kind: 'boolean', short: 'q', hidden: true, doc: 'Accepted for docker: nothing is said on the way' },
+  overwrite: {
+    kind: 'boolean',
+    hidden: true,
+    doc: 'Accepted for podman: a directory is not replaced by a file, nor a file by a directory',
+  },
+} as const satisfies Flags
+
+/** What is taken out of containers, and put in. */
 export const copyingCommands: readonly Command[] = [
   command({
     name: 'cp',
     group: 'Containers',
-    summary: 'Copy a file or directory out of a container',
+    summary: 'Copy a file or directory out of a container, or into one',
     description:
-      'Copies out of a container, whether or not it runs: into a directory that is there, else under the new name. PATH/. means what is in a directory; - as the target is a tar on standard output. What is copied belongs to you.',
-    operands: 'CONTAINER:PATH TARGET|-',
+      "Copies out of a container or into one, whether or not it runs: into a directory that is there, else under the new name. PATH/. means what is in a directory; - is a tar on standard output or input. What is copied out belongs to you, what is copied in to the container's root.",
+    operands: 'CONTAINER:PATH|PATH|- CONTAINER:PATH|PATH|-',
     least: 2,
     most: 2,
-    flags: {},
-    examples: [{ command: 'stave cp builder:/src/app ./app', doc: 'What was built in it' }],
+    flags: cpFlags,
+    examples: [
+      { command: 'stave cp builder:/src/app ./app', doc: 'What was built in it' },
+      { command: 'stave cp ./site/. web:/srv/www', doc: 'What is in a directory' },
+    ],
     load: () => import('./cp.ts'),
   }),
   command({
