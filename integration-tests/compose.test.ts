@@ -95,6 +95,31 @@ stave ps -aq | wc -l; stave network ls -q | grep -c p1_ ; stave volume ls -q | w
     ])
   })
 
+  test('a service is checked and started again as its file says, until it is stopped', () => {
+    const { lines, stderr } = run(
+      {
+        'compose.yaml': `
+name: lively
+services:
+  web:
+    image: base
+    command: sleep 1000
+    network_mode: none
+    stop_grace_period: 0s
+    restart: always
+    annotations: {note: kept}
+    healthcheck: {test: [CMD, "true"], interval: 100ms}
+`,
+      },
+      `stave compose up -d 2>/dev/null && stave wait --condition healthy lively-web-1
+       show() { stave inspect --type container -f '{{.State.Status}} {{.HostConfig.RestartPolicy.Name}} {{.HostConfig.Annotations.note}} {{.RestartCount}}' lively-web-1; }
+       kill -9 $(stave inspect --type container -f '{{.State.Pid}}' lively-web-1)
+       for i in $(seq 100); do case $(show) in running*1) break ;; esac; sleep 0.1; done
+       show; stave compose stop 2>/dev/null; show`,
+    )
+    expect(lines, stderr).toEqual(['-1', 'running always kept 1', 'exited always kept 1'])
+  })
+
   test('builds what has a build, also with a Dockerfile in the file itself, and runs one command with what it needs', () => {
     const { lines, stderr } = run(
       {

@@ -7,6 +7,7 @@ import { stopContainer, waitContainer } from '#container/control.ts'
 import { startContainer } from '#container/start.ts'
 import { StaveError } from '#error.ts'
 import { newContainer } from '../containers/new-container.ts'
+import { ownProgram } from '../own-program.ts'
 import type { Session } from '../session.ts'
 import { waitHealthy } from './health.ts'
 import {
@@ -89,7 +90,11 @@ async function service(caller: Caller, session: Session, loaded: Loaded, choices
     await all(
       members.map(async ({ container }) => {
         if (isRunning(container)) return
-        await startContainer(cx, store, container, { detach: true, stdio: { stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' } })
+        await startContainer(cx, store, container, {
+          detach: true,
+          stdio: { stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' },
+          program: ownProgram(caller.settings),
+        })
         report.note(`container ${container.name} started`)
       }),
     )

@@ -1,11 +1,13 @@
 import { removeContainer } from '#container/container.ts'
 import { killContainer, pauseContainer, stopContainer, unpauseContainer } from '#container/control.ts'
+import { isUp } from '#container/status.ts'
 import { startContainer } from '#container/start.ts'
 import { waves } from '#compose/order.ts'
 import type { Context } from '#context.ts'
 import { parseSignal } from '#text/signal.ts'
 import type { LocalStore } from '#store/open.ts'
 import type { Invocation, Flags } from '../command.ts'
+import { ownProgram } from '../own-program.ts'
 import { openSession } from '../session.ts'
 import type { killFlags, projectFlags, restartFlags, rmFlags, stopFlags } from './commands.ts'
 import { chosenMembers, isRunning, openNamed, type Member } from './project.ts'
@@ -41,14 +43,14 @@ async function each<F extends Flags>(
 export async function start(invocation: Invocation<typeof projectFlags>): Promise<void> {
   await each(invocation, 'forwards', 'started', async (cx, store, { container }) => {
     if (isRunning(container)) return false
-    await startContainer(cx, store, container, { detach: true, stdio: silent })
+    await startContainer(cx, store, container, { detach: true, stdio: silent, program: ownProgram(invocation.settings) })
     return true
   })
 }
 
 export async function stop(invocation: Invocation<typeof stopFlags>): Promise<void> {
   await each(invocation, 'backwards', 'stopped', async (cx, store, { container }) => {
-    if (!isRunning(container)) return false
+    if (!isUp(container.status)) return false
     await stopContainer(cx, store, container, invocation.flags.timeout)
     return true
   })
@@ -57,7 +59,7 @@ export async function stop(invocation: Invocation<typeof stopFlags>): Promise<vo
 export async function restart(invocation: Invocation<typeof restartFlags>): Promise<void> {
   await each(invocation, 'forwards', 'restarted', async (cx, store, { container }) => {
     await stopContainer(cx, store, container, invocation.flags.timeout)
-    await startContainer(cx, store, container, { detach: true, stdio: silent })
+    await startContainer(cx, store, container, { detach: true, stdio: silent, program: ownProgram(invocation.settings) })
     return true
   })
 }

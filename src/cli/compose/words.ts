@@ -94,8 +94,24 @@ function processWords(service: Service): string[] {
     ...each('--security-opt', service.security_opt),
     ...attached('--platform', service.platform),
     ...attached('--oom-score-adj', service.oom_score_adj),
+    ...attached('--restart', service.restart),
+    ...Object.entries(service.annotations ?? {}).map(([key, text]) => `--annotation=${key}=${text}`),
+    ...healthWords(service),
     ...(logging?.driver === undefined ? [] : [`--log-driver=${logging.driver}`]),
     ...Object.entries(service.sysctls ?? {}).map(([key, text]) => `--sysctl=${key}=${text}`),
+  ]
+}
+
+function healthWords({ healthcheck: check }: Service): string[] {
+  if (check === undefined) return []
+  if (check.disable === true || check.test?.[0] === 'NONE') return ['--no-healthcheck']
+  return [
+    ...(check.test === undefined ? [] : [`--health-cmd=${JSON.stringify(check.test)}`]),
+    ...attached('--health-interval', check.interval),
+    ...attached('--health-timeout', check.timeout),
+    ...attached('--health-start-period', check.start_period),
+    ...attached('--health-start-interval', check.start_interval),
+    ...attached('--health-retries', check.retries),
   ]
 }
 
@@ -220,13 +236,12 @@ export function withoutEffect(service: Service): readonly string[] {
       'cgroup',
       'cgroup_parent',
     ] as const),
-    ...(['annotations', 'blkio_config', 'develop', 'external_links', 'isolation', 'oom_kill_disable', 'post_start', 'pre_stop'] as const),
+    ...(['blkio_config', 'develop', 'external_links', 'isolation', 'oom_kill_disable', 'post_start', 'pre_stop'] as const),
     ...(['runtime', 'storage_opt'] as const),
   ].filter((key) => service[key] !== undefined)
-  const { restart, logging, deploy } = service
+  const { logging, deploy } = service
   return [
     ...silent,
-    ...(restart === undefined || restart === 'no' ? [] : [`restart: ${restart}`]),
     ...(logging?.options === undefined ? [] : ['logging.options']),
     ...(['restart_policy', 'placement', 'update_config', 'rollback_config', 'endpoint_mode'] as const).flatMap((key) =>
       deploy?.[key] === undefined ? [] : [`deploy.${key}`],
