@@ -82,6 +82,22 @@ describe('into a container that runs', () => {
   })
 })
 
+test('a volume is exported as a tar, and a tar imported into one', () => {
+  for (const name of ['full', 'filled']) shop.must(['volume', 'create', name])
+  const look = (script: string) =>
+    shop.must(['run', '--rm', '--network', 'none', '-v', 'full:/full', '-v', 'filled:/filled', 'base', 'sh', '-c', script])
+  look('mkdir /full/d; echo kept > /full/d/file; chown -R 5:6 /full/d; echo beside > /filled/other')
+  shop.must(['volume', 'export', 'full', '-o', 'full.tar'])
+  expect(spawnSync('tar', ['-tf', shop.path('full.tar')], { encoding: 'utf8' }).stdout).toContain('d/file')
+  shop.must(['volume', 'import', 'filled', 'full.tar'])
+  expect(look('cat /filled/d/file /filled/other; stat -c %u:%g /filled/d/file')).toBe('kept\nbeside\n5:6')
+  expect(shop.stave(['volume', 'import', 'filled'], { input: 'no tar' })).toMatchObject({
+    status: 1,
+    stderr: expect.stringContaining('not a tar') as string,
+  })
+  expect(shop.stave(['volume', 'import', 'nosuch', 'full.tar']).status).toBe(1)
+})
+
 test('into one that does not run: its own tree and its volumes; where it has removed a directory, the old one stays hidden', () => {
   shop.must(['kill', 'box'])
   shop.must(['wait', 'box'])

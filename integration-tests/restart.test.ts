@@ -74,6 +74,20 @@ describe('restart', () => {
     shop.must(['rm', '-f', 'b-always', 'b-unless', 'b-no'])
   })
 
+  test('update gives another policy to one that runs, and takes it away', async () => {
+    run('changed', 'base', 'sleep', '1000')
+    const killed = () => process.kill(Number(inspect('changed', '{{.State.Pid}}')), 'SIGKILL')
+    expect(shop.must(['update', '--restart', 'always', 'changed'])).toBe('changed')
+    killed()
+    await until(/^running 1 (?!0$)/, () => inspect('changed', '{{.State.Status}} {{.RestartCount}} {{.State.Pid}}'))
+    shop.must(['container', 'update', '--restart=no', 'changed'])
+    killed()
+    await until('exited no', () => inspect('changed', '{{.State.Status}} {{.HostConfig.RestartPolicy.Name}}'))
+    expect(shop.stave(['update', 'changed']).status).toBe(2)
+    expect(shop.stave(['update', '--memory', '1g', 'changed']).stderr).toContain('--replace')
+    shop.must(['rm', 'changed'])
+  })
+
   test('--restart and --rm exclude each other; words that mean nothing are refused', () => {
     const refused = (...words: readonly string[]) => shop.stave(['run', ...words, 'base', 'true'])
     expect(refused('--rm', '--restart', 'always')).toMatchObject({ status: 125, stderr: expect.stringContaining('exclude') as string })

@@ -21,6 +21,7 @@ const groups: Readonly<Record<string, Group>> = {
       'kill',
       'logs',
       'pause',
+      'port',
       'ps',
       'rename',
       'restart',
@@ -30,6 +31,7 @@ const groups: Readonly<Record<string, Group>> = {
       'stop',
       'top',
       'unpause',
+      'update',
       'wait',
     ],
     {

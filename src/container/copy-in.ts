@@ -75,16 +75,40 @@ export async function copyFromTar(
   tar: Readable,
   target: string,
 ): Promise<void> {
+  await withTar(cx, store, tar, `${container.name}:${target}`, (items) =>
+    place(cx, store, container, `${target}/`, { items, rule: 'cp-contents' }),
+  )
+}
+
+/**
+ * Unpacks a tar, compressed or not, into a volume, beside what is there.
+ *
+ * @throws StaveError `invalid-layer` if it is no tar
+ */
+export async function importVolume(cx: Context, store: LocalStore, name: string, tar: Readable): Promise<void> {
+  const root = volumePlace(store, name)
+  await withTar(cx, store, tar, `the volume ${name}`, async (items) => {
+    await store.runner.copy(cx, { items, rule: 'cp-contents', base: [root], plain: root, to: '/' })
+  })
+}
+
+/** A tar can be unpacked once it is a file. */
+async function withTar(
+  cx: Context,
+  store: LocalStore,
+  tar: Readable,
+  target: string,
+  act: (items: CopyRequest['items']) => Promise<void>,
+): Promise<void> {
   const blob = await store.blobs.temporary()
   try {
     await pipeline(tar, createWriteStream(pathOf(store, blob.path)), { signal: cx.signal })
-    const items = [{ kind: 'file' as const, name: 'tar', file: blob, mode: 0o644, unpack: true }]
-    await place(cx, store, container, `${target}/`, { items, rule: 'cp-contents' })
+    await act([{ kind: 'file', name: 'tar', file: blob, mode: 0o644, unpack: true }])
   } catch (error) {
     if (!hasCode(error, 'invalid-layer')) throw error
-    throw new StaveError('invalid-layer', `cannot copy to ${container.name}:${target}: ${error.message}`, {
+    throw new StaveError('invalid-layer', `cannot copy to ${target}: ${error.message}`, {
       cause: error,
-      hint: 'Standard input takes a tar, compressed or not: tar -c FILE | stave cp - CONTAINER:DIRECTORY',
+      hint: 'It takes a tar, compressed or not: tar -c FILE | stave cp - CONTAINER:DIRECTORY',
     })
   } finally {
     await store.blobs.discard(blob)

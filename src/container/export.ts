@@ -35,6 +35,11 @@ export async function exportContainer(
   await tarOf(cx, store, { from: { kind: 'lowers', lowers }, sources: ['.'] }, use)
 }
 
+/** Makes a tar of what is in a volume. */
+export async function exportVolume(cx: Context, store: LocalStore, name: string, use: (tar: string) => Promise<void>): Promise<void> {
+  await tarOf(cx, store, { from: { kind: 'directory', root: volumePlace(store, name) }, sources: ['.'] }, use)
+}
+
 /** Makes a tar of one path, which is in it under its last name. */
 export async function copyToTar(
   cx: Context,

@@ -69,6 +69,16 @@ export const waitFlags = {
   interval: { kind: 'string', short: 'i', value: 'TIME', doc: 'How often to look (default: it grows from 5ms to 100ms)' },
 } as const satisfies Flags
 
+export const updateFlags = { restart: createFlags.restart } as const satisfies Flags
+
+const limits = 'Limits are set when a container is made: make it again, with stave run --replace.'
+const absentUpdateFlags = Object.fromEntries(
+  ['cpus', 'cpu-shares', 'cpu-period', 'cpu-quota', 'cpuset-cpus', 'memory', 'memory-swap', 'pids-limit'].map((name) => [
+    `--${name}`,
+    limits,
+  ]),
+)
+
 export const noFlags = {} as const satisfies Flags
 
 export const forceFlag = {
@@ -235,6 +245,17 @@ export const containerCommands: readonly Command[] = [
       { command: 'stave wait --condition healthy db', doc: 'Until it does its work' },
     ],
     load: () => import('./wait.ts'),
+  }),
+  command({
+    name: 'update',
+    group: 'Containers',
+    summary: 'Change the restart policy of containers',
+    operands: 'CONTAINER...',
+    least: 1,
+    flags: updateFlags,
+    absent: absentUpdateFlags,
+    examples: [{ command: 'stave update --restart no web', doc: 'Not started again when it ends' }],
+    load: () => import('./update.ts'),
   }),
   command({
     name: 'healthcheck',

@@ -1,6 +1,7 @@
 import { command, type Command, type Flags } from '../command.ts'
 import { formatFlags } from '../shared-flags.ts'
 import { forceFlag, noFlags } from './commands.ts'
+import { exportFlags } from './copying-commands.ts'
 
 export const volumeCreateFlags = { label: { kind: 'list', value: 'K=V', doc: 'Label' } } as const satisfies Flags
 export const volumeListFlags = { quiet: { kind: 'boolean', short: 'q', doc: 'Show names alone' }, ...formatFlags } as const satisfies Flags
@@ -60,6 +61,29 @@ export const volumeCommands: readonly Command[] = [
         flags: noFlags,
         examples: [{ command: 'stave volume exists data || stave volume create data', doc: 'Unless it is there' }],
         load: () => import('./volume-exists.ts'),
+      }),
+      command({
+        name: 'volume export',
+        group: 'Containers',
+        summary: 'Write what is in a volume as a tar',
+        operands: 'NAME',
+        least: 1,
+        most: 1,
+        flags: exportFlags,
+        examples: [{ command: 'stave volume export data -o data.tar', doc: 'A copy to keep' }],
+        load: () => import('./volume-export.ts'),
+      }),
+      command({
+        name: 'volume import',
+        group: 'Containers',
+        summary: 'Unpack a tar into a volume',
+        description: 'Unpacks a tar, compressed or not, into a volume that is there, beside what it holds.',
+        operands: 'NAME [FILE|-]',
+        least: 1,
+        most: 2,
+        flags: noFlags,
+        examples: [{ command: 'stave volume import data data.tar', doc: 'What was exported' }],
+        load: () => import('./volume-import.ts'),
       }),
       command({
         name: 'volume rm',
