@@ -46,13 +46,13 @@ export function healthCheck(image: Healthcheck | undefined, options: HealthOptio
     })
   }
   const milliseconds = (key: 'Interval' | 'Timeout' | 'StartPeriod' | 'StartInterval') =>
-    Math.max(1, Math.round((options[key] || image?.[key] || defaults[key]) / 1e6))
+    Math.round((options[key] || image?.[key] || defaults[key]) / 1e6)
   return {
     test,
-    intervalMs: milliseconds('Interval'),
-    timeoutMs: milliseconds('Timeout'),
+    intervalMs: Math.max(1, milliseconds('Interval')),
+    timeoutMs: Math.max(1, milliseconds('Timeout')),
     startPeriodMs: milliseconds('StartPeriod'),
-    startIntervalMs: milliseconds('StartInterval'),
+    startIntervalMs: Math.max(1, milliseconds('StartInterval')),
     retries: options.Retries || image?.Retries || defaults.Retries,
   }
 }
