@@ -16,7 +16,7 @@ stave() { ${binary} "$@"; }
 ip link set lo up
 unshare -n sleep ${seconds + 5} & outside=$!
 while [ "$(readlink /proc/$outside/ns/net)" = "$(readlink /proc/self/ns/net)" ]; do sleep 0.01; done
-trap 'stave rm -af >/dev/null 2>&1; for of in $$ $outside; do pkill -9 -x --ns $of --nslist net busybox; done; kill $outside' EXIT
+trap 'stave rm -af >/dev/null 2>&1; for of in $$ $outside; do pkill -9 -x --ns $of --nslist net busybox || true; done; kill $outside' EXIT
 ip link add up0 type veth peer name up1 netns $outside
 ip addr add 198.51.100.1/24 dev up0; ip -6 addr add 2001:db8::1/64 dev up0 nodad; ip link set up0 up
 beyond() { nsenter -n -t $outside "$@"; }
