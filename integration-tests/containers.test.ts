@@ -125,8 +125,8 @@ describe('making one', () => {
   test('what cannot be is refused before anything is made', () => {
     for (const [flags, why] of [
       [['--network', 'host', '--sysctl', 'net.core.somaxconn=99'], /shares the network namespace/],
-      [['--restart', 'always'], /--restart is not offered/],
-      [['--health-cmd', 'true'], /--health-cmd is not offered/],
+      [['--gpus', 'all'], /--gpus is not offered/],
+      [['--health-retries', '2'], /there is none to make/],
     ] as const) {
       const { status, stderr } = shop.stave(['run', ...flags, 'base', 'true'])
       expect(stderr).toMatch(why)
@@ -181,7 +181,7 @@ test('exit statuses: 125 for all that stave itself could not do, whatever the wo
     ['run', '--cpus', 'x', 'base', 'true'],
     ['run', '-v', 'a:b', 'base', 'true'],
     ['run', '--pull', 'never', 'missing', 'true'],
-    ['run', '--restart', 'always', 'base', 'true'],
+    ['run', '--restart', 'sometimes', 'base', 'true'],
     ['run', '--userns', 'auto', 'base', 'true'],
     ['run', '--cap-add', 'nope,mknod', 'base', 'true'],
     ['create'],

@@ -13,7 +13,6 @@ export const absentCreateFlags: Readonly<Record<string, string>> = {
   '--link': 'Containers of one network find each other by name: stave network create.',
   '--link-local-ip': 'Addresses are given with --ip and --ip6.',
   '--gpus': 'Pass the devices with --device.',
-  '--runtime': 'stave runs containers itself.',
   '--use-api-socket': 'There is no daemon, and so no socket of one.',
   '--pod': pods,
   '--pod-id-file': pods,

@@ -1,6 +1,7 @@
 import { absentCreateFlags } from './absent-flags.ts'
 import { createFlags } from './create-flags.ts'
 import type { Flag } from '../command.ts'
+import { idleFlags } from '../program-flags.ts'
 import { dockerRunFlags, podmanRunFlags } from './peer-flags.ts'
 
 /** What a flag of docker or podman is here. */
@@ -26,7 +27,8 @@ export function peerFlags(): readonly (PeerFlag | string)[] {
 }
 
 function flagOf(name: string): Flag | undefined {
-  const flags: Readonly<Record<string, Flag>> = createFlags
+  // Some are understood before or after every command.
+  const flags: Readonly<Record<string, Flag>> = { ...idleFlags, ...createFlags }
   return flags[name] ?? Object.values(flags).find(({ aliases }) => aliases?.includes(name))
 }
 
