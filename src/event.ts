@@ -1,5 +1,5 @@
 /**
- * What a running operation reports: four records, folded by the renderers of `cli/output/progress`.
+ * What a running operation reports: four records, folded by the renderers of `cli/output/progress`, and what `--debug` shows.
  * A step is announced by its first event and is over after `done`, `cached`, `failed` or `cancelled`.
  */
 export interface StepEvent {
@@ -42,4 +42,12 @@ export interface WarningEvent {
   readonly line?: number
 }
 
-export type Event = StepEvent | StatusEvent | LogEvent | WarningEvent
+/** What only somebody who looks for a fault wants to know. */
+export interface DebugEvent {
+  readonly type: 'debug'
+  readonly message: string
+}
+
+/** What progress is shown of. */
+export type ShownEvent = StepEvent | StatusEvent | LogEvent | WarningEvent
+export type Event = ShownEvent | DebugEvent

@@ -195,7 +195,7 @@ impl Stack {
 
     /// Layers by place, top first.
     pub fn lowers(lowers: &[Place]) -> Result<Self> {
-        Ok(Self::of(lowers.iter().map(crate::root::open_directory).collect::<Result<_>>()?))
+        Ok(Self::of(lowers.iter().map(|place| crate::tree::open(place, OFlags::RDONLY)).collect::<Result<_>>()?))
     }
 
     /// Layers by open directory, top first. None is the empty tree.

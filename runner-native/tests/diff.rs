@@ -65,7 +65,11 @@ fn unpacked(scene: &Scene, made: LayerResult, below: &[PathBuf]) -> Vec<PathBuf>
         into: File::open(scene.path("snapshot")).unwrap().into(),
     };
     let open = below.iter().map(|path| OwnedFd::from(File::open(path).unwrap())).collect();
-    unpack::unpack(Job { lowers: open, layers: vec![layer], max_bytes: None, max_entries: None, confine: false }, &events()).unwrap();
+    unpack::unpack(
+        Job { form: unpack::Form::Tree, lowers: open, layers: vec![layer], max_bytes: None, max_entries: None, confine: false },
+        &events(),
+    )
+    .unwrap();
     let mut with_layer = vec![scene.tree()];
     with_layer.extend_from_slice(below);
     // An overlay needs two lowers.

@@ -46,6 +46,7 @@ async function runProgram(words: readonly string[], env: NodeJS.ProcessEnv): Pro
       debug: program.isDebug || ('debug' in command.flags ? undefined : values['debug']) || saysDebug(values['log-level']) || undefined,
       registriesConf: values['registries-conf'],
       temporary: values['tmpdir'],
+      storageDriver: values['storage-driver'],
     })
     if (values['command-timeout'] !== undefined) await endAfter(values['command-timeout'], stop)
     report = createReport({ env, isCi: settings.isCi, debug: settings.debug })

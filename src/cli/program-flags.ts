@@ -1,9 +1,16 @@
 import type { Flag, Flags } from './command.ts'
+import { storageDrivers } from './settings.ts'
 
 /** Understood before and after the command. */
 export const globalFlags = {
   root: { kind: 'string', value: 'DIR', doc: 'Directory of the store (default $STAVE_ROOT, else /var/lib/stave or ~/.local/share/stave)' },
-  debug: { kind: 'boolean', doc: 'Show stacks of errors' },
+  debug: { kind: 'boolean', doc: 'Show stacks of errors, and what is done otherwise than usual' },
+  'storage-driver': {
+    kind: 'string',
+    value: 'NAME',
+    choices: storageDrivers,
+    doc: 'How layers are kept: unpacked (dir, the default; vfs, overlay and the like too), mounted (erofs), or mounted where this machine can (auto)',
+  },
   // skopeo's and podman's, which their users' scripts have before the command
   policy: { kind: 'string', value: 'FILE', hidden: true, doc: 'What may be used, for commands that bring images from elsewhere' },
   'insecure-policy': { kind: 'boolean', hidden: true, doc: 'Use anything, whatever the policy says' },
@@ -22,7 +29,7 @@ export const globalFlags = {
 
 const idle = (value: string, about: string): Flag => ({ kind: 'string', value, hidden: true, doc: `Accepted without effect: ${about}` })
 const idleSwitch = (about: string): Flag => ({ kind: 'boolean', hidden: true, doc: `Accepted without effect: ${about}` })
-const oneStorage = 'a store has one way to keep trees'
+const oneStorage = '--storage-driver is all that there is to choose'
 const noRuntime = 'containers run on the runtime of Stave'
 const noDaemon = 'there is no daemon to connect to'
 
@@ -31,7 +38,6 @@ const noDaemon = 'there is no daemon to connect to'
  * a command has a flag of the same name, it is that one.
  */
 export const idleFlags: Flags = {
-  'storage-driver': idle('NAME', oneStorage),
   'storage-opt': { ...idle('K=V', oneStorage), kind: 'list' },
   runroot: idle('DIR', 'nothing is kept outside the store'),
   'cgroup-manager': idle('NAME', 'control groups are made without a manager'),

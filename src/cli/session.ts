@@ -16,7 +16,7 @@ export async function openSession(settings: Settings): Promise<Session> {
     root: settings.root,
     env: { PATH: settings.env['PATH'] ?? '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' },
   })
-  const store = await openStore({ root: settings.root, runner, exits: true })
+  const store = await openStore({ root: settings.root, runner, driver: settings.storageDriver, exits: true })
   return {
     store,
     runner,

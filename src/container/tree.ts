@@ -12,16 +12,12 @@ export function upperTree(store: LocalStore, container: Pick<ContainerRecord, 'i
 
 /** The trees of its image's layers, top first. Those of an old container may have been unpacked again meanwhile, under other names. */
 export async function lowerTrees(cx: Context, store: LocalStore, container: ContainerRecord): Promise<Place[]> {
-  const place = (id: string): Place => placeOf(store, layout.snapshotTree(id))
-  const row = store.database.get(
-    'SELECT count(*) AS count FROM snapshot WHERE id IN (SELECT value FROM json_each(?))',
-    JSON.stringify(container.snapshots),
-  )
-  if (row?.['count'] === container.snapshots.length) return container.snapshots.map(place)
+  const found = store.snapshots.find(container.snapshots)
+  if (found !== undefined) return found.map(({ place }) => place)
   const image = await openImage(cx, store, container.manifest)
-  const snapshots = (await store.snapshots.ensure(cx, image)).map((snapshot) => snapshot.id).toReversed()
-  updateContainer(store, container, { snapshots })
-  return snapshots.map(place)
+  const snapshots = (await store.snapshots.ensure(cx, image)).toReversed()
+  updateContainer(store, container, { snapshots: snapshots.map(({ id }) => id) })
+  return snapshots.map(({ place }) => place)
 }
 
 /** All that a container sees of its root, without mounts: what it has written, then its image, top first. */

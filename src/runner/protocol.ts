@@ -49,6 +49,10 @@ export interface ProbeResult {
   readonly kernel: string
   readonly architecture: string
   readonly overlay: boolean
+  /** Layers can be mounted instead of unpacked. */
+  readonly erofs: boolean
+  /** Why they cannot. */
+  readonly whyNoErofs?: string
   readonly reflink: boolean
   readonly seccomp: boolean
   /** Landlock ABI, 0 where there is none. */
@@ -75,12 +79,18 @@ export interface UnpackLayer {
   readonly size: number
   /** What its uncompressed tar must be, if known. Verified. */
   readonly diffID?: string
-  /** An existing empty directory of the store. The runner makes `fs` (the tree) inside it. */
+  /** An existing empty directory of the store. The runner makes the layer inside it: see {@link LayerForm}. */
   readonly into: Place
 }
 
 /**
- * Unpacks layers into trees, in parallel. `lowers` (already unpacked `fs` trees, top first) lie below
+ * What a layer is made into: `fs`, a tree; or a file `fs`, an EROFS index of the layer's tar, which lies beside it as
+ * `tar` and is mounted wherever the tree is asked for. `either` is an index where this machine can mount it.
+ */
+export type LayerForm = 'tree' | 'index' | 'either'
+
+/**
+ * Unpacks layers into trees, or makes indexes of them, in parallel. `lowers` (layers that are there, top first) lie below
  * `layers[0]`; every layer lies below the next. They supply what a layer takes for granted: the metadata of
  * parent directories that it does not list, and targets of hard links.
  */
@@ -88,13 +98,26 @@ export interface UnpackRequest extends RequestBase {
   readonly verb: 'unpack'
   readonly lowers: readonly Place[]
   readonly layers: readonly UnpackLayer[]
+  /** Default: `tree`. */
+  readonly form?: LayerForm
   /** Most bytes and entries that one layer may unpack to. */
   readonly maxBytes?: number
   readonly maxEntries?: number
 }
 
+/** `none`: an index cannot say what this layer holds, and nothing was made. Once all below it is there, it can be unpacked. */
+export type UnpackedLayer =
+  | {
+      readonly form: 'tree' | 'index'
+      readonly diffID: string
+      readonly entries: number
+      /** Of all files; of an index, those of index and tar. */
+      readonly bytes: number
+    }
+  | { readonly form: 'none'; readonly why: string }
+
 export interface UnpackResult {
-  readonly layers: readonly { readonly diffID: string; readonly entries: number; readonly bytes: number }[]
+  readonly layers: readonly UnpackedLayer[]
 }
 
 /** Removes trees, also those owned by subordinate ids. What is not there is no error. */

@@ -76,8 +76,13 @@ function makeLayers(): { base: Buffer; top: Buffer } {
 /** Puts a busybox image into the store, under that name. */
 export async function addBusybox(store: LocalStore, name: string, config: ExecutionConfig = {}): Promise<Image> {
   layers ??= makeLayers()
+  return addImage(store, name, [layers.base, layers.top], config)
+}
+
+/** Puts an image of these tars, the lowest first, into the store. */
+export async function addImage(store: LocalStore, name: string, tars: readonly Buffer[], config: ExecutionConfig = {}): Promise<Image> {
   const descriptors = []
-  for (const layer of [layers.base, layers.top]) {
+  for (const layer of tars) {
     const { digest, size } = await store.blobs.put(layer)
     descriptors.push({ mediaType: mediaTypes.ociLayer, digest, size })
   }

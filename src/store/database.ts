@@ -2,7 +2,7 @@ import type { DatabaseSync, SQLInputValue, StatementSync } from 'node:sqlite'
 import { StaveError } from '#error.ts'
 import { makePrivateFile } from './private.ts'
 
-type Row = Record<string, string | number | null>
+export type Row = Record<string, string | number | null>
 
 /**
  * `stave.db`. It is opened when it is first asked, and everything is synchronous: a statement takes some
@@ -37,6 +37,8 @@ const migrations: readonly string[] = [
    CREATE TABLE stack (config TEXT PRIMARY KEY, chains TEXT NOT NULL) WITHOUT ROWID;`,
   `CREATE TABLE network (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, record TEXT NOT NULL, created INTEGER NOT NULL) WITHOUT ROWID;
    CREATE TABLE address (network TEXT NOT NULL, container TEXT NOT NULL, record TEXT NOT NULL, PRIMARY KEY (network, container)) WITHOUT ROWID;`,
+  // 'tree', or 'index' of a tar.
+  `ALTER TABLE snapshot ADD COLUMN form TEXT NOT NULL DEFAULT 'tree';`,
 ]
 
 /** How long a statement waits for another process's transaction. */

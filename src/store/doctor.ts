@@ -1,10 +1,10 @@
 import { layout, pathOf, placeOf } from './layout.ts'
-import { chmodSync, existsSync, readdirSync, statSync, unlinkSync } from 'node:fs'
+import { chmodSync, createReadStream, existsSync, readdirSync, statSync, unlinkSync } from 'node:fs'
 import { basename } from 'node:path'
 import type { Context } from '#context.ts'
 import { hasCode } from '#error.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
-import type { Digest } from '#oci/digest.ts'
+import { createHasher, digestAlgorithm, parseDigest, type Digest } from '#oci/digest.ts'
 import { lives } from './leases.ts'
 import type { LocalStore } from './open.ts'
 import { isAlive, ownerOf } from './owner.ts'
@@ -21,6 +21,7 @@ export interface Problem {
     | 'blob-damaged'
     | 'image-incomplete'
     | 'leftover'
+    | 'snapshot-damaged'
     | 'snapshot-lost'
     | 'container-lost'
     | 'volume-lost'
@@ -30,7 +31,7 @@ export interface Problem {
 }
 
 export interface DoctorOptions {
-  /** Read every blob and compare its digest. Takes as long as reading them all. */
+  /** Read every blob and the tar of every mounted layer, and compare their digests. Takes as long as reading them all. */
   readonly verify?: boolean
   readonly repair?: boolean
 }
@@ -45,7 +46,7 @@ const unfinishedMs = 60_000
 export async function doctor(cx: Context, store: LocalStore, options: DoctorOptions = {}): Promise<readonly Problem[]> {
   const repair = options.repair ?? false
   const problems: Problem[] = [...openParts(store, repair), ...databaseProblems(store)]
-  if (options.verify === true) problems.push(...(await damagedBlobs(cx, store, repair)))
+  if (options.verify === true) problems.push(...(await damagedBlobs(cx, store, repair)), ...(await damagedTars(cx, store, repair)))
   problems.push(...incompleteImages(store, repair))
   problems.push(...leftoverFiles(store, repair))
   problems.push(...lostLogs(store, repair))
@@ -94,6 +95,28 @@ async function damagedBlobs(cx: Context, store: LocalStore, repair: boolean): Pr
   return problems
 }
 
+/** Layers that are mounted, whose tars are not what they were. Repaired, the row goes: the layer is made again when it is needed. */
+async function damagedTars(cx: Context, store: LocalStore, repair: boolean): Promise<Problem[]> {
+  const problems: Problem[] = []
+  for (const row of store.database.all("SELECT id, diff FROM snapshot WHERE form = 'index'")) {
+    const [id, diff] = [String(row['id']), parseDigest(String(row['diff']))]
+    const hasher = createHasher(digestAlgorithm(diff))
+    try {
+      for await (const chunk of createReadStream(pathOf(store, layout.snapshotTar(id)), { highWaterMark: 1 << 20, signal: cx.signal })) {
+        hasher.update(chunk as Buffer)
+      }
+    } catch (error) {
+      // Lost ones are told of elsewhere.
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue
+      throw error
+    }
+    if (hasher.digest() === diff) continue
+    if (repair) store.database.run('DELETE FROM snapshot WHERE id = ?', id)
+    problems.push({ kind: 'snapshot-damaged', message: `the tar of layer ${diff} has another content than was written`, repaired: repair })
+  }
+  return problems
+}
+
 /** A name whose image cannot be read in full. Repaired, the name goes: a pull brings all of it back. */
 function incompleteImages(store: LocalStore, repair: boolean): Problem[] {
   const missing = new Map<string, Digest[]>()
@@ -130,7 +153,13 @@ function lostDirectories(store: LocalStore, repair: boolean): Problem[] {
   const lost = (sql: string, pathFor: (key: string) => string) =>
     database.all(sql).filter((row) => !existsSync(pathOf(store, pathFor(String(row['key'])))))
   const problems: Problem[] = []
-  for (const row of lost('SELECT id AS key, chain FROM snapshot', layout.snapshot)) {
+  const ofIndex = "SELECT id AS key, chain FROM snapshot WHERE form = 'index'"
+  const halves = new Set([...lost(ofIndex, layout.snapshotTree), ...lost(ofIndex, layout.snapshotTar)].map((row) => JSON.stringify(row)))
+  for (const row of [...halves].map((text) => JSON.parse(text) as { key: string; chain: string })) {
+    if (repair) database.run('DELETE FROM snapshot WHERE id = ?', row.key)
+    problems.push({ kind: 'snapshot-lost', message: `the mounted layer of ${row.chain} is gone`, repaired: repair })
+  }
+  for (const row of lost("SELECT id AS key, chain FROM snapshot WHERE form = 'tree'", layout.snapshot)) {
     if (repair) database.run('DELETE FROM snapshot WHERE id = ?', row['key']!)
     problems.push({ kind: 'snapshot-lost', message: `the tree of layer stack ${String(row['chain'])} is gone`, repaired: repair })
   }

@@ -17,8 +17,9 @@ export const layout = {
 
   snapshots: 'snapshots',
   snapshot: (id: string) => `snapshots/${id}`,
-  /** The unpacked tree. */
+  /** The unpacked tree, or the index of {@link snapshotTar} in its place. */
   snapshotTree: (id: string) => `snapshots/${id}/fs`,
+  snapshotTar: (id: string) => `snapshots/${id}/tar`,
   /** Overlay's own directory beside a tree that is being written. */
   snapshotWork: (id: string) => `snapshots/${id}/work`,
 

@@ -16,13 +16,15 @@ import { createDatabase, type Database } from './database.ts'
 import { createLeases, registerWriter, unregisterWriter } from './leases.ts'
 import { createNames, imagesById, indexDocument, referrersOf } from './names.ts'
 import { closeToOthers, makePrivateRoot } from './private.ts'
-import { createSnapshots } from './snapshots.ts'
+import { createSnapshots, type StorageDriver } from './snapshots.ts'
 import type { NameRecord, Names, Store } from './store.ts'
 
 export interface StoreOptions {
   /** Made if it is not there. */
   readonly root: string
   readonly runner: Runner
+  /** What layers are made into. Default: `dir`. */
+  readonly driver?: StorageDriver | undefined
   /**
    * The process is ended at once after the store is disposed of: leave the database to that. Closing its last
    * connection would write its log back into it and wait for the disk, some milliseconds at the end of every command.
@@ -54,7 +56,15 @@ export async function openStore(options: StoreOptions): Promise<LocalStore> {
   }
   const files = createBlobs(root, directory, database, register)
   const names = createNames(database, files)
-  const snapshots = createSnapshots({ root, directory, database, blobs: files, runner, onUse: register })
+  const snapshots = createSnapshots({
+    root,
+    directory,
+    database,
+    blobs: files,
+    runner,
+    onUse: register,
+    ...(options.driver !== undefined && { driver: options.driver }),
+  })
 
   function index(what: Descriptor): void {
     if (isManifestOrIndex(what.mediaType)) database.transaction(() => indexDocument(database, files, what))

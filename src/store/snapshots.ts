@@ -6,11 +6,11 @@ import { StaveError } from '#error.ts'
 import type { Image, Layer } from '#image/image.ts'
 import { digestOf, type Digest } from '#oci/digest.ts'
 import { compressionOf, isLayer } from '#oci/media-type.ts'
-import type { UnpackLayer } from '#runner/protocol.ts'
-import type { Runner } from '#runner/runner.ts'
+import type { UnpackLayer, UnpackRequest } from '#runner/protocol.ts'
+import type { Job, Runner } from '#runner/runner.ts'
 import type { BlobFiles } from './blobs.ts'
 import { withClaim } from './claim.ts'
-import type { Database } from './database.ts'
+import type { Database, Row } from './database.ts'
 import { lives } from './leases.ts'
 import { bootId, self } from './owner.ts'
 import { makePrivateDirectory } from './private.ts'
@@ -22,14 +22,28 @@ const settledMs = 60_000
 /** The time of use is renewed only this often, so that starting a container need not write. Prune allows for it. */
 export const renewMs = 5 * 60_000
 
+/**
+ * Layers are unpacked (`dir`), or kept as their tars with an index that the kernel mounts (`erofs`), or that where this
+ * machine can do it.
+ */
+export type StorageDriver = 'auto' | 'dir' | 'erofs'
+
 export interface SnapshotOptions {
   readonly root: string
   readonly directory: number
   readonly database: Database
   readonly blobs: BlobFiles
   readonly runner: Runner
+  /** What layers are made into. Default: `dir`. */
+  readonly driver?: StorageDriver
   /** Called before this process relies on a tree: see `registerWriter`. */
   readonly onUse?: () => void
+}
+
+/** What a row says of how a layer lies there. */
+interface Made {
+  readonly form: 'tree' | 'index'
+  readonly bytes: number | undefined
 }
 
 /**
@@ -47,12 +61,15 @@ export function chainIds(diffIds: readonly Digest[]): Digest[] {
 }
 
 /**
- * Snapshots are directories `snapshots/<id>`. One counts as there only if a row says so, and the row comes last.
+ * Snapshots are directories `snapshots/<id>`, with the layer unpacked or its tar and an index. One counts as there only if a row says so, and the row comes last.
  * A directory that is being made has a row in `pending` instead, which names its maker; one with neither is garbage.
  */
 export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(): Promise<void> } {
-  const { root, directory, database, blobs, runner } = options
+  const { root, directory, database, blobs, runner, driver = 'dir' } = options
   let sweeping: Promise<unknown> | undefined
+  /** Whether indexes of an earlier boot can be mounted in this one, once somebody had to know. */
+  let mounts: boolean | undefined
+  const unpacks = () => driver === 'dir' || (driver === 'auto' && mounts === false)
 
   const place = (id: string) => ({ fd: directory, path: layout.snapshot(id) })
   const snapshot = (id: string): Snapshot => ({ id, place: { fd: directory, path: layout.snapshotTree(id) } })
@@ -63,10 +80,11 @@ export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(
     const renew: string[] = []
     const now = Date.now()
     const rows = database.all(
-      'SELECT chain, id, boot, settled, created, used FROM snapshot WHERE chain IN (SELECT value FROM json_each(?))',
+      'SELECT chain, id, boot, settled, created, used, form FROM snapshot WHERE chain IN (SELECT value FROM json_each(?))',
       JSON.stringify(chains),
     )
     for (const row of rows) {
+      if (row['form'] === 'index' && unpacks()) continue
       if (row['settled'] === 0) {
         // Its row survived a power loss, but the files may not have: unpack it again.
         if (row['boot'] !== bootId()) continue
@@ -86,6 +104,19 @@ export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(
     return found
   }
 
+  /**
+   * Asks the machine, once, before indexes of an earlier boot are relied on: the kernel or the machine may be another
+   * one now. Those that can be mounted count as this boot's. Others are unpacked again.
+   */
+  async function checkMounts(cx: Context, chains: readonly Digest[]): Promise<void> {
+    if (mounts !== undefined || driver !== 'auto') return
+    const sql =
+      "SELECT 1 FROM snapshot WHERE form = 'index' AND boot <> ? AND settled AND chain IN (SELECT value FROM json_each(?)) LIMIT 1"
+    if (database.get(sql, bootId(), JSON.stringify(chains)) === undefined) return
+    mounts = (await runner.probe(cx)).erofs
+    if (mounts) database.run("UPDATE snapshot SET boot = ? WHERE form = 'index' AND settled", bootId())
+  }
+
   function createDirectory(): string {
     const id = randomHex(8)
     const { pid, start } = self()
@@ -95,19 +126,20 @@ export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(
   }
 
   /** The row that makes a directory a snapshot. A row of an earlier boot that is not trusted gives way. */
-  function insert(id: string, chains: readonly Digest[], position: number, diff: Digest, bytes: number | undefined): void {
+  function insert(id: string, chains: readonly Digest[], position: number, diff: Digest, made: Made): void {
     const now = Date.now()
     database.run('DELETE FROM pending WHERE id = ?', id)
     database.run(
-      'INSERT OR REPLACE INTO snapshot (chain, id, parent, diff, bytes, boot, settled, created, used) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?)',
+      'INSERT OR REPLACE INTO snapshot (chain, id, parent, diff, bytes, boot, settled, created, used, form) VALUES (?, ?, ?, ?, ?, ?, 0, ?, ?, ?)',
       chains[position]!,
       id,
       chains[position - 1] ?? null,
       diff,
-      bytes ?? null,
+      made.bytes ?? null,
       bootId(),
       now,
       now,
+      made.form,
     )
   }
 
@@ -143,11 +175,11 @@ export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(
           into: place(ids[position]!),
         })),
       }
-      const result = await runner.unpack(cx, job)
+      const made = await make(cx, job, ids)
       database.transaction(() => {
         stack.forEach((layer, position) => {
           if (have.has(chains[first + position]!)) return
-          insert(ids[position]!, chains, first + position, layer.diffId, result.layers[position]?.bytes)
+          insert(ids[position]!, chains, first + position, layer.diffId, made[position]!)
         })
       })
       await discardAll(
@@ -163,6 +195,25 @@ export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(
       })
       throw error
     }
+  }
+
+  /** Makes the layers of a job in `ids`. What cannot be mounted is unpacked, once all below it is there. */
+  async function make(cx: Context, job: Job<UnpackRequest>, ids: readonly string[]): Promise<readonly Made[]> {
+    const form = unpacks() ? 'tree' : driver === 'erofs' ? 'index' : 'either'
+    const { layers } = await runner.unpack(cx, { ...job, form })
+    const made: Made[] = []
+    for (const [position, result] of layers.entries()) {
+      if (result.form !== 'none') {
+        made.push(result)
+        continue
+      }
+      const layer = job.layers[position]!
+      cx.report({ type: 'debug', message: `layer ${layer.digest} is unpacked and not mounted: ${result.why}` })
+      const below = ids.slice(0, position).map((id) => snapshot(id).place)
+      const again = await runner.unpack(cx, { lowers: [...below.reverse(), ...job.lowers], layers: [layer], form: 'tree' })
+      made.push(...again.layers.filter((tree) => tree.form !== 'none'))
+    }
+    return made
   }
 
   async function discardAll(cx: Context, ids: readonly string[]): Promise<void> {
@@ -182,6 +233,7 @@ export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(
     async ensure(cx, image) {
       options.onUse?.()
       const chains = await chainsOf(cx, database, image)
+      await checkMounts(cx, chains)
       for (;;) {
         const have = lookUp(chains)
         if (have.size === chains.length) return chains.map((chain) => snapshot(have.get(chain)!))
@@ -200,6 +252,13 @@ export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(
       const id = top === undefined ? undefined : lookUp([top]).get(top)
       return id === undefined ? undefined : snapshot(id)
     },
+    find(ids) {
+      options.onUse?.()
+      const sql = 'SELECT form, boot FROM snapshot WHERE id IN (SELECT value FROM json_each(?))'
+      const isUsable = (row: Row) =>
+        row['form'] === 'tree' || driver === 'erofs' || (!unpacks() && (mounts === true || row['boot'] === bootId()))
+      return database.all(sql, JSON.stringify(ids)).filter(isUsable).length === ids.length ? ids.map(snapshot) : undefined
+    },
     async create() {
       options.onUse?.()
       sweepOnce(background)
@@ -215,7 +274,10 @@ export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(
         // The loser's directory may be in use as a lower: it stays pending until this process ends, and is swept then.
         if (other !== undefined) return snapshot(other)
         const bytes = database.get('SELECT layer FROM cache WHERE diff = ?', chain.at(-1)!)
-        insert(id, chains, chains.length - 1, chain.at(-1)!, bytes === undefined ? undefined : uncompressedSize(bytes['layer']))
+        insert(id, chains, chains.length - 1, chain.at(-1)!, {
+          form: 'tree',
+          bytes: bytes === undefined ? undefined : uncompressedSize(bytes['layer']),
+        })
         return snapshot(id)
       })
     },

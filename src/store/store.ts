@@ -51,10 +51,10 @@ export interface Names {
   list(): readonly NameRecord[]
 }
 
-/** An unpacked layer tree on top of others: `snapshots/<id>/fs`. */
+/** A layer's tree on top of others: `snapshots/<id>/fs`. Whether it is a directory or mounted is for the runner to see. */
 export interface Snapshot {
   readonly id: string
-  /** The `fs` directory, for the runner. */
+  /** The tree, for the runner. */
   readonly place: Place
 }
 
@@ -66,6 +66,8 @@ export interface Snapshots {
   ensure(cx: Context, image: Image): Promise<readonly Snapshot[]>
   /** Of the chain of these diffIDs, the snapshot of the topmost layer, if unpacked. */
   get(chain: readonly Digest[]): Snapshot | undefined
+  /** These snapshots by their ids, if all of them are there and this machine can use them as they are. */
+  find(ids: readonly string[]): readonly Snapshot[] | undefined
   /** A fresh directory that will become a snapshot: `fs` and `work` can be made in it. */
   create(): Promise<{ readonly id: string; readonly place: Place }>
   /** Publishes a directory from {@link create} as the tree of the top of `chain`. If another was faster, that one. */

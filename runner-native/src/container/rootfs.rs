@@ -3,6 +3,7 @@
 use crate::mount::{attach, clone_tree, tmpfs};
 use crate::root;
 use crate::sys::mount::ATTR_NODEV;
+use crate::tree;
 use crate::wire::error::{Error, Kind, Result};
 use crate::wire::protocol::{Place, RootFilesystem};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
@@ -49,7 +50,7 @@ pub fn mount_root(root: &RootFilesystem, domain: Domain) -> Result<OwnedFd> {
 }
 
 pub fn open_lowers(places: &[Place]) -> Result<Vec<OwnedFd>> {
-    places.iter().map(|place| root::open_place(place, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())).collect()
+    places.iter().map(|place| tree::open(place, OFlags::PATH)).collect()
 }
 
 /// An overlay whose changes go to a tmpfs and vanish with it.
@@ -120,7 +121,7 @@ fn explain(error: Error, domain: Domain) -> Error {
     }
 }
 
-fn overlay_by_descriptor(lowers: &[OwnedFd], upper: &OwnedFd, work: &OwnedFd, domain: Domain, volatile: bool) -> Result<OwnedFd> {
+pub fn overlay_by_descriptor(lowers: &[OwnedFd], upper: &OwnedFd, work: &OwnedFd, domain: Domain, volatile: bool) -> Result<OwnedFd> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).map_err(|errno| Error::call("fsopen(\"overlay\")", errno))?;
     let set = |key: &str, value: &str| {
         fsconfig_set_string(&context, key, value)

@@ -1,13 +1,15 @@
 //! A layer blob as a stream of tar bytes, verified on the way: reading, hashing and decompressing are threads of
 //! their own beside the one that extracts.
 
+use super::index::Positioned;
 use crate::limit;
 use crate::sha256::Sha256;
 use crate::tar::reader::{Stream, stream_error};
 use crate::wire::error::{Error, Kind, Result};
 use crate::wire::protocol::Compression;
 use rustix::fd::OwnedFd;
-use std::io::{BufRead, Read};
+use std::fs::File;
+use std::io::{BufRead, Read, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
@@ -61,19 +63,22 @@ pub struct Source<'s> {
     chunks: Receiver<Result<Arc<Chunk>>>,
     current: Option<Arc<Chunk>>,
     at: usize,
+    /// Bytes consumed of all chunks.
+    passed: u64,
     shared: &'s Shared,
 }
 
 /// The threads behind a [`Source`].
 pub struct Threads<'scope> {
     inflate: ScopedJoinHandle<'scope, Result<(String, u64)>>,
-    hash: ScopedJoinHandle<'scope, String>,
+    keep: ScopedJoinHandle<'scope, Result<String>>,
 }
 
-/// Starts reading `blob`.
+/// Starts reading `blob`. What it decompresses to is also written to `tar`, if there is one.
 pub fn open<'scope>(
     scope: &'scope Scope<'scope, '_>,
     blob: OwnedFd,
+    tar: Option<File>,
     expected: &'scope Expected<'_>,
     shared: &'scope Shared,
 ) -> Result<(Source<'scope>, Threads<'scope>)> {
@@ -86,23 +91,29 @@ pub fn open<'scope>(
     }
     let _ = rustix::fs::fadvise(&blob, 0, None, rustix::fs::Advice::Sequential);
     let (to_extract, chunks) = sync_channel(AHEAD);
-    let (to_hash, hashed) = sync_channel::<Arc<Chunk>>(AHEAD);
+    let (to_keep, kept) = sync_channel::<Arc<Chunk>>(AHEAD);
     let started = |error: std::io::Error| Error::io("clone3()", &error);
-    let hash = std::thread::Builder::new()
-        .name("hash".into())
-        .spawn_scoped(scope, move || {
-            let mut hasher = Sha256::new();
-            for chunk in hashed {
-                hasher.update(&chunk.bytes);
-            }
-            hasher.name()
-        })
-        .map_err(started)?;
+    let keep = std::thread::Builder::new().name("hash".into()).spawn_scoped(scope, move || keep(&kept, tar, shared)).map_err(started)?;
     let inflate = std::thread::Builder::new()
         .name("inflate".into())
-        .spawn_scoped(scope, move || inflate(Blob::new(blob, shared), expected, &to_extract, &to_hash))
+        .spawn_scoped(scope, move || inflate(Blob::new(blob, shared), expected, &to_extract, &to_keep))
         .map_err(started)?;
-    Ok((Source { chunks, current: None, at: 0, shared }, Threads { inflate, hash }))
+    Ok((Source { chunks, current: None, at: 0, passed: 0, shared }, Threads { inflate, keep }))
+}
+
+/// Hashes the tar, and writes it.
+fn keep(chunks: &Receiver<Arc<Chunk>>, mut tar: Option<File>, shared: &Shared) -> Result<String> {
+    let mut hasher = Sha256::new();
+    for chunk in chunks {
+        hasher.update(&chunk.bytes);
+        if let Some(tar) = &mut tar {
+            if let Err(error) = tar.write_all(&chunk.bytes) {
+                shared.cancelled.store(true, Ordering::Relaxed);
+                return Err(Error::io("write(tar)", &error));
+            }
+        }
+    }
+    Ok(hasher.name())
 }
 
 impl Source<'_> {
@@ -136,6 +147,13 @@ impl Stream for Source<'_> {
 
     fn consume(&mut self, count: usize) {
         self.at += count;
+        self.passed += count as u64;
+    }
+}
+
+impl Positioned for Source<'_> {
+    fn position(&self) -> u64 {
+        self.passed
     }
 }
 
@@ -145,7 +163,8 @@ impl Threads<'_> {
     pub fn finish(self, expected: &Expected<'_>, extracted: Result<()>) -> Result<String> {
         let gone = || Error::new(Kind::Io, "a thread ended unexpectedly");
         let inflated = self.inflate.join().map_err(|_| gone())?;
-        let diff_id = self.hash.join().map_err(|_| gone())?;
+        // Where the tar cannot be written, everything else has stopped for that.
+        let diff_id = self.keep.join().map_err(|_| gone())??;
         match inflated {
             Ok((digest, read)) if read != expected.size => {
                 let message = format!("the blob {} ({digest}) ended after {read} of {} bytes", expected.digest, expected.size);
@@ -235,9 +254,9 @@ fn inflate(
     mut blob: Blob<'_>,
     expected: &Expected<'_>,
     to_extract: &SyncSender<Result<Arc<Chunk>>>,
-    to_hash: &SyncSender<Arc<Chunk>>,
+    to_keep: &SyncSender<Arc<Chunk>>,
 ) -> Result<(String, u64)> {
-    let outcome = send_chunks(&mut blob, expected, to_extract, to_hash);
+    let outcome = send_chunks(&mut blob, expected, to_extract, to_keep);
     if let Err(error) = outcome {
         // Whoever extracts has gone, or is told why it goes no further.
         let _ = to_extract.send(Err(error));
@@ -259,7 +278,7 @@ fn send_chunks(
     blob: &mut Blob<'_>,
     expected: &Expected<'_>,
     to_extract: &SyncSender<Result<Arc<Chunk>>>,
-    to_hash: &SyncSender<Arc<Chunk>>,
+    to_keep: &SyncSender<Arc<Chunk>>,
 ) -> Result<()> {
     let max = expected.max_bytes.unwrap_or_else(|| expected.size.saturating_mul(limit::RATIO).max(limit::HARMLESS));
     // Media types of images in the wild are not always right, and no tar begins like a compressed file.
@@ -306,8 +325,8 @@ fn send_chunks(
             return Err(Error::new(Kind::TooLarge, format!("the layer {} unpacks to more than {max} bytes", expected.digest)));
         }
         let chunk = Arc::new(chunk);
-        // The hasher ends only after this thread does.
-        let _ = to_hash.send(Arc::clone(&chunk));
+        // The hasher ends only after this thread does, or has failed and said so to all.
+        let _ = to_keep.send(Arc::clone(&chunk));
         if to_extract.send(Ok(chunk)).is_err() {
             return Ok(());
         }

@@ -10,47 +10,37 @@ mod hard_link;
 mod members;
 pub(crate) mod name;
 
-use self::name::{components, inside, split};
+use self::name::inside;
+use super::member::{Account, Asked, Bounds, Metadata, Outcome};
 use super::ownership::Ownership;
-use super::whiteout::{self, Marker};
+use super::whiteout::Marker;
 use crate::overlay::{self, Stack};
 use crate::tar::reader::{Reader, Stream};
-use crate::tar::{Member, Time, Type, Xattr};
-use crate::wire::error::{Error, Kind, Result};
+use crate::tar::{Member, Time, Type};
+use crate::wire::error::{Error, Result};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, Timespec, Timestamps};
 use rustix::io::Errno;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::sync::Arc;
 
-/// What a layer takes for granted of the layers below it.
-pub trait Below {
+/// What a layer takes for granted of the layers below it, in some merged view of them.
+pub trait Below<View> {
     /// Whether there is anything below: else whiteouts say nothing.
     fn any(&self) -> bool;
     /// The merged layers below. Waits until they are whole.
-    fn stack(&self) -> Result<&Stack>;
+    fn view(&self) -> Result<&View>;
 }
 
 /// Bounds and surroundings of an extraction.
 pub struct Options<'a> {
-    pub below: &'a dyn Below,
+    pub below: &'a dyn Below<Stack>,
     pub ownership: &'a Ownership,
-    pub max_entries: u64,
-    /// Of all files, holes included.
-    pub max_bytes: u64,
+    pub bounds: Bounds,
     /// Directories that may be open at a time.
     pub max_open: usize,
-}
-
-/// What was made.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    pub entries: u64,
-    pub bytes: u64,
-    /// What could not be done here, one line each kind.
-    pub warnings: Vec<String>,
 }
 
 /// Extracts every member of `reader` into the empty directory `root`.
@@ -84,14 +74,6 @@ struct Node {
     gone: bool,
 }
 
-struct Metadata {
-    mode: u32,
-    uid: u64,
-    gid: u64,
-    mtime: Time,
-    xattrs: Vec<Xattr>,
-}
-
 struct Extraction<'a> {
     options: &'a Options<'a>,
     nodes: Vec<Node>,
@@ -99,8 +81,7 @@ struct Extraction<'a> {
     open: VecDeque<usize>,
     /// The directory of the last member, as its name was written.
     last: Option<(Vec<u8>, usize)>,
-    outcome: Outcome,
-    warnings: BTreeMap<String, u64>,
+    account: Account,
 }
 
 const ROOT: usize = 0;
@@ -120,42 +101,26 @@ impl<'a> Extraction<'a> {
             fresh: false,
             gone: false,
         };
-        Self { options, nodes: vec![root], open: VecDeque::new(), last: None, outcome: Outcome::default(), warnings: BTreeMap::new() }
+        Self { options, nodes: vec![root], open: VecDeque::new(), last: None, account: Account::new(options.bounds) }
     }
 
     fn apply<S: Stream>(&mut self, member: &Member, reader: &mut Reader<S>) -> Result<()> {
-        self.count_entry()?;
+        self.account.entry()?;
         let path = inside(&member.path)?;
-        let (directory, name) = split(&path)?;
-        let Some(name) = name else {
-            if member.path.is_empty() && member.kind != Type::Directory {
-                self.warn("left out a member without a name");
+        let (directory, name) = match Asked::of(member, &path)? {
+            Asked::Nothing => return Ok(()),
+            Asked::LeftOut(what) => {
+                self.account.warn(what);
                 return Ok(());
             }
-            // The root itself.
-            if member.kind != Type::Directory {
-                return Err(Error::new(Kind::Corrupt, "a member that is no directory has the name of the root"));
+            Asked::Root => {
+                self.nodes[ROOT].listed = Some(self.metadata(member)?);
+                return Ok(());
             }
-            self.nodes[ROOT].listed = Some(self.metadata(member)?);
-            return Ok(());
+            Asked::Hide { directory, marker } => return self.hide(directory, &marker),
+            Asked::Entry { directory, name } => (directory, name),
         };
-        if let Some(component) = components(directory).find(|component| component.starts_with(b".wh.")) {
-            if !whiteout::is_aufs_directory(component) {
-                self.warn("left out what lies in a directory with the name of a whiteout");
-            }
-            return Ok(());
-        }
-        let marker = whiteout::marker(name)?;
-        if marker != Marker::None {
-            if matches!(marker, Marker::Whiteout(_) | Marker::Opaque)
-                && !matches!(member.kind, Type::File | Type::HardLink | Type::Directory)
-            {
-                return Err(Error::new(Kind::Corrupt, "a whiteout is neither a file nor a directory"));
-            }
-            return self.hide(directory, &marker);
-        }
         let parent = self.directory_of(directory)?;
-        let name = OsStr::from_bytes(name);
         match member.kind {
             Type::Directory => self.directory(parent, name, member),
             Type::File => self.file(parent, name, member, reader),
@@ -167,23 +132,8 @@ impl<'a> Extraction<'a> {
         }
     }
 
-    fn count_entry(&mut self) -> Result<()> {
-        self.outcome.entries += 1;
-        if self.outcome.entries > self.options.max_entries {
-            return Err(Error::new(Kind::TooLarge, format!("the layer has more than {} entries", self.options.max_entries)));
-        }
-        Ok(())
-    }
-
-    fn warn(&mut self, what: impl Into<String>) {
-        *self.warnings.entry(what.into()).or_default() += 1;
-    }
-
     /// Hides what the layers below have: never what this layer has, whichever comes first.
     fn hide(&mut self, directory: &[u8], marker: &Marker<'_>) -> Result<()> {
-        if matches!(marker, Marker::Aufs) {
-            return Ok(());
-        }
         let node = self.directory_of(directory)?;
         if !self.options.below.any() {
             return Ok(());

@@ -1,24 +1,27 @@
-//! Unpacks the layers of an image side by side, the largest first.
+//! Unpacks the layers of an image side by side, the largest first; or writes their tars and indexes of them.
 
-use super::blob::{self, Expected, Shared};
-use super::extract::{self, Below, Options, Outcome};
+use super::blob::{self, Expected, Shared, Source, Threads};
+use super::extract::{self, Below};
+use super::index::{self, Merged};
+use super::member::{Bounds, Outcome};
 use super::ownership::Ownership;
+use crate::erofs::{self, Table};
 use crate::limit;
 use crate::overlay::Stack;
 use crate::tar::Reader;
+use crate::tree::{self, TREE};
 use crate::wire::error::{Error, Kind, Result};
 use crate::wire::event::Events;
-use crate::wire::protocol::Compression;
+use crate::wire::protocol::{Compression, UnpackedContent, UnpackedLayer};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
+use std::fs::File;
 use std::sync::atomic::Ordering;
-use std::sync::{Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::thread::Scope;
 use std::time::Duration;
 
-/// The tree's name in the directory that the host made for it.
-const TREE: &str = "fs";
 /// Directories that all layers together keep open.
 const MAX_OPEN: usize = 2048;
 
@@ -28,11 +31,19 @@ pub struct Layer {
     pub digest: String,
     pub size: u64,
     pub diff_id: Option<String>,
-    /// An empty directory; the tree becomes `fs` in it.
+    /// An empty directory, in which the layer is made: see [`crate::tree`].
     pub into: OwnedFd,
 }
 
+/// What layers are made into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    Tree,
+    Index,
+}
+
 pub struct Job {
+    pub form: Form,
     /// Trees below the first layer, top first.
     pub lowers: Vec<OwnedFd>,
     /// Bottom first.
@@ -43,12 +54,6 @@ pub struct Job {
     pub confine: bool,
 }
 
-pub struct Unpacked {
-    pub diff_id: String,
-    pub entries: u64,
-    pub bytes: u64,
-}
-
 /// How far the layers are.
 struct Progress {
     /// Numbers of the layers that nobody has begun, the smallest first.
@@ -57,17 +62,28 @@ struct Progress {
     running: usize,
 }
 
+/// Where a layer is made.
+enum Place {
+    /// The tree's root.
+    Tree(OwnedFd),
+    Index {
+        tar: File,
+    },
+}
+
 struct Work<'a> {
     job: &'a Job,
     expected: Vec<Expected<'a>>,
-    trees: Vec<OwnedFd>,
+    places: Vec<Place>,
+    /// Of the layers that are done, where they were indexed.
+    tables: Mutex<Vec<Option<Arc<Table>>>>,
     ownership: Ownership,
     max_open: usize,
     shared: &'a Shared,
     events: &'a Events,
     progress: Mutex<Progress>,
     changed: Condvar,
-    results: Mutex<Vec<Option<Result<Unpacked>>>>,
+    results: Mutex<Vec<Option<Result<UnpackedLayer>>>>,
 }
 
 /// Unpacks every layer of `job`. After a failure parts of trees remain, for the caller to remove.
@@ -75,7 +91,7 @@ struct Work<'a> {
 /// # Errors
 /// The failure of the lowest layer that failed.
 #[expect(clippy::needless_pass_by_value, reason = "the trees are not for anyone else until the job is done")]
-pub fn unpack(job: Job, events: &Events) -> Result<Vec<Unpacked>> {
+pub fn unpack(job: Job, events: &Events) -> Result<Vec<UnpackedLayer>> {
     if job.layers.len() + job.lowers.len() > limit::LAYERS {
         return Err(Error::new(Kind::TooLarge, format!("an image of more than {} layers cannot be stacked", limit::LAYERS)));
     }
@@ -83,8 +99,8 @@ pub fn unpack(job: Job, events: &Events) -> Result<Vec<Unpacked>> {
         return Ok(Vec::new());
     }
     rustix::process::umask(Mode::empty());
-    let trees = job.layers.iter().map(|layer| make_tree(&layer.into)).collect::<Result<Vec<_>>>()?;
-    let ownership = Ownership::here(&rustix::fs::fstat(&trees[0]).map_err(|errno| Error::call("fstat(fs)", errno))?)?;
+    let places = job.layers.iter().map(|layer| Place::make(&layer.into, job.form)).collect::<Result<Vec<_>>>()?;
+    let ownership = Ownership::here(&places[0].stat()?)?;
     if ownership.squashes() {
         events.warning("every file belongs to you alone: no subordinate ids are set up in /etc/subuid and /etc/subgid");
     }
@@ -102,7 +118,8 @@ pub fn unpack(job: Job, events: &Events) -> Result<Vec<Unpacked>> {
     });
     let work = Work {
         expected: expected.collect(),
-        trees,
+        places,
+        tables: Mutex::new(vec![None; count]),
         ownership,
         max_open: (open.min(MAX_OPEN) / count).max(16),
         shared: &shared,
@@ -117,7 +134,8 @@ pub fn unpack(job: Job, events: &Events) -> Result<Vec<Unpacked>> {
     // Decided here, since a confined process cannot look at /proc.
     let _ = crate::overlay::Flavour::here();
     if job.confine {
-        crate::confine::to_trees(&work.trees, &job.lowers).map_err(|error| error.context("cannot confine the unpacker"))?;
+        let filled: Vec<_> = job.layers.iter().zip(&work.places).map(|(layer, place)| place.filled(layer)).collect();
+        crate::confine::to_trees(&filled, &job.lowers).map_err(|error| error.context("cannot confine the unpacker"))?;
     }
     std::thread::scope(|scope| {
         for _ in 0..workers {
@@ -202,22 +220,57 @@ impl Work<'_> {
         }
     }
 
-    fn layer<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, index: usize) -> Result<Unpacked> {
-        let clone = |fd: &OwnedFd| rustix::io::fcntl_dupfd_cloexec(fd, 5).map_err(|errno| Error::call("fcntl(F_DUPFD_CLOEXEC)", errno));
+    fn layer<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, index: usize) -> Result<UnpackedLayer> {
+        match &self.places[index] {
+            Place::Tree(tree) => self.extract(scope, index, tree),
+            Place::Index { tar } => match self.index(scope, index, tar) {
+                // What cannot be said in an index is for the host to have unpacked, when all below it is there.
+                Err(error) if error.kind == Kind::Unsupported => {
+                    tree::remove_tar(&self.job.layers[index].into)?;
+                    Ok(UnpackedLayer::None { why: error.to_string() })
+                }
+                other => other,
+            },
+        }
+    }
+
+    fn extract<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, index: usize, tree: &OwnedFd) -> Result<UnpackedLayer> {
         let expected = &self.expected[index];
-        let below = Lower { work: self, scope, index, stack: OnceLock::new() };
-        let options = Options {
-            below: &below,
-            ownership: &self.ownership,
-            max_entries: self.job.max_entries.unwrap_or(limit::LAYER_ENTRIES),
-            max_bytes: self.job.max_bytes.unwrap_or(limit::LAYER_BYTES),
-            max_open: self.max_open,
-        };
-        let (source, threads) = blob::open(scope, clone(&self.job.layers[index].blob)?, expected, self.shared)?;
+        let below = Lower { work: self, scope, index, view: OnceLock::new() };
+        let options = extract::Options { below: &below, ownership: &self.ownership, bounds: self.bounds(), max_open: self.max_open };
+        let (source, threads) = blob::open(scope, clone(&self.job.layers[index].blob)?, None, expected, self.shared)?;
         let mut reader = Reader::new(source);
-        let tree = clone(&self.trees[index])?;
-        let extracted = extract::extract(&mut reader, tree, &options);
-        let (outcome, rest) = match extracted {
+        let extracted = extract::extract(&mut reader, clone(tree)?, &options);
+        let (outcome, diff_id) = self.finish(reader, threads, index, extracted)?;
+        Ok(UnpackedLayer::Tree(UnpackedContent { diff_id, entries: outcome.entries, bytes: outcome.bytes }))
+    }
+
+    fn index<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, index: usize, tar: &File) -> Result<UnpackedLayer> {
+        let (expected, layer) = (&self.expected[index], &self.job.layers[index]);
+        let below = Lower { work: self, scope, index, view: OnceLock::new() };
+        let options = index::Options { below: &below, ownership: &self.ownership, bounds: self.bounds() };
+        let written = tar.try_clone().map_err(|error| Error::io("fcntl(F_DUPFD_CLOEXEC)", &error))?;
+        let (source, threads) = blob::open(scope, clone(&layer.blob)?, Some(written), expected, self.shared)?;
+        let mut reader = Reader::new(source);
+        let (table, indexed) = match index::index(&mut reader, &options) {
+            Ok((table, outcome)) => (Some(table), Ok(outcome)),
+            Err(error) => (None, Err(error)),
+        };
+        let (outcome, diff_id) = self.finish(reader, threads, index, indexed)?;
+        let table = table.ok_or_else(|| Error::new(Kind::Io, "a layer was not indexed"))?;
+        let bytes = tar.metadata().map_err(|error| Error::io("fstat(tar)", &error))?.len();
+        let hex = diff_id.strip_prefix("sha256:").unwrap_or(&diff_id);
+        let index_bytes = tree::create_index(&layer.into, &table, erofs::Tar { bytes, hex })?;
+        if let Ok(mut tables) = self.tables.lock() {
+            tables[index] = Some(Arc::new(table));
+        }
+        Ok(UnpackedLayer::Index(UnpackedContent { diff_id, entries: outcome.entries, bytes: bytes + index_bytes }))
+    }
+
+    /// Reads what is left of a layer, and judges it and what was made of it.
+    fn finish(&self, reader: Reader<Source<'_>>, threads: Threads<'_>, index: usize, made: Result<Outcome>) -> Result<(Outcome, String)> {
+        let expected = &self.expected[index];
+        let (outcome, rest) = match made {
             Ok(outcome) => (outcome, reader.into_stream().drain()),
             Err(error) => {
                 drop(reader);
@@ -225,10 +278,14 @@ impl Work<'_> {
             }
         };
         let diff_id = threads.finish(expected, rest)?;
-        for warning in outcome.warnings {
+        for warning in &outcome.warnings {
             self.events.warning(format!("layer {}: {warning}", expected.digest));
         }
-        Ok(Unpacked { diff_id, entries: outcome.entries, bytes: outcome.bytes })
+        Ok((outcome, diff_id))
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds { entries: self.job.max_entries.unwrap_or(limit::LAYER_ENTRIES), bytes: self.job.max_bytes.unwrap_or(limit::LAYER_BYTES) }
     }
 
     /// Waits until every layer below `index` is whole.
@@ -245,21 +302,21 @@ impl Work<'_> {
 }
 
 /// The layers below one of the job's.
-struct Lower<'scope, 'env, 'a> {
+struct Lower<'scope, 'env, 'a, View> {
     work: &'scope Work<'a>,
     scope: &'scope Scope<'scope, 'env>,
     index: usize,
-    stack: OnceLock<Stack>,
+    view: OnceLock<View>,
 }
 
-impl Below for Lower<'_, '_, '_> {
+impl<View> Lower<'_, '_, '_, View> {
     fn any(&self) -> bool {
         self.index > 0 || !self.work.job.lowers.is_empty()
     }
 
-    fn stack(&self) -> Result<&Stack> {
-        if let Some(stack) = self.stack.get() {
-            return Ok(stack);
+    fn view(&self, make: impl FnOnce() -> Result<View>) -> Result<&View> {
+        if let Some(view) = self.view.get() {
+            return Ok(view);
         }
         let waits = self.work.progress.lock().map_err(|_| poisoned())?.done[..self.index].iter().any(|&done| !done);
         if waits {
@@ -267,11 +324,72 @@ impl Below for Lower<'_, '_, '_> {
             self.work.employ(self.scope);
             self.work.wait_below(self.index)?;
         }
-        let trees = self.work.trees[..self.index].iter().rev().chain(&self.work.job.lowers);
-        let layers = trees.map(|fd| rustix::io::fcntl_dupfd_cloexec(fd, 5).map_err(|errno| Error::call("fcntl(F_DUPFD_CLOEXEC)", errno)));
-        let stack = Stack::of(layers.collect::<Result<_>>()?);
-        Ok(self.stack.get_or_init(|| stack))
+        let view = make()?;
+        Ok(self.view.get_or_init(|| view))
     }
+
+    fn lowers(&self) -> impl Iterator<Item = Result<OwnedFd>> {
+        self.work.job.lowers.iter().map(clone)
+    }
+}
+
+impl Below<Stack> for Lower<'_, '_, '_, Stack> {
+    fn any(&self) -> bool {
+        self.any()
+    }
+
+    fn view(&self) -> Result<&Stack> {
+        self.view(|| {
+            let made = self.work.places[..self.index].iter().rev().filter_map(|place| match place {
+                Place::Tree(tree) => Some(clone(tree)),
+                Place::Index { .. } => None,
+            });
+            Ok(Stack::of(made.chain(self.lowers()).collect::<Result<_>>()?))
+        })
+    }
+}
+
+impl Below<Merged> for Lower<'_, '_, '_, Merged> {
+    fn any(&self) -> bool {
+        self.any()
+    }
+
+    fn view(&self) -> Result<&Merged> {
+        self.view(|| {
+            let tables = self.work.tables.lock().map_err(|_| poisoned())?[..self.index].iter().rev().cloned().collect::<Option<_>>();
+            let tables = tables.ok_or_else(|| erofs::inexpressible("a layer below it is not indexed"))?;
+            Ok(Merged::new(tables, Stack::of(self.lowers().collect::<Result<_>>()?)))
+        })
+    }
+}
+
+impl Place {
+    fn make(into: &OwnedFd, form: Form) -> Result<Self> {
+        match form {
+            Form::Tree => make_tree(into).map(Self::Tree),
+            Form::Index => tree::create_tar(into).map(|tar| Self::Index { tar }),
+        }
+    }
+
+    fn stat(&self) -> Result<rustix::fs::Stat> {
+        match self {
+            Self::Tree(tree) => rustix::fs::fstat(tree),
+            Self::Index { tar } => rustix::fs::fstat(tar),
+        }
+        .map_err(|errno| Error::call("fstat(fs)", errno))
+    }
+
+    /// The directory in which files are made.
+    fn filled<'a>(&'a self, layer: &'a Layer) -> &'a OwnedFd {
+        match self {
+            Self::Tree(tree) => tree,
+            Self::Index { .. } => &layer.into,
+        }
+    }
+}
+
+fn clone(fd: &OwnedFd) -> Result<OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(fd, 5).map_err(|errno| Error::call("fcntl(F_DUPFD_CLOEXEC)", errno))
 }
 
 /// Makes the directory for a tree, with nothing inherited from where it lies.

@@ -39,6 +39,11 @@ pub fn portable<'a>(name: &[u8], value: &'a [u8]) -> Cow<'a, [u8]> {
     Cow::Owned([&magic.to_le_bytes()[..], &value[4..LENGTH_2]].concat())
 }
 
+/// Whether the kernel takes this for capabilities of a file, without a root user named (revision 2).
+pub fn is_capability(value: &[u8]) -> bool {
+    value.len() == LENGTH_2 && u32::from_le_bytes([value[0], value[1], value[2], value[3]]) & REVISION_MASK == REVISION_2
+}
+
 /// Every xattr of an open file.
 pub fn list(fd: BorrowedFd<'_>) -> Result<Vec<Xattr>> {
     let failed = |call: &str, errno| Error::call(format!("{call}()"), errno);

@@ -24,7 +24,7 @@ pub enum Type {
 }
 
 /// A time of modification. Before 1970 `seconds` is negative; `nanoseconds` always counts forward.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Time {
     pub seconds: i64,
     pub nanoseconds: u32,

@@ -3,6 +3,7 @@ use crate::layer::stat_cache::StatCache;
 use crate::root::open_directory;
 use crate::select::{Chosen, choose};
 use crate::sha256::hex;
+use crate::tree;
 use crate::wire::error::{Error, Result};
 use crate::wire::protocol::{Digest, DigestResult, DigestedSelection, Place};
 use rustix::fd::{AsFd, OwnedFd};
@@ -24,7 +25,9 @@ pub fn digest(request: &Digest) -> Result<DigestResult> {
             continue;
         }
         let cache = match (&request.stat_cache, chosen.stack.layers().first()) {
-            (Some(place), Some(root)) => Some(cache_of(&mut caches, place, root.as_fd())?),
+            (Some(place), Some(root)) if !chosen.stack.layers().iter().any(tree::is_mounted) => {
+                Some(cache_of(&mut caches, place, root.as_fd())?)
+            }
             _ => None,
         };
         let listing = list(&chosen, asked.without.as_deref().unwrap_or_default(), cache)?;

@@ -1,9 +1,10 @@
 //! What this machine allows: each kind of isolation is tried, strongest first, in a process of its own.
 
 use crate::cgroup::Hierarchies;
-use crate::container::trial;
+use crate::container::{namespaces, trial};
 use crate::root;
 use crate::sys::{self, task};
+use crate::tree;
 use crate::userns;
 use crate::wire::error::{Error, Kind, Result};
 use crate::wire::protocol::{Place, Probe, ProbeResult, UserNamespace};
@@ -15,7 +16,7 @@ use std::io::{Read, Write};
 
 pub fn probe(request: &Probe) -> ProbeResult {
     let mut missing = Vec::new();
-    let (isolation, overlay) = strongest(&request.store, &mut missing);
+    let (isolation, Tried { overlay, why_no_erofs, .. }) = strongest(&request.store, &mut missing);
     let name = rustix::system::uname();
     let hierarchies = Hierarchies::find();
     ProbeResult {
@@ -23,6 +24,8 @@ pub fn probe(request: &Probe) -> ProbeResult {
         kernel: name.release().to_string_lossy().into_owned(),
         architecture: name.machine().to_string_lossy().into_owned(),
         overlay,
+        erofs: why_no_erofs.is_none(),
+        why_no_erofs,
         reflink: has_reflink(&request.store).unwrap_or(false),
         seccomp: task::has_seccomp(),
         landlock: task::landlock_version(),
@@ -32,7 +35,7 @@ pub fn probe(request: &Probe) -> ProbeResult {
     }
 }
 
-fn strongest(store: &Place, missing: &mut Vec<String>) -> (&'static str, bool) {
+fn strongest(store: &Place, missing: &mut Vec<String>) -> (&'static str, Tried) {
     let is_root = rustix::process::geteuid().is_root();
     let levels: [(&str, Option<UserNamespace>); 3] =
         [("root", None), ("subid", Some(UserNamespace::Create)), ("single", Some(UserNamespace::Single))];
@@ -41,17 +44,17 @@ fn strongest(store: &Place, missing: &mut Vec<String>) -> (&'static str, bool) {
             continue;
         }
         match attempt(store, namespace.as_ref()) {
-            Ok(overlay) => {
-                if let Some(why) = overlay.why {
-                    missing.push(why);
-                }
-                return (name, overlay.works);
+            Ok(tried) => {
+                missing.extend(tried.why_no_overlay.clone());
+                return (name, tried);
             }
             Err(error) => missing.push(sentence(&error)),
         }
     }
     let may_chroot = task::capabilities().is_ok_and(|(effective, _)| effective >> 18 & 1 == 1);
-    (if is_root && may_chroot { "chroot" } else { "none" }, false)
+    let why = "containers cannot be isolated here, so nothing can be mounted".to_owned();
+    let nothing = Tried { overlay: false, why_no_overlay: None, why_no_erofs: Some(why) };
+    (if is_root && may_chroot { "chroot" } else { "none" }, nothing)
 }
 
 /// The message and what to do, as one.
@@ -63,15 +66,16 @@ fn sentence(error: &Error) -> String {
     }
 }
 
-/// Whether overlays can be mounted on the store; if not, why.
+/// What can be mounted: overlays on the store, and layers of it; if not, why.
 #[derive(Debug, Deserialize, Serialize)]
-struct Overlay {
-    works: bool,
-    why: Option<String>,
+struct Tried {
+    overlay: bool,
+    why_no_overlay: Option<String>,
+    why_no_erofs: Option<String>,
 }
 
 /// Tries everything that a container needs.
-fn attempt(store: &Place, namespace: Option<&UserNamespace>) -> Result<Overlay> {
+fn attempt(store: &Place, namespace: Option<&UserNamespace>) -> Result<Tried> {
     let directory = root::open_directory(store)?;
     let name = format!(".probe-{}", std::process::id());
     let (read, write) =
@@ -95,14 +99,14 @@ fn attempt(store: &Place, namespace: Option<&UserNamespace>) -> Result<Overlay> 
         }
     }
     let _ = unlinkat(&directory, &*name, AtFlags::REMOVEDIR);
-    match serde_json::from_slice::<Result<Overlay, (String, Option<String>)>>(&text) {
-        Ok(Ok(overlay)) => Ok(overlay),
+    match serde_json::from_slice::<Result<Tried, (String, Option<String>)>>(&text) {
+        Ok(Ok(tried)) => Ok(tried),
         Ok(Err((message, hint))) => Err(Error { hint, ..Error::new(Kind::Isolation, message) }),
         Err(_) => Err(Error::new(Kind::Isolation, "the process that tried it was killed")),
     }
 }
 
-fn try_all(store: &Place, name: &str) -> Result<Overlay> {
+fn try_all(store: &Place, name: &str) -> Result<Tried> {
     trial::namespaces_and_mounts()?;
     let directory = root::open_directory(store)?;
     let make = |parent: &OwnedFd, name: &str| -> Result<OwnedFd> {
@@ -112,10 +116,13 @@ fn try_all(store: &Place, name: &str) -> Result<Overlay> {
     };
     let place = make(&directory, name)?;
     let (lower, upper, work) = (make(&place, "lower")?, make(&place, "upper")?, make(&place, "work")?);
-    Ok(match trial::overlay(lower, &upper, &work) {
-        Ok(()) => Overlay { works: true, why: None },
-        Err(error) => Overlay { works: false, why: Some(sentence(&error)) },
-    })
+    let why_no_overlay = trial::overlay(lower, &upper, &work).err().map(|error| sentence(&error));
+    let why_no_erofs = if namespaces::nested() {
+        Some("only root can mount layers".to_owned())
+    } else {
+        tree::trial(&directory).err().map(|error| sentence(&error))
+    };
+    Ok(Tried { overlay: why_no_overlay.is_none(), why_no_overlay, why_no_erofs })
 }
 
 /// Whether files of the store can be copied without copying their bytes.

@@ -1,8 +1,9 @@
-use crate::layer::unpack::{self, Job, Layer};
+use crate::layer::unpack::{self, Form, Job, Layer};
 use crate::root;
-use crate::wire::error::Result;
+use crate::tree;
+use crate::wire::error::{Error, Kind, Result};
 use crate::wire::event::Events;
-use crate::wire::protocol::{Unpack, UnpackResult, UnpackedLayer};
+use crate::wire::protocol::{LayerForm, Unpack, UnpackResult};
 use rustix::fs::{Mode, OFlags};
 
 pub fn unpack(request: &Unpack, events: &Events) -> Result<UnpackResult> {
@@ -16,14 +17,26 @@ pub fn unpack(request: &Unpack, events: &Events) -> Result<UnpackResult> {
             into: root::open_directory(&layer.into)?,
         })
     });
+    let layers = layers.collect::<Result<Vec<_>>>()?;
     let job = Job {
-        lowers: request.lowers.iter().map(root::open_directory).collect::<Result<_>>()?,
-        layers: layers.collect::<Result<_>>()?,
+        form: form(request.form, &layers)?,
+        lowers: request.lowers.iter().map(|place| tree::open(place, OFlags::RDONLY)).collect::<Result<_>>()?,
+        layers,
         max_bytes: request.max_bytes,
         max_entries: request.max_entries,
         confine: true,
     };
-    let unpacked = unpack::unpack(job, events)?;
-    let layers = unpacked.into_iter().map(|layer| UnpackedLayer { diff_id: layer.diff_id, entries: layer.entries, bytes: layer.bytes });
-    Ok(UnpackResult { layers: layers.collect() })
+    Ok(UnpackResult { layers: unpack::unpack(job, events)? })
+}
+
+/// The form that was asked for, or that this machine can use.
+fn form(asked: LayerForm, layers: &[Layer]) -> Result<Form> {
+    let Some(first) = layers.first().filter(|_| asked != LayerForm::Tree) else { return Ok(Form::Tree) };
+    match tree::trial(&first.into) {
+        Ok(()) => Ok(Form::Index),
+        Err(_) if asked == LayerForm::Either => Ok(Form::Tree),
+        Err(error) => Err(Error { kind: Kind::Isolation, ..error }
+            .context("layers cannot be mounted here")
+            .hint("It takes root, Linux 6.15 with EROFS, and a store on a file system of its own; --storage-driver dir unpacks them.")),
+    }
 }

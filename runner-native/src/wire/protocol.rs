@@ -87,6 +87,9 @@ pub struct ProbeResult {
     pub kernel: String,
     pub architecture: String,
     pub overlay: bool,
+    pub erofs: bool,
+    #[serde(default, rename = "whyNoErofs", skip_serializing_if = "Option::is_none")]
+    pub why_no_erofs: Option<String>,
     pub reflink: bool,
     pub seccomp: bool,
     pub landlock: u32,
@@ -120,14 +123,42 @@ pub struct UnpackLayer {
 pub struct Unpack {
     pub lowers: Vec<Place>,
     pub layers: Vec<UnpackLayer>,
+    #[serde(default, skip_serializing_if = "LayerForm::is_tree")]
+    pub form: LayerForm,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_bytes: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_entries: Option<u64>,
 }
 
+/// What a layer is made into.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LayerForm {
+    #[default]
+    Tree,
+    Index,
+    Either,
+}
+
+impl LayerForm {
+    // Its form is what serde asks for.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
+    fn is_tree(&self) -> bool {
+        *self == Self::Tree
+    }
+}
+
 #[derive(Debug, Deserialize, Serialize)]
-pub struct UnpackedLayer {
+#[serde(tag = "form", rename_all = "lowercase")]
+pub enum UnpackedLayer {
+    Tree(UnpackedContent),
+    Index(UnpackedContent),
+    None { why: String },
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct UnpackedContent {
     #[serde(rename = "diffID")]
     pub diff_id: String,
     pub entries: u64,

@@ -1,11 +1,12 @@
 //! Layers made in code, byte by byte, so that they can be as wrong as a test wants them; and a place to unpack them.
 #![allow(dead_code, clippy::needless_pass_by_value, clippy::unnecessary_debug_formatting, clippy::unwrap_used)]
 
-use stave_runner::layer::unpack::{Job, Layer, Unpacked, unpack};
+use stave_runner::layer::unpack::{Form, Job, Layer, unpack};
 use stave_runner::sha256::Sha256;
+use stave_runner::tree;
 use stave_runner::wire::error::Error;
 use stave_runner::wire::event::Events;
-use stave_runner::wire::protocol::Compression;
+use stave_runner::wire::protocol::{Compression, Place as HostPlace, UnpackedContent, UnpackedLayer};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -148,6 +149,47 @@ impl Blob {
     }
 }
 
+/// What was made of a layer, unless it was left to be unpacked.
+pub fn content(layer: UnpackedLayer) -> Option<UnpackedContent> {
+    match layer {
+        UnpackedLayer::Tree(content) | UnpackedLayer::Index(content) => Some(content),
+        UnpackedLayer::None { .. } => None,
+    }
+}
+
+/// Whether layers can be mounted here.
+pub fn can_mount() -> bool {
+    static ANSWER: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *ANSWER.get_or_init(|| {
+        let directory = tempfile::tempdir().unwrap();
+        let answer = if is_root() { tree::trial(&File::open(directory.path()).unwrap().into()).is_ok() } else { false };
+        if !answer {
+            eprintln!("layers are not compared with their indexes, because they cannot be mounted here");
+        }
+        answer
+    })
+}
+
+/// What nothing describes has the time of its making when unpacked, and none in an index: neither counts.
+fn since(listing: Vec<String>, begun: i64) -> Vec<String> {
+    let timeless = |line: String| {
+        let mut fields: Vec<&str> = line.rsplitn(2, "\" ").collect();
+        fields.reverse();
+        let [name, rest] = fields[..] else { return line };
+        let words: Vec<&str> = rest.split(' ').collect();
+        let time = words.iter().position(|word| word.contains('.') && word.split('.').all(|part| part.parse::<i64>().is_ok()));
+        match time {
+            Some(at) if words[at].split('.').next().unwrap().parse::<i64>().unwrap() >= begun => {
+                let mut words = words.clone();
+                words[at] = "0.000000000";
+                format!("{name}\" {}", words.join(" "))
+            }
+            _ => line,
+        }
+    };
+    listing.into_iter().map(timeless).collect()
+}
+
 /// A store in a temporary directory.
 pub struct Place {
     pub directory: tempfile::TempDir,
@@ -163,28 +205,72 @@ impl Place {
         self.directory.path().join(index.to_string()).join("fs")
     }
 
-    /// Unpacks blobs, the lowest first.
-    pub fn unpack(&self, blobs: Vec<Blob>, limits: (Option<u64>, Option<u64>)) -> Result<Vec<Unpacked>, Error> {
-        let layers = blobs.into_iter().enumerate().map(|(index, blob)| {
-            let into = self.directory.path().join(index.to_string());
+    /// Unpacks blobs, the lowest first. Where layers can be mounted, an index of each must show the same, or refuse it for
+    /// the same reason.
+    pub fn unpack(&self, blobs: Vec<Blob>, limits: (Option<u64>, Option<u64>)) -> Result<Vec<UnpackedContent>, Error> {
+        let events = Events::new(self.events.try_clone().unwrap());
+        let begun = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
+        let made = unpack(self.job(Form::Tree, "", &blobs, limits), &events);
+        if can_mount() {
+            let indexed = unpack(self.job(Form::Index, "index-", &blobs, limits), &Events::new(tempfile::tempfile().unwrap()));
+            self.compare(&made, &indexed, begun);
+        }
+        Ok(made?.into_iter().map(|layer| content(layer).unwrap()).collect())
+    }
+
+    fn job(&self, form: Form, prefix: &str, blobs: &[Blob], limits: (Option<u64>, Option<u64>)) -> Job {
+        let layers = blobs.iter().enumerate().map(|(index, blob)| {
+            let into = self.directory.path().join(format!("{prefix}{index}"));
             std::fs::create_dir(&into).unwrap();
-            let path = self.directory.path().join(format!("{index}.blob"));
+            let path = self.directory.path().join(format!("{prefix}{index}.blob"));
             std::fs::write(&path, &blob.bytes).unwrap();
             Layer {
                 blob: File::open(path).unwrap().into(),
                 compression: blob.compression,
-                digest: blob.digest.unwrap_or_else(|| digest(&blob.bytes)),
+                digest: blob.digest.clone().unwrap_or_else(|| digest(&blob.bytes)),
                 size: blob.size.unwrap_or(blob.bytes.len() as u64),
-                diff_id: blob.diff_id,
+                diff_id: blob.diff_id.clone(),
                 into: File::open(into).unwrap().into(),
             }
         });
-        let layers = layers.collect();
-        let job = Job { lowers: Vec::new(), layers, max_bytes: limits.0, max_entries: limits.1, confine: false };
-        unpack(job, &Events::new(self.events.try_clone().unwrap()))
+        Job { form, lowers: Vec::new(), layers: layers.collect(), max_bytes: limits.0, max_entries: limits.1, confine: false }
     }
 
-    pub fn unpack_plain(&self, tars: Vec<Vec<u8>>) -> Result<Vec<Unpacked>, Error> {
+    fn compare(&self, made: &Result<Vec<UnpackedLayer>, Error>, indexed: &Result<Vec<UnpackedLayer>, Error>, begun: i64) {
+        let (made, indexed) = match (made, indexed) {
+            (Ok(made), Ok(indexed)) => (made, indexed),
+            (made, Err(error)) => {
+                assert_eq!(made.as_ref().err().map(|error| error.kind), Some(error.kind), "{made:?} {error}");
+                return;
+            }
+            (Err(error), Ok(indexed)) => {
+                let left_to_unpacking = indexed.iter().any(|layer| matches!(layer, UnpackedLayer::None { .. }));
+                assert!(left_to_unpacking, "indexed, though unpacking says {error}");
+                return;
+            }
+        };
+        for (index, (tree, layer)) in made.iter().zip(indexed).enumerate() {
+            let UnpackedLayer::Index(layer) = layer else { continue };
+            let UnpackedLayer::Tree(tree) = tree else { panic!("{tree:?}") };
+            assert_eq!((&layer.diff_id, layer.entries), (&tree.diff_id, tree.entries));
+            let mounted = self.mounted(index);
+            let path = PathBuf::from(format!("/proc/self/fd/{}/.", std::os::fd::AsRawFd::as_raw_fd(&mounted)));
+            assert_eq!(since(listing(&path), begun), since(listing(&self.tree(index)), begun));
+            let mode = |path: &Path| std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(path).unwrap()) & 0o7777;
+            let file = self.directory.path().join(format!("index-{index}/fs"));
+            assert_eq!([mode(&path), mode(&file)], [mode(&self.tree(index)); 2]);
+        }
+    }
+
+    /// The tree of a layer that was indexed.
+    pub fn mounted(&self, index: usize) -> OwnedFd {
+        // The first five are the wire's.
+        let directory = rustix::io::fcntl_dupfd_cloexec(File::open(self.directory.path()).unwrap(), 5).unwrap();
+        let fd = std::os::fd::AsRawFd::as_raw_fd(&directory);
+        tree::open(&HostPlace { fd, path: Some(format!("index-{index}/fs")) }, rustix::fs::OFlags::RDONLY).unwrap()
+    }
+
+    pub fn unpack_plain(&self, tars: Vec<Vec<u8>>) -> Result<Vec<UnpackedContent>, Error> {
         self.unpack(tars.into_iter().map(Blob::plain).collect(), (None, None))
     }
 

@@ -1,5 +1,5 @@
 import { StaveError } from '#error.ts'
-import type { Event } from '#event.ts'
+import type { Event, ShownEvent } from '#event.ts'
 import { clean, formatError } from './error-text.ts'
 import type { Renderer } from './progress/renderer.ts'
 
@@ -40,7 +40,7 @@ export function createReport(options: ReportOptions): Report {
   let mode: ProgressMode = 'auto'
   let out: NodeJS.WritableStream = process.stderr
   let renderer: Promise<Renderer> | Renderer | undefined
-  let queue: Event[] = []
+  let queue: ShownEvent[] = []
 
   // The renderer is loaded with the first event, and late ones wait for it in order.
   const load = async (): Promise<Renderer> => {
@@ -60,6 +60,10 @@ export function createReport(options: ReportOptions): Report {
     write: (chunk) => void process.stdout.write(chunk),
     note: (line) => void process.stderr.write(`${forScreen(line, process.stderr)}\n`),
     event(event) {
+      if (event.type === 'debug') {
+        if (options.debug) process.stderr.write(`debug: ${forScreen(event.message, process.stderr)}\n`)
+        return
+      }
       if (renderer !== undefined && 'render' in renderer) return renderer.render(event)
       queue.push(event)
       if (renderer === undefined) {

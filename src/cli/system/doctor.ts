@@ -1,6 +1,7 @@
 import { StaveError } from '#error.ts'
 import type { ProbeResult } from '#runner/protocol.ts'
 import { doctor } from '#store/doctor.ts'
+import type { StorageDriver } from '#store/snapshots.ts'
 import type { Invocation } from '../command.ts'
 import type { Report } from '../output/report.ts'
 import { openSession } from '../session.ts'
@@ -19,7 +20,7 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof doc
   if (flags.json) report.json({ machine: machine instanceof StaveError ? { problem: machine.message } : machine, problems })
   else {
     if (machine instanceof StaveError) report.error(machine)
-    else printMachine(report, machine)
+    else printMachine(report, machine, settings.storageDriver)
     report.print(`store:     ${settings.root}`)
     for (const { kind, message, repaired } of problems) report.print(`${repaired ? 'repaired' : 'problem'}:  ${kind}: ${message}`)
     report.print(
@@ -31,12 +32,21 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof doc
   return machine instanceof StaveError || open.some(({ kind }) => kind !== 'leftover') ? 1 : 0
 }
 
-function printMachine(report: Report, machine: ProbeResult): void {
+/** How layers are kept, and why so. */
+function layers(machine: ProbeResult, driver: StorageDriver): string {
+  if (driver === 'dir') return `unpacked (dir)${machine.erofs ? '; --storage-driver erofs could mount them' : ''}`
+  if (machine.erofs) return 'mounted (erofs)'
+  const why = machine.whyNoErofs ?? 'they cannot be mounted'
+  return driver === 'erofs' ? `erofs is asked for and cannot be used: ${why}` : `unpacked (dir): ${why}`
+}
+
+function printMachine(report: Report, machine: ProbeResult, driver: StorageDriver): void {
   report.print(`isolation: ${machine.isolation}`)
   report.print(`kernel:    ${machine.kernel} ${machine.architecture}`)
   report.print(`cgroups:   ${machine.cgroup}${machine.controllers.length > 0 ? ` (${machine.controllers.join(', ')})` : ''}`)
   report.print(
     `overlay:   ${machine.overlay ? 'yes' : 'no'}, seccomp: ${machine.seccomp ? 'yes' : 'no'}, landlock: ${machine.landlock || 'no'}, reflink: ${machine.reflink ? 'yes' : 'no'}`,
   )
+  report.print(`layers:    ${layers(machine, driver)}`)
   for (const sentence of machine.missing) report.print(`missing:   ${sentence}`)
 }

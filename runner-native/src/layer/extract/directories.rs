@@ -1,7 +1,8 @@
 //! The directories of a layer: a table of those that are made, and descriptors of those that are in use.
 
 use super::name::components;
-use super::{Extraction, IMPLIED, Metadata, Node, ROOT, failed};
+use super::{Extraction, IMPLIED, Node, ROOT, failed};
+use crate::layer::member::Metadata;
 use crate::layer::remove::remove_tree;
 use crate::limit;
 use crate::overlay;
@@ -48,7 +49,7 @@ impl Extraction<'_> {
             if create {
                 match rustix::fs::mkdirat(&fd, &name, Mode::from_raw_mode(IMPLIED)) {
                     Ok(()) => {
-                        self.count_entry()?;
+                        self.account.entry()?;
                         here = self.add(here, name, IMPLIED);
                         continue;
                     }
@@ -143,7 +144,7 @@ impl Extraction<'_> {
     pub(super) fn metadata(&mut self, member: &Member) -> Result<Box<Metadata>> {
         // Fail at the member, not at the end.
         self.options.ownership.of(member.uid, member.gid)?;
-        Ok(Box::new(Metadata { mode: member.mode, uid: member.uid, gid: member.gid, mtime: member.mtime, xattrs: member.xattrs.clone() }))
+        Ok(Box::new(Metadata::of(member)))
     }
 
     pub(super) fn directory(&mut self, parent: usize, name: &OsStr, member: &Member) -> Result<()> {

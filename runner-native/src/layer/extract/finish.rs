@@ -1,12 +1,10 @@
 //! The end of an extraction: directories get what filling them would have changed, or what only the layers below know.
 
-use super::{Extraction, Metadata, Outcome, ROOT, failed, owner_refused, times};
-use crate::layer::xattr;
+use super::{Extraction, ROOT, failed, owner_refused, times};
+use crate::layer::member::{Metadata, Outcome};
 use crate::overlay;
-use crate::tar::Time;
 use crate::wire::error::Result;
-use rustix::fd::AsFd;
-use rustix::fs::{Mode, OFlags, XattrFlags};
+use rustix::fs::{Mode, XattrFlags};
 use rustix::io::Errno;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -34,9 +32,7 @@ impl Extraction<'_> {
                 self.finish_directory(index, merged[index])?;
             }
         }
-        self.outcome.warnings =
-            self.warnings.iter().map(|(what, &count)| if count == 1 { what.clone() } else { format!("{what} ({count} times)") }).collect();
-        Ok(self.outcome)
+        Ok(self.account.close())
     }
 
     pub(super) fn finish_directory(&mut self, index: usize, merged: bool) -> Result<()> {
@@ -71,20 +67,11 @@ impl Extraction<'_> {
     /// What the layers below say of a directory that this one does not list.
     pub(super) fn inherited(&mut self, index: usize) -> Result<Option<Box<Metadata>>> {
         let path = self.path(index);
-        let Some(entry) = self.options.below.stack()?.lookup(&path, true)? else { return Ok(None) };
+        let Some(entry) = self.options.below.view()?.lookup(&path, true)? else { return Ok(None) };
         if !entry.is_directory() {
             return Ok(None);
         }
-        let fd = entry.open(OFlags::RDONLY | OFlags::DIRECTORY)?;
-        let mut xattrs = xattr::list(fd.as_fd())?;
-        xattrs.retain(|(name, _)| xattr::is_allowed(name));
-        Ok(Some(Box::new(Metadata {
-            mode: entry.mode(),
-            uid: u64::from(entry.stat.st_uid),
-            gid: u64::from(entry.stat.st_gid),
-            mtime: Time { seconds: entry.stat.st_mtime, nanoseconds: entry.stat.st_mtime_nsec as u32 },
-            xattrs,
-        })))
+        Ok(Some(Box::new(Metadata::inherited(&entry)?)))
     }
 
     pub(super) fn path(&self, index: usize) -> PathBuf {
@@ -99,7 +86,7 @@ impl Extraction<'_> {
 
     /// Overlay ignores the opaque marker of a layer's root, so every name below is hidden one by one.
     pub(super) fn empty_root(&mut self) -> Result<()> {
-        let stack = self.options.below.stack()?;
+        let stack = self.options.below.view()?;
         let Some(root) = stack.root()? else { return Ok(()) };
         let fd = self.fd(ROOT)?;
         for entry in stack.list(&root)? {

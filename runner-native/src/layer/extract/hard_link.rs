@@ -49,7 +49,7 @@ impl Extraction<'_> {
             return Err(missing());
         }
         let path = [directory, b"/", name.as_bytes()].concat();
-        let stack = self.options.below.stack()?;
+        let stack = self.options.below.view()?;
         let Some(entry) = stack.lookup(OsStr::from_bytes(&path), false)? else { return Err(missing()) };
         if entry.is_directory() {
             return Err(Error::new(Kind::Corrupt, "a hard link points to a directory"));
@@ -70,7 +70,7 @@ impl Extraction<'_> {
         if rustix::fs::statat(&fd, name, AtFlags::SYMLINK_NOFOLLOW).is_ok() {
             return Err(missing());
         }
-        self.count_entry()?;
+        self.account.entry()?;
         self.copy_entry(&entry, parent, &fd, name)?;
         Ok(fd)
     }

@@ -13,10 +13,7 @@ use std::os::unix::ffi::OsStrExt;
 
 impl Extraction<'_> {
     pub(super) fn file<S: Stream>(&mut self, parent: usize, name: &OsStr, member: &Member, reader: &mut Reader<S>) -> Result<()> {
-        self.outcome.bytes = self.outcome.bytes.saturating_add(member.size);
-        if self.outcome.bytes > self.options.max_bytes {
-            return Err(Error::new(Kind::TooLarge, format!("the layer's files have more than {} bytes", self.options.max_bytes)));
-        }
+        self.account.file(member.size)?;
         let owner = self.options.ownership.of(member.uid, member.gid)?;
         let directory = self.fd(parent)?;
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
@@ -63,7 +60,7 @@ impl Extraction<'_> {
         let device = if kind == FileType::Fifo { 0 } else { rustix::fs::makedev(member.device.0, member.device.1) };
         if kind == FileType::CharacterDevice && device == 0 {
             // In an overlay tree it would be a whiteout.
-            self.warn("left out a character device 0:0, which means a deleted file in overlay trees");
+            self.account.warn("left out a character device 0:0, which means a deleted file in overlay trees");
             return Ok(());
         }
         let owner = self.options.ownership.of(member.uid, member.gid)?;
@@ -72,7 +69,7 @@ impl Extraction<'_> {
         let made = self.make(parent, &directory, name, "mknodat", || rustix::fs::mknodat(&directory, name, kind, mode, device));
         match made {
             Err(error) if kind != FileType::Fifo && error.errno == Some(Errno::PERM) => {
-                self.warn("left out a device node: only root can make them");
+                self.account.warn("left out a device node: only root can make them");
                 return Ok(());
             }
             other => other?,
@@ -122,13 +119,13 @@ impl Extraction<'_> {
         for (name, value) in xattrs {
             let shown = String::from_utf8_lossy(name);
             if !xattr::is_allowed(name) {
-                self.warn(format!("left out the xattr {shown}, which belongs to the overlay file system"));
+                self.account.warn(format!("left out the xattr {shown}, which belongs to the overlay file system"));
                 continue;
             }
             let name = OsStr::from_bytes(name);
             match set(name, &xattr::portable(name.as_bytes(), value)) {
                 Ok(()) => {}
-                Err(Errno::PERM | Errno::OPNOTSUPP) => self.warn(format!("left out the xattr {shown}, which cannot be set here")),
+                Err(Errno::PERM | Errno::OPNOTSUPP) => self.account.warn(format!("left out the xattr {shown}, which cannot be set here")),
                 Err(errno) => return Err(Error::call(format!("fsetxattr({shown:?}, {} bytes)", value.len()), errno)),
             }
         }

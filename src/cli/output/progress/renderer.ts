@@ -1,8 +1,8 @@
-import type { Event } from '#event.ts'
+import type { ShownEvent } from '#event.ts'
 
 /** Folds events into something that a person or a program reads. */
 export interface Renderer {
-  render(event: Event): void
+  render(event: ShownEvent): void
   end(): Promise<void>
 }
 
