@@ -147,7 +147,8 @@ kill -TERM $pid; wait $pid; grep -v told words`
 test('SIGHUP is passed on, and what it means is for the container to say', () => {
   const script = 'trap "echo hung up; exit 4" HUP; echo ready; while :; do sleep 0.05; done'
   const line = `'${binary}' run --rm --network none base sh -c '${script}' > words & pid=$!
-while ! grep -q ready words; do sleep 0.05; done; kill -HUP $pid; wait $pid; echo $?`
+while ! grep -q ready words; do sleep 0.05; done; sleep 1; kill -HUP $pid; wait $pid; echo $?`
+  // Its words can be heard before stave is told that it has started, and knows whom signals are for.
   expect(shell(line).stdout).toBe('4\n')
   expect(readFileSync(shop.path('words'), 'utf8')).toBe('ready\nhung up\n')
 })
