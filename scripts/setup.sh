@@ -55,6 +55,8 @@ if [ -n "$force" ] || [ ! -x dist/stave-runner ] || [ "$native" != "$(cat .setup
   host=$(rustc -vV | sed -n 's/^host: //p')
   cp "runner-native/target/$host/release/stave-runner" dist/.stave-runner.new
   mv dist/.stave-runner.new dist/stave-runner
+  # Under this name it is an OCI runtime.
+  ln -sf stave-runner dist/stave-runtime
   echo "$native" >.setup/native
 fi
 

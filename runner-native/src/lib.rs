@@ -12,6 +12,7 @@ pub mod limit;
 pub mod monitor;
 mod mount;
 pub mod net;
+pub mod oci;
 pub mod overlay;
 pub mod pattern;
 pub mod root;

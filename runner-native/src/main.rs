@@ -1,4 +1,5 @@
 //! `stave-runner VERB`: reads one request on descriptor 3, answers with events on descriptor 4.
+//! Called as `stave-runtime`, `runc` or `crun`, it is an OCI runtime instead.
 //! Exit status: 0 after a result, 1 after a failure, 2 for a broken request.
 
 use stave_runner::container::{init, sealed};
@@ -6,15 +7,19 @@ use stave_runner::limit;
 use stave_runner::wire::error::{Error, Kind, Result};
 use stave_runner::wire::event::Events;
 use stave_runner::wire::protocol::{Job, Request, VERSION};
-use stave_runner::{sys, userns, verbs};
+use stave_runner::{oci, sys, userns, verbs};
 use std::fs::File;
 use std::io::Read;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args();
-    if arguments.next().as_deref() == Some(init::NAME) {
+    let name = arguments.next().unwrap_or_default();
+    if name == init::NAME {
         init::attend(&arguments.next().unwrap_or_default());
+    }
+    if oci::is_called(&name) {
+        return oci::main(&arguments.collect::<Vec<_>>());
     }
     // Those that go into containers must not be found there and changed.
     if matches!(std::env::args().nth(1).as_deref(), Some("run" | "exec" | "guard")) {

@@ -22,6 +22,18 @@ pub fn borrow(fd: i32) -> Result<BorrowedFd<'static>> {
     Ok(unsafe { BorrowedFd::borrow_raw(fd) })
 }
 
+/// Borrows a descriptor that this program was started with, for one who passes it on.
+///
+/// # Errors
+/// `Kind::Request` if it is not open.
+pub fn borrow_inherited(fd: i32) -> Result<BorrowedFd<'static>> {
+    if fd < 3 || !is_open(fd) {
+        return Err(Error::new(Kind::Request, format!("descriptor {fd} is to be passed on, but is not open")));
+    }
+    // SAFETY: it is open, and what is inherited for others is never closed by this process.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) })
+}
+
 /// Puts another open file behind a descriptor that the host passed down: its number keeps its meaning.
 ///
 /// # Errors
@@ -133,7 +145,8 @@ pub fn take(fd: i32) -> Result<File> {
     Ok(unsafe { File::from_raw_fd(fd) })
 }
 
-fn is_open(fd: i32) -> bool {
+/// Whether a descriptor of this number is open.
+pub fn is_open(fd: i32) -> bool {
     // SAFETY: F_GETFD reads a flag of a number; no memory is involved.
     unsafe { libc::fcntl(fd, libc::F_GETFD) >= 0 }
 }

@@ -117,7 +117,7 @@ fn pipe() -> Result<(fs::File, fs::File)> {
 }
 
 /// The lines of uid_map and gid_map: first id inside, first outside, how many.
-struct Maps {
+pub struct Maps {
     name: String,
     uids: Vec<[u32; 3]>,
     gids: Vec<[u32; 3]>,
@@ -157,6 +157,35 @@ impl Maps {
             }
         }
         Ok(maps)
+    }
+
+    /// These maps, for a process that has made a user namespace.
+    pub fn of(uids: Vec<[u32; 3]>, gids: Vec<[u32; 3]>) -> Self {
+        let uid = rustix::process::geteuid().as_raw();
+        let name = user_name(uid).unwrap_or_else(|| uid.to_string());
+        Self { name, uids, gids, privileged: uid == 0 }
+    }
+
+    /// Writes them for a process, which waits for it.
+    ///
+    /// # Errors
+    /// `Kind::Isolation` if this user was not granted the ids.
+    pub fn apply(&self, pid: i32) -> Result<()> {
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        let mapped =
+            if self.privileged || self.uids.len() != 1 || self.uids[0][1..] != [uid, 1] || self.gids[..] != [[self.gids[0][0], gid, 1]] {
+                self.write(pid as u32)
+            } else {
+                // Oneself alone may be mapped without a helper, if groups are given up.
+                let write = |file: &str, text: &str| {
+                    fs::write(format!("/proc/{pid}/{file}"), text).map_err(|error| format!("write(\"/proc/{pid}/{file}\"): {error}"))
+                };
+                let line = |[inside, outside, count]: [u32; 3]| format!("{inside} {outside} {count}");
+                write("setgroups", "deny")
+                    .and_then(|()| write("uid_map", &line(self.uids[0])))
+                    .and_then(|()| write("gid_map", &line(self.gids[0])))
+            };
+        mapped.map_err(|why| Error::new(Kind::Isolation, format!("cannot map ids into a user namespace: {why}")).hint(self.hint()))
     }
 
     fn write(&self, pid: u32) -> Result<(), String> {
@@ -277,7 +306,7 @@ fn ranges_of_getsubids(text: &str) -> Vec<(u32, u32)> {
         .collect()
 }
 
-fn user_name(uid: u32) -> Option<String> {
+pub fn user_name(uid: u32) -> Option<String> {
     let passwd = fs::read_to_string("/etc/passwd").ok()?;
     let found = passwd.lines().find_map(|line| {
         let mut fields = line.split(':');

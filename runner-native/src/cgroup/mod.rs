@@ -139,11 +139,8 @@ impl Cgroup {
             return Err(Error::new(Kind::Isolation, "unified resources are set, but only cgroup v1 is mounted here"));
         }
         let directory = self.unified_group(hierarchies, needed, location).map_err(explain)?;
+        check_names(&setting.unified)?;
         for (file, value) in &setting.unified {
-            // A name of one file: the rest of the path is ours (CVE-2021-30465's kind).
-            if file.contains('/') {
-                return Err(Error::new(Kind::Request, format!("unified resource {file:?} must be a file name (no slashes)")));
-            }
             // As much as there may be: nothing to do where nothing limits.
             let nothing = value == "max" && !directory.join(file).exists();
             if !nothing {
@@ -251,25 +248,45 @@ impl Cgroup {
     /// # Errors
     /// `Kind::Isolation` if one cannot be set.
     pub fn update(&self, resources: &Resources) -> Result<()> {
-        let hierarchies = Hierarchies::find();
-        let mut same = self.clone();
-        let settings = settings(resources);
-        let location = Location::At("/".to_owned());
-        for setting in &settings {
-            let Some(legacy) = hierarchies.legacy_of(setting.controller).filter(|_| setting.controller != ANY) else {
-                same.apply(&hierarchies, setting, &[], &location, &mut Vec::new())?;
-                continue;
-            };
-            let group = self.groups.iter().find(|group| legacy.controllers.contains(&group.controller));
-            let directory = group.map(|group| &group.directory).ok_or_else(|| {
-                cannot_limit(
-                    setting.what,
-                    Error::new(Kind::Isolation, format!("the container has no {} control group", setting.controller)),
-                )
+        for setting in &settings(resources) {
+            let group = self.group_of(setting.controller).ok_or_else(|| {
+                let error = Error::new(Kind::Isolation, format!("the container has no {} control group", setting.controller));
+                cannot_limit(setting.what, error)
             })?;
-            write_all(directory, &setting.legacy, &mut Vec::new()).map_err(|error| cannot_limit(setting.what, error))?;
+            let files = if group.is_unified() { &setting.unified } else { &setting.legacy };
+            check_names(files)?;
+            // The outer one first: the inner one has no more than that.
+            for directory in group.directories().collect::<Vec<_>>().into_iter().rev() {
+                write_all(directory, files, &mut Vec::new()).map_err(|error| cannot_limit(setting.what, error))?;
+            }
         }
         Ok(())
+    }
+
+    /// The number in a file of a controller, by its name in either version; `None` where it is not there or no number.
+    pub fn number<T: std::str::FromStr>(&self, controller: &str, legacy: &str, unified: &str) -> Option<T> {
+        let group = self.group_of(controller)?;
+        let file = if group.is_unified() { unified } else { legacy };
+        fs::read_to_string(group.directory.join(file)).ok()?.trim().parse().ok()
+    }
+
+    /// A file of lines with a name and a number.
+    pub fn table(&self, controller: &str, file: &str) -> std::collections::BTreeMap<String, u64> {
+        let text = self.group_of(controller).map(|group| fs::read_to_string(group.directory.join(file)).unwrap_or_default());
+        let text = text.unwrap_or_default();
+        text.lines()
+            .filter_map(|line| line.split_once(' '))
+            .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+            .collect()
+    }
+
+    fn group_of(&self, controller: &str) -> Option<&Group> {
+        let hierarchies = Hierarchies::find();
+        let legacy = hierarchies.legacy_of(controller);
+        self.groups.iter().find(|group| match legacy {
+            Some(legacy) => legacy.controllers.contains(&group.controller),
+            None => group.is_unified(),
+        })
     }
 
     /// The groups of a container that runs, from its state.
@@ -290,22 +307,6 @@ impl Cgroup {
     pub fn to_text(&self) -> String {
         let entries: Vec<String> = self.groups.iter().map(|group| format!("{}={}", group.controller, group.directory.display())).collect();
         entries.join(":")
-    }
-
-    /// Where it is in each hierarchy, by controller; version 2 has none.
-    pub fn paths(&self) -> impl Iterator<Item = (&str, &Path)> {
-        self.groups.iter().map(|group| (group.controller.as_str(), group.directory.as_path()))
-    }
-
-    /// The directory in which a controller's files are.
-    pub fn directory_of(&self, controller: &str) -> Option<&Path> {
-        let hierarchies = Hierarchies::find();
-        let legacy = hierarchies.legacy_of(controller);
-        let group = self.groups.iter().find(|group| match legacy {
-            Some(legacy) => legacy.controllers.contains(&group.controller),
-            None => group.is_unified(),
-        });
-        group.map(|group| group.directory.as_path())
     }
 
     /// The group of version 2, for a process to be made right inside.
@@ -399,13 +400,17 @@ impl Cgroup {
 
     /// Whether the kernel killed something in it for want of memory.
     pub fn oom_killed(&self) -> bool {
-        self.groups.iter().any(|group| {
+        self.oom_kills() > 0
+    }
+
+    /// How many processes in it the kernel has killed for want of memory.
+    pub fn oom_kills(&self) -> u64 {
+        let count = |group: &Group, directory: &Path| {
             let file = if group.is_unified() { "memory.events" } else { "memory.oom_control" };
-            group.directories().any(|directory| {
-                let text = fs::read_to_string(directory.join(file)).unwrap_or_default();
-                text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count.trim() != "0"))
-            })
-        })
+            let text = fs::read_to_string(directory.join(file)).unwrap_or_default();
+            text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse::<u64>().ok()).unwrap_or(0)
+        };
+        self.groups.iter().flat_map(|group| group.directories().map(move |directory| count(group, directory))).max().unwrap_or(0)
     }
 
     /// Whether any of the groups is there.
@@ -430,6 +435,14 @@ fn place<'l>(hierarchy: &Hierarchy, location: &'l Location) -> (PathBuf, &'l str
             Some(path) => (hierarchy.mount.clone(), path),
             None => (hierarchy.own.clone(), path),
         },
+    }
+}
+
+/// Names of files, and no paths: where they lie is for us to say.
+fn check_names(files: &[(String, String)]) -> Result<()> {
+    match files.iter().find(|(file, _)| file.contains('/') || file == "..") {
+        Some((file, _)) => Err(Error::new(Kind::Request, format!("unified resource {file:?} must be a file name (no slashes)"))),
+        None => Ok(()),
     }
 }
 

@@ -30,6 +30,12 @@ impl Set {
         self.0 >> capability & 1 == 1
     }
 
+    /// What is in another as well.
+    #[must_use]
+    pub fn within(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// What this process may give away: its own permitted set.
     pub fn permitted() -> Result<Self> {
         Ok(Self(task::capabilities()?.1))
@@ -65,6 +71,16 @@ pub fn names_of(set: Set) -> Vec<String> {
     NAMES.iter().filter(|(_, bit)| set.has(*bit)).map(|(name, _)| format!("CAP_{name}")).collect()
 }
 
+/// The names of all that Linux knows.
+pub fn all_names() -> Vec<String> {
+    names_of(Set(u64::MAX))
+}
+
+/// Whether Linux knows a capability of this name.
+pub fn is_known(name: &str) -> bool {
+    parse(&[name.to_owned()]).is_ok()
+}
+
 /// Reads names, with or without `CAP_`, in either case; `ALL` is every one.
 ///
 /// # Errors
@@ -90,7 +106,7 @@ impl Sets {
     /// As far as they are within another.
     #[must_use]
     pub fn within(self, limit: Set) -> Self {
-        let both = |set: Set| Set(set.0 & limit.0);
+        let both = |set: Set| set.within(limit);
         Self {
             bounding: both(self.bounding),
             effective: both(self.effective),

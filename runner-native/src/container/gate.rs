@@ -1,6 +1,7 @@
 //! Between a container that is made and one that runs: the process waits, confined already, for someone to start it.
 
 use crate::container::channel::{Channel, Message};
+use crate::container::hooks;
 use crate::container::plan::Plan;
 use crate::container::process::{self, Ready};
 use crate::sys::{self, task};
@@ -10,11 +11,18 @@ use rustix::net::{SocketFlags, accept_with};
 
 /// Becomes the program, at once or when somebody connects to the gate. Comes back only with why it could not be.
 pub fn pass(plan: &Plan, ready: &Ready, gate: Option<OwnedFd>) -> Error {
-    let Some(gate) = gate else { return process::exec(&plan.process, ready) };
+    if plan.process.outlives {
+        task::live_without_parent();
+    }
+    let Some(gate) = gate else {
+        return match hooks::run_inside("startContainer", &plan.config.hooks.start_container, plan, "created") {
+            Ok(()) => process::exec(&plan.process, ready),
+            Err(error) => error,
+        };
+    };
     if let Err(error) = process::find(&plan.process, ready) {
         return error;
     }
-    task::live_without_parent();
     // The end of the channel tells whoever made this that it stands.
     sys::close_from(3 + plan.process.preserve_fds, &gate);
     let Ok(starter) = accept_with(&gate, SocketFlags::CLOEXEC) else { sys::exit_now(1) };
@@ -25,7 +33,7 @@ pub fn pass(plan: &Plan, ready: &Ready, gate: Option<OwnedFd>) -> Error {
 }
 
 fn start(plan: &Plan, ready: &Ready, starter: &Channel) -> Error {
-    let started = crate::container::hooks::run_inside(&plan.config.hooks.start_container, &plan.config)
+    let started = hooks::run_inside("startContainer", &plan.config.hooks.start_container, plan, "created")
         .and_then(|()| starter.send(&Message::Confined {}, None));
     match started {
         Ok(()) => process::exec(&plan.process, ready),

@@ -1,18 +1,33 @@
 //! Hooks: programs of the host's administrator, at certain moments of a container's life.
 
+use crate::container::plan::Plan;
 use crate::wire::config::{Config, Hook};
 use crate::wire::error::{Error, Kind, Result};
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// The state that the specification defines: what hooks read, and what `state` shows.
+pub fn state_of(config: &Config, id: &str, bundle: &str, status: &str, pid: i32) -> serde_json::Map<String, serde_json::Value> {
+    let mut state = serde_json::Map::new();
+    state.insert("ociVersion".into(), config.oci_version.clone().into());
+    state.insert("id".into(), id.into());
+    state.insert("pid".into(), pid.into());
+    state.insert("status".into(), status.into());
+    state.insert("bundle".into(), bundle.into());
+    if !config.annotations.is_empty() {
+        state.insert("annotations".into(), serde_json::json!(config.annotations));
+    }
+    state
+}
+
 /// Runs hooks in order, each with the state on its standard input, and nothing of our environment.
 ///
 /// # Errors
-/// `Kind::State` for the first that fails or takes too long.
+/// `Kind::Io` for the first that fails or takes too long.
 pub fn run(name: &str, hooks: &[Hook], state: &str) -> Result<()> {
     for (index, hook) in hooks.iter().enumerate() {
-        let fail = |why: String| Error::new(Kind::State, format!("error running {name} hook #{index}: {why}")).path(&hook.path);
+        let fail = |why: String| Error::new(Kind::Io, format!("error running {name} hook #{index}: {why}")).path(&hook.path);
         one(hook, state).map_err(fail)?;
     }
     Ok(())
@@ -54,11 +69,11 @@ fn one(hook: &Hook, state: &str) -> Result<(), String> {
     Err(format!("{}, stderr: {}", output.status.code().map_or("killed".to_owned(), |code| format!("exit status {code}")), said.trim()))
 }
 
-/// Runs hooks inside the container, which knows little of its own state.
-pub fn run_inside(hooks: &[Hook], config: &Config) -> Result<()> {
+/// Runs hooks from within the container's process, which knows of its own number only what it is inside.
+pub fn run_inside(name: &str, hooks: &[Hook], plan: &Plan, status: &str) -> Result<()> {
     if hooks.is_empty() {
         return Ok(());
     }
-    let state = serde_json::json!({ "ociVersion": config.oci_version, "status": "created", "pid": std::process::id(), "annotations": config.annotations });
-    run("startContainer", hooks, &state.to_string())
+    let state = state_of(&plan.config, &plan.id, &plan.bundle, status, std::process::id() as i32);
+    run(name, hooks, &serde_json::Value::Object(state).to_string())
 }

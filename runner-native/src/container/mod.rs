@@ -8,6 +8,8 @@ mod gate;
 pub(crate) mod hidden;
 pub(crate) mod hooks;
 pub mod init;
+pub(crate) mod join;
+pub(crate) mod lsm;
 pub(crate) mod mounts;
 pub(crate) mod namespaces;
 pub(crate) mod options;

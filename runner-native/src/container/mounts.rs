@@ -36,7 +36,7 @@ pub struct Mounts {
     list: Vec<Option<Prepared>>,
     contents: Option<OwnedFd>,
     /// Copies of the host's trees for bind mounts of the plan, by its number, where they must be made outside.
-    pub bound: Vec<Option<OwnedFd>>,
+    bound: Vec<Option<OwnedFd>>,
 }
 
 /// Makes the mounts, attached to nothing: sources are copied within the namespace that their descriptors are of.
@@ -77,6 +77,11 @@ pub fn prepare(mounts: &[RunMount], domain: Domain) -> Result<Mounts> {
 }
 
 impl Mounts {
+    /// Copies of the host's trees for the bind mounts of a plan, by its number, where they were made outside.
+    pub fn of_copies(bound: Vec<Option<OwnedFd>>) -> Self {
+        Self { bound, ..Self::default() }
+    }
+
     /// Puts what parts are taken of at `scratch`, out of sight: older kernels copy no part of what is attached nowhere.
     pub fn stage(&self, scratch: impl AsFd) -> Result<()> {
         for mount in self.list.iter().flatten() {

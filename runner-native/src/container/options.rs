@@ -68,6 +68,17 @@ pub fn propagation(name: &str) -> Option<(u64, bool)> {
     find(name).map(|flag| (flag, false)).or_else(|| find(name.strip_prefix('r')?).map(|flag| (flag, true)))
 }
 
+/// Every option that is not the file system's own, sorted.
+pub fn names() -> Vec<String> {
+    let plain = ATTRIBUTES.iter().map(|(name, _, _)| *name).chain(PROPAGATION.iter().map(|(name, _)| *name));
+    let plain: Vec<&str> = plain.collect();
+    let others = FLAGS.iter().copied().chain(["bind", "rbind", "remount", "defaults", "tmpcopyup"]);
+    let mut names: Vec<String> =
+        plain.iter().flat_map(|name| [(*name).to_owned(), format!("r{name}")]).chain(others.map(str::to_owned)).collect();
+    names.sort();
+    names
+}
+
 /// Reads the options of a mount.
 ///
 /// # Errors

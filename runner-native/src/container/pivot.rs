@@ -2,13 +2,14 @@
 
 use crate::container::channel::{Channel, Message};
 use crate::container::dev::Nodes;
+use crate::container::hooks;
 use crate::container::mounts::Mounts;
 use crate::container::plan::Plan;
 use crate::container::start::stop;
 use crate::container::system::{self, System};
 use crate::container::targets::Targets;
 use crate::container::tty;
-use crate::mount::{attach, protect};
+use crate::mount::{attach, clone_tree, protect};
 use crate::sys::mount::set_attributes;
 use crate::wire::error::{Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -16,9 +17,16 @@ use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
 
 /// Mounts everything and makes it the root. Gives the container's side of its terminal, if it has one.
-pub fn enter(plan: &Plan, root: &OwnedFd, mounts: Mounts, channel: &Channel) -> Result<Option<OwnedFd>> {
+pub fn enter(plan: &Plan, root: Option<&OwnedFd>, mounts: Mounts, channel: &Channel) -> Result<Option<OwnedFd>> {
     mount_change("/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
         .map_err(|errno| Error::call("mount(\"/\", MS_SLAVE|MS_REC)", errno))?;
+    let own;
+    let root = if let Some(root) = root {
+        root
+    } else {
+        own = copy_root(plan)?;
+        &own
+    };
     // What must be attached somewhere goes on top of the old root, which is out of sight and goes away as a whole.
     let old = openat(CWD, "/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| Error::call("openat(\"/\")", errno))?;
@@ -33,6 +41,7 @@ pub fn enter(plan: &Plan, root: &OwnedFd, mounts: Mounts, channel: &Channel) -> 
     if plan.stops() {
         stop(channel, &Message::Ready {})?;
     }
+    hooks::run_inside("createContainer", &plan.config.hooks.create_container, plan, "creating")?;
     system.set_sysctls(&plan.config.linux.sysctl)?;
     system::cover(root.as_fd(), &plan.config.linux.masked_paths, &plan.config.linux.readonly_paths)?;
 
@@ -47,6 +56,18 @@ pub fn enter(plan: &Plan, root: &OwnedFd, mounts: Mounts, channel: &Channel) -> 
         protect(root, false)?;
     }
     Ok(terminal)
+}
+
+/// The directory of the root with all that is mounted in it, attached to nothing, and what is mounted in it from now on
+/// shows nowhere else.
+///
+/// # Errors
+/// Of the kernel: `EPERM` outside a mount namespace that is this user's.
+pub fn copy_root(plan: &Plan) -> Result<OwnedFd> {
+    let path = plan.config.root.as_ref().map_or("", |root| root.path.as_str());
+    let root = clone_tree(system::host(path)?, true).map_err(|error| error.context("cannot mount the root file system"))?;
+    set_attributes(&root, plan.domain.attributes(), 0, libc::MS_SLAVE, true)?;
+    Ok(root)
 }
 
 fn open_terminal(plan: &Plan, system: &System, channel: &Channel) -> Result<Option<OwnedFd>> {

@@ -2,6 +2,7 @@
 
 use crate::container::capabilities::{self, Sets};
 use crate::container::channel::{Channel, Message};
+use crate::container::lsm;
 use crate::container::plan::{Limit, Process, Who};
 use crate::container::targets::make_directory;
 use crate::container::user::{self, Identity};
@@ -163,6 +164,12 @@ pub fn confine(process: &Process, ready: &Ready, channel: &Channel) -> Result<()
         Ok(()) | Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS | Errno::DQUOT) => {}
         Err(errno) => return Err(Error::call("keyctl(KEYCTL_JOIN_SESSION_KEYRING)", errno)),
     }
+    if let Some(profile) = &process.apparmor {
+        lsm::apply_apparmor(profile)?;
+    }
+    if let Some(label) = &process.selinux {
+        lsm::apply_selinux(label)?;
+    }
     let sets = held(process, identity)?;
     capabilities::bound(sets.bounding)?;
     // A filter needs either CAP_SYS_ADMIN, which goes below, or no_new_privs.
@@ -177,7 +184,8 @@ pub fn confine(process: &Process, ready: &Ready, channel: &Channel) -> Result<()
     set_identity(identity)?;
     task::keep_capabilities(false);
     task::set_capabilities(sets.effective.0, sets.permitted.0, sets.inheritable.0)?;
-    capabilities::raise_ambient(sets.ambient)?;
+    // What is not permitted and inheritable too cannot be: older callers ask for it all the same.
+    capabilities::raise_ambient(sets.ambient.within(sets.permitted).within(sets.inheritable))?;
     // Changing the user has cleared it.
     if !process.outlives {
         task::die_with_parent();

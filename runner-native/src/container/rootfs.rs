@@ -24,7 +24,7 @@ pub struct Domain {
 }
 
 impl Domain {
-    fn attributes(self) -> u64 {
+    pub fn attributes(self) -> u64 {
         if self.nodev { ATTR_NODEV } else { 0 }
     }
 }

@@ -25,8 +25,6 @@ pub struct Started {
     pub pidfd: OwnedFd,
     /// The controlling side, if it has a terminal.
     pub terminal: Option<OwnedFd>,
-    /// Where its filter asks what to do with calls.
-    pub listener: Option<OwnedFd>,
     pub created: Vec<Created>,
     pub warnings: Vec<String>,
 }
@@ -43,29 +41,31 @@ impl From<Error> for Box<Failed> {
     }
 }
 
-/// Where the process inside has stopped, and waits for whoever makes the container to say that it goes on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// Its namespaces are there: ids can be mapped now, and it can be put into its control groups.
+/// A moment at which whoever makes the container has something to do.
+#[derive(Debug)]
+pub enum Moment {
+    /// Its namespaces are there: ids can be mapped now, and it can be put into its control groups. It waits.
     Made,
-    /// Its root stands, and has not been entered yet.
+    /// Its root stands, and has not been entered yet. It waits.
     Ready,
+    /// Its filter is there, and asks here what to do with calls. It goes on, and may ask at once.
+    Filtered(OwnedFd),
 }
 
-/// Whoever makes a container: waits for it, and does its part where the process inside stops.
+/// Whoever makes a container: waits for it, and does its part at certain moments.
 pub struct Maker<'a, 'n> {
     pub patience: Patience<'a>,
     /// Connected when the namespaces stand, before the program runs.
     pub network: Option<&'a mut Attachment<'n>>,
     /// Called with the process, in the numbering here.
-    pub at: &'a mut dyn FnMut(Stop, i32) -> Result<()>,
+    pub at: &'a mut dyn FnMut(Moment, i32) -> Result<()>,
 }
 
 /// What the process inside is given.
 pub struct Given<'a> {
     pub plan: &'a Plan,
-    /// Mounted, and attached to nothing.
-    pub root: &'a OwnedFd,
+    /// Mounted, and attached to nothing. `None`: it is copied inside from its path, by one who may do that only there.
+    pub root: Option<&'a OwnedFd>,
     pub mounts: Mounts,
     pub stdio: Stdio,
     /// Whoever connects here lets the program start, and is told why it could not: a container that is made and not started.
@@ -88,7 +88,7 @@ pub fn start(given: Given<'_>, mut maker: Maker<'_, '_>) -> Result<Started, Box<
     };
     // Else the end of the streams would never come.
     drop((theirs, given));
-    let mut started = Started { pid, pidfd, terminal: None, listener: None, created: Vec::new(), warnings: Vec::new() };
+    let mut started = Started { pid, pidfd, terminal: None, created: Vec::new(), warnings: Vec::new() };
     match listen(&ours, &mut started, &mut maker) {
         Ok(()) => Ok(started),
         Err(error) => {
@@ -222,7 +222,10 @@ pub fn listen(channel: &Channel, started: &mut Started, maker: &mut Maker<'_, '_
         match message {
             Message::Created { created } => started.created = created,
             Message::Terminal {} => started.terminal = descriptor,
-            Message::Listener {} => started.listener = descriptor,
+            Message::Listener {} => {
+                let listener = descriptor.ok_or_else(|| Error::new(Kind::State, "the filter's listener did not come"))?;
+                (maker.at)(Moment::Filtered(listener), started.pid)?;
+            }
             Message::Warning { text } => started.warnings.push(text),
             Message::Confined {} => confined = true,
             Message::Socket { purpose } => arriving.take(purpose, descriptor),
@@ -234,8 +237,8 @@ pub fn listen(channel: &Channel, started: &mut Started, maker: &mut Maker<'_, '_
                 }
             }
             Message::Made {} | Message::Ready {} => {
-                let stop = if matches!(message, Message::Made {}) { Stop::Made } else { Stop::Ready };
-                (maker.at)(stop, started.pid)?;
+                let moment = if matches!(message, Message::Made {}) { Moment::Made } else { Moment::Ready };
+                (maker.at)(moment, started.pid)?;
                 channel.send(&Message::Go {}, None)?;
             }
             Message::Child { .. } | Message::Go {} => {}
@@ -291,7 +294,8 @@ fn set_up(given: Given<'_>, channel: &Channel) -> Result<(process::Ready, Option
     if plan.namespaces.new & libc::CLONE_NEWCGROUP != 0 {
         cgroup::hide()?;
     }
-    if let Some(adjustment) = plan.process.oom_score_adj {
+    // Who is root in a new user namespace alone may not lower it; whoever made that has set it.
+    if let Some(adjustment) = plan.process.oom_score_adj.filter(|_| plan.namespaces.new & libc::CLONE_NEWUSER == 0) {
         std::fs::write("/proc/self/oom_score_adj", adjustment.to_string()).map_err(|error| low_score(adjustment, &error))?;
     }
     if !plan.config.hostname.is_empty() {
@@ -302,7 +306,9 @@ fn set_up(given: Given<'_>, channel: &Channel) -> Result<(process::Ready, Option
     }
     if plan.namespaces.new & libc::CLONE_NEWNET != 0 {
         task::raise_loopback()?;
-        inside::relax(&plan.config.linux.sysctl);
+        if plan.lenient {
+            inside::relax(&plan.config.linux.sysctl);
+        }
         if let Some(resolver) = plan.network {
             inside::hand_out(channel, resolver)?;
         }

@@ -201,7 +201,9 @@ fn set_up_tree(tree: &OwnedFd, mount: &Mount, plan: &Plan) -> Result<()> {
     let options = &mount.options;
     // As the tree of the host is to the container, unless it is said: changes there show inside, and not the other way.
     let (flag, _) = plan.propagation.unwrap_or((libc::MS_SLAVE, true));
-    set_propagation(tree, mount, Some(flag))?;
+    let is_shared = options.propagation.iter().any(|(flag, _)| *flag == libc::MS_SHARED);
+    // What is to be shared with the host stays so: once it had been a slave, it would be shared with nobody outside.
+    set_propagation(tree, mount, Some(flag).filter(|_| !is_shared))?;
     if options.set != 0 || options.clear != 0 {
         set_attributes(tree, options.set, options.clear, 0, false)?;
     }

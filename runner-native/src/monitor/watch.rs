@@ -180,6 +180,22 @@ impl Monitor {
         Ok(())
     }
 
+    /// Shows the container's terminal on our own streams, and keeps it as large as ours.
+    pub fn show_here(&mut self) -> Result<()> {
+        let with_size: Vec<i32> = signals::forwarded().into_iter().chain([libc::SIGWINCH]).collect();
+        self.signals = task::signal_descriptor(&with_size)?;
+        self.own[0] = Some(Output::new(1));
+        self.own_input = Some(Input::new());
+        self.fit();
+        Ok(())
+    }
+
+    fn fit(&self) {
+        if let (Some(terminal), Some(size)) = (&self.input, tty::user_size()) {
+            tty::set_size(terminal, size);
+        }
+    }
+
     /// Lets it run this long from now, and no longer.
     pub fn limit_time(&mut self, time: Duration) {
         self.deadline = Instant::now().checked_add(time);
@@ -258,7 +274,9 @@ impl Monitor {
             let arrived = self.wait(ended.is_none().then_some(pidfd.as_fd()), timeout);
             let mut stop = arrived.lifeline && self.hear_parent(pidfd);
             while let Some(arrived) = task::next_signal(&self.signals) {
-                if !arrived.is_typed() {
+                if arrived.signal == libc::SIGWINCH {
+                    self.fit();
+                } else if !arrived.is_typed() {
                     let _ = task::signal_process(pidfd, arrived.signal);
                 }
             }

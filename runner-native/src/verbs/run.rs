@@ -343,7 +343,7 @@ impl Job {
             task::set_child_subreaper();
         }
         let stdio = monitor.streams(&self.plan.process, outlet)?;
-        let given = Given { plan: &self.plan, root: &root, mounts, stdio, gate: None };
+        let given = Given { plan: &self.plan, root: Some(&root), mounts, stdio, gate: None };
         let maker = Maker { patience: &mut |channel| monitor.wait_for(channel), network: network.as_mut(), at: &mut |_, _| Ok(()) };
         let outcome = container::start(given, maker);
         match outcome {

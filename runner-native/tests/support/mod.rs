@@ -268,6 +268,22 @@ pub fn terminal() -> (File, OwnedFd) {
     }
 }
 
+/// The descriptor that comes over a socket.
+pub fn receive_descriptor(socket: &impl AsRawFd) -> File {
+    // SAFETY: the message points to buffers that outlive the call, and what comes is ours.
+    unsafe {
+        let (mut text, mut control) = ([0u8; 4096], [0u64; 8]);
+        let mut part = libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: text.len() };
+        let mut message: libc::msghdr = std::mem::zeroed();
+        (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
+        (message.msg_control, message.msg_controllen) = (control.as_mut_ptr().cast(), size_of_val(&control));
+        assert!(libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) >= 0);
+        let header = libc::CMSG_FIRSTHDR(&raw const message);
+        assert!(!header.is_null() && (*header).cmsg_type == libc::SCM_RIGHTS, "no descriptor came");
+        File::from_raw_fd(libc::CMSG_DATA(header).cast::<i32>().read_unaligned())
+    }
+}
+
 pub fn stdio(fd: &OwnedFd) -> Stdio {
     // SAFETY: a new descriptor, owned by what is returned.
     unsafe { Stdio::from_raw_fd(fd.try_clone().unwrap().into_raw_fd()) }

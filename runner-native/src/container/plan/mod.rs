@@ -9,6 +9,7 @@ pub use device::{Node, STANDARD};
 pub use wire::{of_exec, of_run};
 
 use crate::container::capabilities::{self, Set, Sets};
+use crate::container::lsm;
 use crate::container::namespaces::{self, Namespaces};
 use crate::container::options::{self, Options};
 use crate::container::rootfs::Domain;
@@ -44,6 +45,8 @@ pub struct Beside {
     pub outlives: bool,
     /// The directory that relative paths start at.
     pub bundle: String,
+    /// What it is called, for hooks.
+    pub id: String,
 }
 
 /// `USER[:GROUP]` and further groups.
@@ -133,6 +136,8 @@ pub enum Source {
 }
 
 pub struct Plan {
+    pub id: String,
+    pub bundle: String,
     /// What it was made from, checked, for all that is used as it stands.
     pub config: Config,
     pub process: Process,
@@ -165,6 +170,13 @@ impl Plan {
     pub fn new(config: Config, beside: &Beside) -> Result<Self> {
         let linux = &config.linux;
         let namespaces = Namespaces::new(&linux.namespaces)?;
+        if linux.cgroups_path.contains('\0') {
+            return Err(request("cgroupsPath contains a NUL byte"));
+        }
+        if !namespaces.has(libc::CLONE_NEWNS) {
+            return Err(request("a container without a mount namespace of its own is not supported: mounts would be the machine's"));
+        }
+        check_supported(&config)?;
         check_users(&config, &namespaces)?;
         check_hosts(&config, &namespaces)?;
         for name in linux.sysctl.keys() {
@@ -184,6 +196,8 @@ impl Plan {
         let process = Process::new(process, &config, beside)?;
         let devices = device::nodes(&linux.devices)?;
         Ok(Self {
+            id: beside.id.clone(),
+            bundle: beside.bundle.clone(),
             process,
             domain: Domain { nested: namespaces::nested() || namespaces.has(libc::CLONE_NEWUSER), nodev },
             namespaces,
@@ -203,7 +217,9 @@ impl Plan {
     /// Whether there is something to be done outside when the root stands.
     pub fn stops(&self) -> bool {
         let hooks = &self.config.hooks;
-        self.network.is_some() || !(hooks.prestart.is_empty() && hooks.create_runtime.is_empty())
+        self.network.is_some()
+            || !self.config.linux.net_devices.is_empty()
+            || !(hooks.prestart.is_empty() && hooks.create_runtime.is_empty())
     }
 
     /// No device node works but those of /dev, which become mounts of their own: where no control group can say which do.
@@ -212,6 +228,20 @@ impl Plan {
         for dev in self.mounts.iter_mut().filter(|mount| mount.destination == "/dev") {
             dev.options.set |= ATTR_NODEV;
         }
+    }
+}
+
+/// What would be left out without a word is an error.
+fn check_supported(config: &Config) -> Result<()> {
+    let linux = &config.linux;
+    let asked = [
+        ("netDevices", !linux.net_devices.is_empty()),
+        ("memoryPolicy", linux.memory_policy.is_some()),
+        ("intelRdt", linux.intel_rdt.is_some()),
+    ];
+    match asked.iter().find(|(_, is_asked)| *is_asked) {
+        Some((name, _)) => Err(Error::new(Kind::Unsupported, format!("linux.{name} is not supported"))),
+        None => Ok(()),
     }
 }
 
@@ -318,6 +348,10 @@ impl Process {
             None => Who::Numbers { uid: id(user.uid, "uid")?, gid: id(user.gid, "gid")?, groups: user.additional_gids.clone() },
         };
         let given = |text: &String| (!text.is_empty()).then(|| text.clone());
+        let apparmor = given(&process.apparmor_profile);
+        if apparmor.is_some() && !lsm::has_apparmor() {
+            return Err(Error::new(Kind::Unsupported, "an AppArmor profile is given, but AppArmor is not enabled on this machine"));
+        }
         let mut limits: Vec<Limit> = Vec::with_capacity(process.rlimits.len());
         for rlimit in &process.rlimits {
             let limit = limit(&rlimit.kind, rlimit.soft, rlimit.hard)?;
@@ -343,8 +377,9 @@ impl Process {
             scheduler: process.scheduler.as_ref().map(scheduler).transpose()?,
             io_priority: process.io_priority.as_ref().map(io_priority).transpose()?,
             affinity: process.exec_cpu_affinity.as_ref().map_or(Ok(Affinity::default()), affinity)?,
-            apparmor: given(&process.apparmor_profile),
-            selinux: given(&process.selinux_label),
+            apparmor,
+            // As every runtime does: labels are part of what callers always write.
+            selinux: given(&process.selinux_label).filter(|_| lsm::has_selinux()),
             personality: config.linux.personality.as_ref().map(personality).transpose()?,
             new_keyring: !beside.no_new_keyring,
             preserve_fds: beside.preserve_fds,
@@ -573,23 +608,26 @@ mod tests {
             Plan::new(serde_json::from_value(config).unwrap(), &Beside::default()).map(drop)
         };
         let namespaces = |more: &str| format!(r#"{{"linux":{{"namespaces":[{{"type":"mount"}}{more}]}}}}"#);
+        let with = |property: &str| format!(r#"{{"linux":{{"namespaces":[{{"type":"mount"}}]}},{property}}}"#);
         of(&namespaces("")).unwrap();
+        of(&with(r#""process":{"args":["x"],"cwd":"/"}"#)).unwrap();
         for wrong in [
             namespaces(r#",{"type":"mount"}"#),
             namespaces(r#",{"type":"nothing"}"#),
             namespaces(r#",{"type":"user"}"#),
-            r#"{"hostname":"x"}"#.to_owned(),
-            r#"{"linux":{"maskedPaths":["/proc/x"]}}"#.to_owned(),
-            r#"{"linux":{"rootfsPropagation":"sometimes"}}"#.to_owned(),
-            r#"{"mounts":[{"destination":"/x","type":"bind","source":"/y"}]}"#.to_owned(),
-            r#"{"mounts":[{"destination":"","type":"tmpfs"}]}"#.to_owned(),
-            r#"{"process":{"args":[],"cwd":"/"}}"#.to_owned(),
-            r#"{"process":{"args":["x"],"cwd":"."}}"#.to_owned(),
-            r#"{"process":{"args":["x"],"cwd":"/","user":{"uid":4294967295}}}"#.to_owned(),
-            r#"{"process":{"args":["x"],"cwd":"/","env":["A"]}}"#.to_owned(),
-            r#"{"process":{"args":["x"],"cwd":"/","rlimits":[{"type":"RLIMIT_X","soft":1,"hard":1}]}}"#.to_owned(),
-            r#"{"process":{"args":["x"],"cwd":"/","capabilities":{"bounding":["CAP_NONE"]}}}"#.to_owned(),
-            r#"{"process":{"args":["x"],"cwd":"/","oomScoreAdj":1001}}"#.to_owned(),
+            r#"{"linux":{}}"#.to_owned(),
+            with(r#""hostname":"x""#),
+            r#"{"linux":{"namespaces":[{"type":"mount"}],"maskedPaths":["proc/x"]}}"#.to_owned(),
+            r#"{"linux":{"namespaces":[{"type":"mount"}],"rootfsPropagation":"sometimes"}}"#.to_owned(),
+            with(r#""mounts":[{"destination":"/x","type":"bind","source":"/y"}]"#),
+            with(r#""mounts":[{"destination":"","type":"tmpfs"}]"#),
+            with(r#""process":{"args":[],"cwd":"/"}"#),
+            with(r#""process":{"args":["x"],"cwd":"."}"#),
+            with(r#""process":{"args":["x"],"cwd":"/","user":{"uid":4294967295}}"#),
+            with(r#""process":{"args":["x"],"cwd":"/","env":["A"]}"#),
+            with(r#""process":{"args":["x"],"cwd":"/","rlimits":[{"type":"RLIMIT_X","soft":1,"hard":1}]}"#),
+            with(r#""process":{"args":["x"],"cwd":"/","capabilities":{"bounding":["CAP_NONE"]}}"#),
+            with(r#""process":{"args":["x"],"cwd":"/","oomScoreAdj":1001}"#),
         ] {
             assert_eq!(of(&wrong).unwrap_err().kind, Kind::Request, "{wrong}");
         }

@@ -59,31 +59,41 @@ fn alternatives(syscall: &Syscall) -> Result<Vec<Vec<SeccompCondition>>> {
 }
 
 fn condition(arg: &SyscallArg) -> Result<SeccompCondition> {
-    let (operator, value, mask) = match arg.op.as_str() {
-        "SCMP_CMP_NE" => ("ne", arg.value, None),
-        "SCMP_CMP_LT" => ("lt", arg.value, None),
-        "SCMP_CMP_LE" => ("le", arg.value, None),
-        "SCMP_CMP_EQ" => ("eq", arg.value, None),
-        "SCMP_CMP_GE" => ("ge", arg.value, None),
-        "SCMP_CMP_GT" => ("gt", arg.value, None),
-        "SCMP_CMP_MASKED_EQ" => ("masked-eq", arg.value_two, Some(arg.value)),
-        other => return Err(invalid(&format!("string {other} is not a valid operator for seccomp"))),
-    };
-    Ok(SeccompCondition { index: arg.index, operator: operator.to_owned(), value, mask })
+    let (_, operator) = OPERATORS
+        .iter()
+        .find(|(name, _)| *name == arg.op)
+        .ok_or_else(|| invalid(&format!("string {} is not a valid operator for seccomp", arg.op)))?;
+    // Of a comparison under a mask the mask comes first.
+    let (value, mask) = if *operator == "masked-eq" { (arg.value_two, Some(arg.value)) } else { (arg.value, None) };
+    Ok(SeccompCondition { index: arg.index, operator: (*operator).to_owned(), value, mask })
 }
 
+/// The operators of conditions, with what they are called on the wire.
+pub const OPERATORS: &[(&str, &str)] = &[
+    ("SCMP_CMP_NE", "ne"),
+    ("SCMP_CMP_LT", "lt"),
+    ("SCMP_CMP_LE", "le"),
+    ("SCMP_CMP_EQ", "eq"),
+    ("SCMP_CMP_GE", "ge"),
+    ("SCMP_CMP_GT", "gt"),
+    ("SCMP_CMP_MASKED_EQ", "masked-eq"),
+];
+
+pub const ACTIONS: &[(&str, SeccompAction)] = &[
+    ("SCMP_ACT_ALLOW", SeccompAction::Allow),
+    ("SCMP_ACT_ERRNO", SeccompAction::Errno),
+    ("SCMP_ACT_KILL", SeccompAction::KillThread),
+    ("SCMP_ACT_KILL_PROCESS", SeccompAction::KillProcess),
+    ("SCMP_ACT_KILL_THREAD", SeccompAction::KillThread),
+    ("SCMP_ACT_LOG", SeccompAction::Log),
+    ("SCMP_ACT_NOTIFY", SeccompAction::Notify),
+    ("SCMP_ACT_TRACE", SeccompAction::Trace),
+    ("SCMP_ACT_TRAP", SeccompAction::Trap),
+];
+
 fn action(name: &str) -> Result<SeccompAction> {
-    Ok(match name {
-        "SCMP_ACT_ALLOW" => SeccompAction::Allow,
-        "SCMP_ACT_ERRNO" => SeccompAction::Errno,
-        "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => SeccompAction::KillThread,
-        "SCMP_ACT_KILL_PROCESS" => SeccompAction::KillProcess,
-        "SCMP_ACT_TRAP" => SeccompAction::Trap,
-        "SCMP_ACT_TRACE" => SeccompAction::Trace,
-        "SCMP_ACT_LOG" => SeccompAction::Log,
-        "SCMP_ACT_NOTIFY" => SeccompAction::Notify,
-        other => return Err(invalid(&format!("string {other} is not a valid action for seccomp"))),
-    })
+    let found = ACTIONS.iter().find(|(known, _)| *known == name).map(|(_, action)| *action);
+    found.ok_or_else(|| invalid(&format!("string {name} is not a valid action for seccomp")))
 }
 
 /// Those that libseccomp knows; what is not of this machine asks nothing here.
@@ -118,16 +128,17 @@ fn check_architecture(name: &str) -> Result<()> {
     if known { Ok(()) } else { Err(invalid(&format!("string {name} is not a valid arch for seccomp"))) }
 }
 
+/// Flags of seccomp(2). All threads are meant by themselves: there is one.
+pub const FLAGS: &[(&str, u32)] = &[
+    ("SECCOMP_FILTER_FLAG_TSYNC", 0),
+    ("SECCOMP_FILTER_FLAG_LOG", libc::SECCOMP_FILTER_FLAG_LOG as u32),
+    ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32),
+    ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", 1 << 5),
+];
+
 fn flags(seccomp: &Seccomp) -> Result<u32> {
-    let mut flags = 0;
-    for name in seccomp.flags.iter().flatten() {
-        flags |= match name.as_str() {
-            "SECCOMP_FILTER_FLAG_TSYNC" => 0,
-            "SECCOMP_FILTER_FLAG_LOG" => libc::SECCOMP_FILTER_FLAG_LOG as u32,
-            "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32,
-            "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV" => 1 << 5,
-            other => return Err(invalid(&format!("seccomp flag {other:?} is not known"))),
-        };
-    }
-    Ok(flags)
+    seccomp.flags.iter().flatten().try_fold(0, |all, name| {
+        let flag = FLAGS.iter().find(|(known, _)| known == name);
+        flag.map(|(_, bit)| all | bit).ok_or_else(|| invalid(&format!("seccomp flag {name:?} is not known")))
+    })
 }

@@ -14,7 +14,10 @@ use crate::wire::error::Result;
 use crate::wire::protocol::SeccompProfile;
 use rustix::fd::OwnedFd;
 
-pub use config::from_config;
+pub use config::{ACTIONS, FLAGS, OPERATORS, from_config};
+
+/// The architectures that a filter speaks about on this machine.
+pub const NATIVE: &[&str] = if cfg!(target_arch = "aarch64") { &["SCMP_ARCH_AARCH64"] } else { &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"] };
 
 /// When a system call is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
