@@ -195,7 +195,7 @@ async function openClient(settings: Settings, choices: RegistryChoices): Promise
   const retry = chosenRetry(choices)
   return createRegistryClient({
     credentials: chosenCredentials(settings, choices, credentials),
-    hosts: (choices.hosts ?? ((read) => read))(await hosts.readHosts(paths)),
+    hosts: (choices.hosts ?? ((read) => read))(hosts.readHosts(paths)),
     tls: {
       certificates: paths.certificates,
       bundle: certificates.bundleOf(env),

@@ -7,7 +7,7 @@ import { fileError, readWholeFile } from '#image/file.ts'
 import * as limit from '#limit.ts'
 import { digestAlgorithm, digestHex, type Digest } from '#oci/digest.ts'
 import type { Reference } from '#oci/reference.ts'
-import { openYaml } from '#text/yaml.ts'
+import type { openYaml } from '#text/yaml.ts'
 
 /** Where signatures are kept that are not in the registry itself. @see containers-registries.d(5) */
 export interface Lookaside {
@@ -41,7 +41,8 @@ export async function readLookasides(directories: readonly string[]): Promise<Lo
       const text = (
         await readWholeFile(file, limit.jsonBytes).catch((error: unknown) => Promise.reject(fileError(error, `read ${file}`) as Error))
       ).toString()
-      for (const [scope, entry] of entriesOf(text, file)) {
+      const { openYaml } = await import('#text/yaml.ts')
+      for (const [scope, entry] of entriesOf(openYaml(text, file))) {
         if (found.has(scope))
           throw new StaveError('invalid-document', `cannot read ${file}: ${scope || 'default-docker'} stands in another file too`)
         found.set(scope, entry)
@@ -51,8 +52,7 @@ export async function readLookasides(directories: readonly string[]): Promise<Lo
   return found
 }
 
-function entriesOf(text: string, file: string): readonly (readonly [string, Entry])[] {
-  const yaml = openYaml(text, file)
+function entriesOf(yaml: ReturnType<typeof openYaml>): readonly (readonly [string, Entry])[] {
   const entry = (path: readonly string[], value: unknown): Entry => {
     const given = new Map(yaml.map(path, value))
     const textOf = (...names: readonly string[]): string | undefined =>

@@ -1,5 +1,5 @@
 import { getCACertificates } from 'node:tls'
-import { readdir, readFile } from 'node:fs/promises'
+import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { StaveError } from '#error.ts'
 
@@ -16,29 +16,32 @@ export interface Certificates {
  * @throws StaveError `tls` when a file cannot be read, or half of a pair is missing
  * @see containers-certs.d(5)
  */
-export async function readCertificates(directories: readonly string[], host: string): Promise<Certificates> {
+export function readCertificates(directories: readonly string[], host: string): Certificates {
   for (const parent of directories) {
-    const found = await readCertificateDirectory(path.join(parent, host))
+    const found = readCertificateDirectory(path.join(parent, host))
     if (found !== undefined) return found
   }
   return { authorities: [] }
 }
 
 /** Undefined when there is no such directory. @throws StaveError `tls` */
-export async function readCertificateDirectory(directory: string): Promise<Certificates | undefined> {
+export function readCertificateDirectory(directory: string): Certificates | undefined {
   let names: string[]
   try {
-    names = (await readdir(directory)).sort()
+    names = readdirSync(directory).sort()
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
     throw new StaveError('tls', `cannot read certificates in ${directory}`, { cause: error })
   }
-  const read = (name: string) =>
-    readFile(path.join(directory, name), 'utf8').catch((cause: unknown) => {
+  const read = (name: string): string => {
+    try {
+      return readFileSync(path.join(directory, name), 'utf8')
+    } catch (cause) {
       throw new StaveError('tls', `cannot read certificate ${path.join(directory, name)}`, { cause })
-    })
-  const authorities = await Promise.all(names.filter((name) => name.endsWith('.crt')).map(read))
+    }
+  }
+  const authorities = names.filter((name) => name.endsWith('.crt')).map(read)
   const certificate = names.find((name) => name.endsWith('.cert'))
   if (certificate === undefined) return { authorities }
   const key = certificate.replace(/\.cert$/, '.key')
@@ -47,7 +50,7 @@ export async function readCertificateDirectory(directory: string): Promise<Certi
       hint: 'Authorities are named *.crt, client certificates *.cert with a *.key.',
     })
   }
-  return { authorities, client: { certificate: await read(certificate), key: await read(key) } }
+  return { authorities, client: { certificate: read(certificate), key: read(key) } }
 }
 
 /** The authorities that Node brings, and those that the machine's administrator added. */
@@ -70,22 +73,20 @@ export function bundleOf(environment: Readonly<Record<string, string | undefined
 }
 
 /** The certificates of a bundle, in PEM. @throws StaveError `tls` when what was named cannot be read, or has none in it */
-export async function readBundle({ file, directories }: TrustBundle): Promise<readonly string[]> {
+export function readBundle({ file, directories }: TrustBundle): readonly string[] {
   const files = file === undefined ? [] : [file]
   for (const directory of directories?.split(':') ?? []) {
     if (directory === '') continue
-    const names = await readdir(directory).catch((cause: unknown) => {
+    try {
+      const names = readdirSync(directory).sort()
+      files.push(...names.map((name) => path.join(directory, name)))
+    } catch (cause) {
       throw new StaveError('tls', `cannot read the certificates in ${directory}, which $SSL_CERT_DIR names`, { cause })
-    })
-    files.push(...names.sort().map((name) => path.join(directory, name)))
+    }
   }
   const found = new Set<string>()
   for (const name of files) {
-    const text = await readFile(name, 'utf8').catch((cause: NodeJS.ErrnoException) => {
-      // Directories of certificates have others below them, and links to what was removed.
-      if (name !== file && ['EISDIR', 'ENOENT'].includes(cause.code ?? '')) return ''
-      throw new StaveError('tls', `cannot read certificate ${name}, which $SSL_CERT_${name === file ? 'FILE' : 'DIR'} names`, { cause })
-    })
+    const text = readListed(name, file)
     for (const [certificate] of text.matchAll(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----/g)) {
       found.add(certificate)
     }
@@ -94,4 +95,14 @@ export async function readBundle({ file, directories }: TrustBundle): Promise<re
   throw new StaveError('tls', `cannot trust anybody: there is no certificate in ${files.join(', ') || directories}`, {
     hint: 'Check $SSL_CERT_FILE and $SSL_CERT_DIR, or unset them.',
   })
+}
+
+function readListed(name: string, file: string | undefined): string {
+  try {
+    return readFileSync(name, 'utf8')
+  } catch (cause) {
+    // Directories of certificates have others below them, and links to what was removed.
+    if (name !== file && ['EISDIR', 'ENOENT'].includes((cause as NodeJS.ErrnoException).code ?? '')) return ''
+    throw new StaveError('tls', `cannot read certificate ${name}, which $SSL_CERT_${name === file ? 'FILE' : 'DIR'} names`, { cause })
+  }
 }

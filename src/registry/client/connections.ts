@@ -48,22 +48,22 @@ export function createConnections(options: ConnectionOptions): Connections {
   async function connect(url: URL, verify: boolean): Promise<Dispatcher> {
     return openDispatcher({
       verify,
-      authorities: await trusted(),
-      certificates: url.protocol === 'https:' ? await certificatesFor(url) : none,
+      authorities: trusted(),
+      certificates: url.protocol === 'https:' ? certificatesFor(url) : none,
       proxy: proxyFor(url, options.proxy),
     })
   }
 
-  async function trusted(): Promise<readonly string[] | undefined> {
+  function trusted(): readonly string[] | undefined {
     if (options.bundle !== undefined) return readBundle(options.bundle)
     return trustsSystem ? systemAuthorities() : undefined
   }
 
-  async function certificatesFor(url: URL): Promise<Certificates> {
+  function certificatesFor(url: URL): Certificates {
     const given = options.certificates?.get(url.host)
     if (given !== undefined) return given
     const own = options.certificateDirectory
-    return own === undefined ? readCertificates(options.certificateParents, url.host) : ((await readCertificateDirectory(own)) ?? none)
+    return own === undefined ? readCertificates(options.certificateParents, url.host) : (readCertificateDirectory(own) ?? none)
   }
 
   function dispatcherFor(url: URL): Promise<Dispatcher> {

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
 import { StaveError } from '#error.ts'
 import type { TomlTable, TomlValue } from 'smol-toml'
@@ -65,19 +65,18 @@ interface Mirror {
 }
 
 /** Reads the configuration. Missing files are no error. @throws StaveError `invalid-document` */
-export async function readHosts(paths: HostsPaths): Promise<Hosts> {
+export function readHosts(paths: HostsPaths): Hosts {
   const documents: { readonly file: string; readonly text: string }[] = []
   for (const file of paths.files) {
-    const text = await readOptional(file)
+    const text = readOptional(file)
     if (text === undefined) continue
     documents.push({ file, text })
     break
   }
   for (const directory of paths.dropIns) {
-    const names = (await readdir(directory).catch(() => [])).filter((name) => name.endsWith('.conf')).sort()
-    for (const name of names) {
+    for (const name of dropIns(directory)) {
       const file = path.join(directory, name)
-      const text = await readOptional(file)
+      const text = readOptional(file)
       if (text !== undefined) documents.push({ file, text })
     }
   }
@@ -181,9 +180,20 @@ function endpoint(name: string, isInsecure: boolean, isMirror: boolean, serves: 
   }
 }
 
-async function readOptional(file: string): Promise<string | undefined> {
+function dropIns(directory: string): readonly string[] {
   try {
-    return await readFile(file, 'utf8')
+    return readdirSync(directory)
+      .filter((name) => name.endsWith('.conf'))
+      .sort()
+  } catch {
+    return []
+  }
+}
+
+// Not through promises: they load much of Node, and these few small files are read before anything else can begin.
+function readOptional(file: string): string | undefined {
+  try {
+    return readFileSync(file, 'utf8')
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EISDIR') return undefined

@@ -1,4 +1,5 @@
-import { open, readFile, rename, stat, unlink } from 'node:fs/promises'
+import { readFileSync, statSync } from 'node:fs'
+import { open, rename, stat, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import { makeDirectories } from '#directory.ts'
 import { StaveError } from '#error.ts'
@@ -29,7 +30,7 @@ type Found = Credential extends infer Kind ? (Kind extends unknown ? Omit<Kind, 
 
 /** Undefined when there is no such file. @throws StaveError `credentials` when it cannot be read or understood */
 export async function readAuthFile(file: string, format: FileFormat): Promise<AuthFile | undefined> {
-  const document = await readDocument(file)
+  const document = readDocument(file)
   if (document === undefined) return undefined
   const auths = format === 'legacy' ? document : document.auths
   return {
@@ -110,7 +111,7 @@ function hostOf(key: string): string {
 export async function changeAuthFile(file: string, format: FileFormat, key: string, entry: object | undefined): Promise<boolean> {
   const release = await lock(file)
   try {
-    const document = (await readDocument(file)) ?? {}
+    const document = readDocument(file) ?? {}
     const current = format === 'legacy' ? document : isRecord(document.auths) ? document.auths : {}
     const existed = Object.hasOwn(current, key)
     if (entry === undefined && !existed) return false
@@ -123,12 +124,12 @@ export async function changeAuthFile(file: string, format: FileFormat, key: stri
   }
 }
 
-async function readDocument(file: string): Promise<Record<string, unknown> | undefined> {
+function readDocument(file: string): Record<string, unknown> | undefined {
   let text: string
   try {
-    const { size } = await stat(file)
+    const { size } = statSync(file)
     if (size > limit.jsonBytes) throw broken(file, 'it is far too large')
-    text = await readFile(file, 'utf8')
+    text = readFileSync(file, 'utf8')
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
