@@ -296,12 +296,6 @@ const ofBuildah: readonly Difference[] = [
   },
   {
     peers: ['buildah'],
-    cases: ['copy a wildcard that meets nothing beside a file, to a name'],
-    line: /name/,
-    why: 'one source is left, and gets the name, as BuildKit has it; buildah makes a directory of it',
-  },
-  {
-    peers: ['buildah'],
     cases: ['copy only a wildcard that meets nothing'],
     line: /^builds, peer fails: .*no such file/,
     why: 'optional files are copied that way: a warning, as BuildKit has it',

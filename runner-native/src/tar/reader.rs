@@ -348,7 +348,7 @@ impl<S: Stream> Reader<S> {
             let length = self.stream.fill()?.len();
             if length == 0 {
                 // Some programs leave the last padding out; no program leaves data out.
-                if left <= self.padding && self.remaining == 0 {
+                if left <= self.padding {
                     break;
                 }
                 return Err(truncated());
