@@ -269,7 +269,7 @@ export async function waitForService(
         const code = await waitContainer(cx, store, container)
         if (code !== 0) throw new StaveError('container-state', `the container ${container.name} ended with status ${code}`)
       } else if (condition === 'service_healthy') {
-        await waitHealthy(cx, store, container, project.services[name]?.healthcheck)
+        await waitHealthy(cx, store, container)
         report.note(`container ${container.name} healthy`)
       }
     }),

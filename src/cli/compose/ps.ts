@@ -3,9 +3,10 @@ import { reapContainers } from '#container/container.ts'
 import { StaveError } from '#error.ts'
 import type { Invocation } from '../command.ts'
 import { formatAge, printList } from '../output/table.ts'
+import { statusText } from '../containers/status-text.ts'
 import { openSession } from '../session.ts'
 import type { psFlags } from './commands.ts'
-import { chosenMembers, isRunning, openNamed, type Member } from './project.ts'
+import { chosenMembers, isRunning, openNamed } from './project.ts'
 
 export async function run(invocation: Invocation<typeof psFlags>): Promise<void> {
   const { cx, flags, args, settings, report } = invocation
@@ -27,7 +28,7 @@ export async function run(invocation: Invocation<typeof psFlags>): Promise<void>
       { heading: 'COMMAND', value: ({ container }) => JSON.stringify(container.spec.args.join(' ')).slice(0, 24) },
       { heading: 'SERVICE', value: ({ service }) => service },
       { heading: 'CREATED', value: ({ container }) => formatAge(new Date(container.createdAt)) },
-      { heading: 'STATUS', value: statusText },
+      { heading: 'STATUS', value: ({ container }) => statusText(container, undefined) },
       { heading: 'PORTS', value: ({ container }) => portsText(container) },
     ],
     (member) => {
@@ -42,7 +43,7 @@ export async function run(invocation: Invocation<typeof psFlags>): Promise<void>
         Service: service,
         CreatedAt: container.createdAt,
         State: container.status.state,
-        Status: statusText(member),
+        Status: statusText(container, undefined),
         Health: '',
         ExitCode: container.status.exitCode ?? 0,
         Ports: portsText(container),
@@ -59,12 +60,4 @@ function stateOf(filter: string): string {
   const [, state] = /^status=(.+)$/.exec(filter) ?? []
   if (state === undefined) throw new StaveError('usage', `--filter takes status=STATE, not ${JSON.stringify(filter)}`)
   return state
-}
-
-function statusText({ container: { status } }: Member): string {
-  const ago = (when: Date | string | undefined) => (when === undefined ? '' : formatAge(new Date(when)))
-  if (status.state === 'running' || status.state === 'paused') {
-    return `Up ${ago(status.startedAt).replace(/ ago$/, '').replace('just now', 'less than a second')}${status.state === 'paused' ? ' (Paused)' : ''}`
-  }
-  return status.state === 'exited' ? `Exited (${status.exitCode ?? 0}) ${ago(status.finishedAt)}` : 'Created'
 }

@@ -2,10 +2,10 @@ import { networkNames } from '#container/network.ts'
 import { portsText } from '#container/port.ts'
 import { listContainers, reapContainers, type Container } from '#container/container.ts'
 import { readHealth } from '#container/health.ts'
-import type { HealthState } from '#runner/protocol.ts'
 import type { Invocation } from '../command.ts'
 import { containerFilter } from './filter.ts'
 import { isActive } from './each.ts'
+import { statusText } from './status-text.ts'
 import { openSession } from '../session.ts'
 import { formatAge, printList } from '../output/table.ts'
 import type { psFlags } from './commands.ts'
@@ -68,23 +68,6 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof psF
 }
 
 /** In docker's words; how healthy it is, where that is checked. */
-function statusText({ status }: Container, health: HealthState['Status'] | undefined): string {
-  const ago = (when: Date | string | undefined) => (when === undefined ? '' : formatAge(new Date(when)))
-  const since = (when: Date | string | undefined) => ago(when).replace(/ ago$/, '').replace('just now', 'less than a second')
-  switch (status.state) {
-    case 'running':
-      return `Up ${since(status.startedAt)}${health === undefined ? '' : ` (${health === 'starting' ? 'health: starting' : health})`}`
-    case 'paused':
-      return `Up ${since(status.startedAt)} (Paused)`
-    case 'restarting':
-      return `Restarting (${status.exitCode ?? 0}) ${ago(status.finishedAt)}`
-    case 'exited':
-      return `Exited (${status.exitCode ?? 0}) ${ago(status.finishedAt)}`
-    default:
-      return 'Created'
-  }
-}
-
 /** What stands for its mounts: the volume's name, or the path on this machine. */
 function mountSources({ spec }: Container): string[] {
   return spec.mounts.flatMap((mount) => (mount.type === 'volume' ? [mount.name ?? ''] : mount.type === 'bind' ? [mount.source] : []))
