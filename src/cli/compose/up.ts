@@ -115,8 +115,8 @@ async function waitForAll(
   const inTime = late === undefined ? cx : { ...cx, signal: AbortSignal.any([cx.signal, late]) }
   try {
     for (const name of names) {
-      const { healthcheck } = loaded.project.services[name] ?? {}
-      const hasCheck = healthcheck !== undefined && healthcheck.disable !== true && healthcheck.test?.[0] !== 'NONE'
+      const members = membersOf(session.store, loaded.project.name).filter(({ service, isOneOff }) => service === name && !isOneOff)
+      const hasCheck = members.some(({ container }) => container.health !== undefined)
       await waitForService(
         { cx: inTime, report: invocation.report },
         session,
