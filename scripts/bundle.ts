@@ -63,7 +63,9 @@ const made = new Set(readdirSync(fresh))
 for (const name of [...made].sort((a, b) => Number(a === 'main.js') - Number(b === 'main.js')))
   renameSync(join(fresh, name), join(dist, name))
 // What a package has: not what earlier bundles have left.
-const modules = output.flatMap((part) => (part.type === 'chunk' ? Object.keys(part.modules) : []))
+const all = output.flatMap((part) => (part.type === 'chunk' ? Object.keys(part.modules) : []))
+// Those that a plugin made are in no file.
+const modules = all.filter((id) => !id.startsWith('\0'))
 writeFileSync(join(root, '.setup/bundle.json'), JSON.stringify({ chunks: [...made], modules }))
 // Processes that run meanwhile still load chunks of the old one.
 const hourMs = 3_600_000

@@ -293,6 +293,7 @@ describe.skipIf(reason !== undefined)(`containers${reason === undefined ? '' : `
 
     test('restart: the same files, a new start', async () => {
       const container = await detached('echo x >> /count; wc -l < /count; while :; do sleep 0.05; done', { stopTimeout: 0 })
+      await until(async () => (await logOf(container)) === '1\n')
       const first = container.status.startedAt
       await restartContainer(cx, store, container, {})
       const after = refresh(store, container)
