@@ -635,6 +635,20 @@ export interface AttachRequest extends RequestBase {
   readonly detachKeys?: string
 }
 
+/** Writes out a container that is asked for as the `config.json` of the runtime specification. */
+export interface BundleRequest extends RequestBase {
+  readonly verb: 'bundle'
+  /** The root file system: users are looked up there. */
+  readonly root: Place
+  readonly spec: RunSpec
+  readonly readonly?: boolean
+  /** An ordinary user, who will be root in a user namespace of one id. */
+  readonly owner?: { readonly uid: number; readonly gid: number }
+}
+export interface BundleResult {
+  readonly config: Readonly<Record<string, unknown>>
+}
+
 export type Request =
   | ProbeRequest
   | HoldRequest
@@ -651,6 +665,7 @@ export type Request =
   | AttachRequest
   | GuardRequest
   | UnshareRequest
+  | BundleRequest
 
 export type Verb = Request['verb']
 
@@ -670,6 +685,7 @@ export interface Results {
   attach: ExecResult
   guard: Record<string, never>
   unshare: ExecResult
+  bundle: BundleResult
 }
 
 export type FailureKind =

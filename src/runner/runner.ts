@@ -5,6 +5,8 @@ import type { Stdio } from './stdio.ts'
 import { startRunner, type LocalRequest, type RunnerProcess } from './process.ts'
 import type {
   AttachRequest,
+  BundleRequest,
+  BundleResult,
   CopyRequest,
   CopyResult,
   DiffRequest,
@@ -55,6 +57,7 @@ export interface Runner extends AsyncDisposable {
   /** `userns` as for `run`: the one that owns the namespace that has the bridges. */
   network(cx: Context, job: Job<NetworkRequest>, userns?: number): Promise<void>
   attach(cx: Context, job: Job<AttachRequest>, stdio: Stdio): Promise<ExecResult>
+  bundle(cx: Context, job: Job<BundleRequest>): Promise<BundleResult>
   /** Comes back at once: the guard stays. */
   guard(cx: Context, job: Job<GuardRequest>): Promise<void>
   /** `onStarted` gets what passes a signal on to the command. */
@@ -162,6 +165,7 @@ export function createRunner(options: RunnerOptions): Runner {
       await job<'network'>(cx, { verb: 'network', ...request }, userns === undefined ? {} : { userns })
     },
     attach: (cx, request, stdio) => start<'attach'>(cx, { verb: 'attach', ...request }, { stdio }),
+    bundle: (cx, request) => job<'bundle'>(cx, { verb: 'bundle', ...request }),
     async guard(cx, request) {
       await start<'guard'>(cx, { verb: 'guard', ...request })
     },

@@ -219,7 +219,7 @@ fn set_identity(identity: &Identity) -> Result<()> {
     };
     match task::set_groups(&identity.groups) {
         // A namespace of a single id cannot change groups; nor is there any other to have.
-        Err(error) if error.errno == Some(Errno::PERM) && identity.groups == [identity.gid] => {}
+        Err(error) if error.errno == Some(Errno::PERM) && identity.groups.iter().all(|group| *group == identity.gid) => {}
         other => other.map_err(unmapped)?,
     }
     task::set_gid(identity.gid).map_err(unmapped)?;

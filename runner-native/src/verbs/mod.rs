@@ -1,5 +1,6 @@
 //! One module a verb: open what the request names, call the library, report.
 
+mod bundle;
 mod copy;
 mod diff;
 mod digest;
@@ -56,6 +57,7 @@ pub fn perform(job: Job, control: File, events: &Events) -> Result<()> {
         Job::Digest(request) => events.result(&digest::digest(&request)?),
         Job::Copy(request) => events.result(&copy::copy(&request, events)?),
         Job::Read(request) => events.result(&read::read(&request)?),
+        Job::Bundle(request) => events.result(&bundle::bundle(*request)?),
         Job::Signal(request) => {
             signal::signal(&request)?;
             events.result(&serde_json::json!({}));

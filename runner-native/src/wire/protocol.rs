@@ -52,6 +52,7 @@ pub enum Job {
     Attach(Attach),
     Guard(Box<Guard>),
     Unshare(Unshare),
+    Bundle(Box<Bundle>),
 }
 
 impl Job {
@@ -72,6 +73,7 @@ impl Job {
             Job::Attach(_) => "attach",
             Job::Guard(_) => "guard",
             Job::Unshare(_) => "unshare",
+            Job::Bundle(_) => "bundle",
         }
     }
 }
@@ -390,6 +392,27 @@ pub struct ReadFile {
 #[derive(Debug, Deserialize, Serialize)]
 pub struct ReadResult {
     pub files: Vec<ReadFile>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Bundle {
+    pub root: Place,
+    pub spec: RunSpec,
+    #[serde(default)]
+    pub readonly: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub struct Owner {
+    pub uid: u32,
+    pub gid: u32,
+}
+
+#[derive(Debug, Serialize)]
+pub struct BundleResult {
+    pub config: crate::wire::config::Config,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]

@@ -1,5 +1,6 @@
 import { command, type Command, type Flags } from '../command.ts'
-import { quietFlag } from '../shared-flags.ts'
+import { platformFlag, quietFlag, registryFlags, trustFlags } from '../shared-flags.ts'
+import { createFlags } from './create-flags.ts'
 
 export const commitFlags = {
   author: { kind: 'string', short: 'a', value: 'NAME', doc: 'Who made it' },
@@ -21,6 +22,25 @@ export const cpFlags = {
     hidden: true,
     doc: 'Accepted for podman: a directory is not replaced by a file, nor a file by a directory',
   },
+} as const satisfies Flags
+
+export const bundleFlags = {
+  entrypoint: createFlags.entrypoint,
+  env: createFlags.env,
+  'env-file': createFlags['env-file'],
+  workdir: createFlags.workdir,
+  user: createFlags.user,
+  hostname: createFlags.hostname,
+  tty: createFlags.tty,
+  'read-only': createFlags['read-only'],
+  'cap-add': createFlags['cap-add'],
+  'cap-drop': createFlags['cap-drop'],
+  'security-opt': createFlags['security-opt'],
+  pull: createFlags.pull,
+  ...platformFlag,
+  ...quietFlag,
+  ...registryFlags,
+  ...trustFlags,
 } as const satisfies Flags
 
 /** What is taken out of containers, and put in. */
@@ -64,5 +84,18 @@ export const copyingCommands: readonly Command[] = [
     flags: exportFlags,
     examples: [{ command: 'stave export web | tar -t', doc: 'All that is in it' }],
     load: () => import('./export.ts'),
+  }),
+  command({
+    name: 'bundle',
+    group: 'Containers',
+    summary: 'Write an image as a bundle for OCI runtimes',
+    description:
+      'Makes DIRECTORY with the files of the image as rootfs and a config.json of the runtime specification, of the image and the flags: stave-runtime, runc, crun and others run it. It has a network namespace of its own without a connection; volumes are directories of its root. Of an ordinary user, it has a user namespace with that one user.',
+    operands: 'IMAGE DIRECTORY [COMMAND] [ARG...]',
+    least: 2,
+    passthrough: true,
+    flags: bundleFlags,
+    examples: [{ command: 'stave bundle alpine box && stave-runtime run --bundle box box1', doc: 'Made here, run there' }],
+    load: () => import('./bundle.ts'),
   }),
 ]

@@ -139,7 +139,7 @@ function timeLimit(seconds: number | undefined): { timeout?: number } {
 }
 
 /** One command, or a JSON array of its words; empty resets the image's. */
-function entrypointOf(text: string): readonly string[] {
+export function entrypointOf(text: string): readonly string[] {
   if (!text.startsWith('[')) return text === '' ? [] : [text]
   try {
     const words = JSON.parse(text) as unknown

@@ -3,9 +3,11 @@
 //! made of that, and from here on nobody asks where it came from.
 
 mod device;
+mod export;
 mod wire;
 
 pub use device::{Node, STANDARD};
+pub use export::to_config;
 pub use wire::{of_exec, of_run};
 
 use crate::container::capabilities::{self, Set, Sets};

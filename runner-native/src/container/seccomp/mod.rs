@@ -4,6 +4,7 @@
 //! passes some ten instructions. That matters: the kernel's work at loading grows with the program.
 
 mod config;
+mod export;
 mod profile;
 mod table;
 mod unlisted;
@@ -15,6 +16,7 @@ use crate::wire::protocol::SeccompProfile;
 use rustix::fd::OwnedFd;
 
 pub use config::{ACTIONS, FLAGS, OPERATORS, from_config};
+pub use export::to_config;
 
 /// The architectures that a filter speaks about on this machine.
 pub const NATIVE: &[&str] = if cfg!(target_arch = "aarch64") { &["SCMP_ARCH_AARCH64"] } else { &["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"] };
