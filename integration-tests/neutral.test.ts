@@ -23,7 +23,7 @@ const forContainers = [
   '--memory 0 --cpus 0 --pids-limit 0 --pids-limit -1 --shm-size 0 --cpu-shares 0',
   '--log-driver json-file --log-driver=k8s-file --disable-content-trust --systemd false --http-proxy=false --passwd=false',
   '--volume-driver local --image-volume bind --rmi=false --sig-proxy=true --init=false --privileged=false --read-only=false',
-  '--security-opt label=disable --security-opt apparmor=unconfined --no-healthcheck --runtime runc --storage-driver vfs',
+  '--security-opt label=disable --security-opt apparmor=unconfined --no-healthcheck --storage-driver vfs',
 ].map((line) => line.split(' '))
 
 test.each(forContainers)('run and create: %s %s %s %s', (...flags) => {
@@ -44,7 +44,7 @@ const forBuilds = [
   '--network bridge --pid private --ipc= --uts private --userns host --cgroupns private --cgroup-parent=',
   '--cap-add NET_ADMIN,SYS_TIME --cap-drop MKNOD,CHOWN --security-opt label=disable',
   '--pull=false --rm=true --force-rm --layers --compress --provenance=false --sbom=false --load --no-cache=false --squash=false',
-  '--memory 0 --cpu-shares 0 --shm-size 0 --cpuset-cpus= --jobs 1 --progress auto --builder default --runtime crun',
+  '--memory 0 --cpu-shares 0 --shm-size 0 --cpuset-cpus= --jobs 1 --progress auto --builder default',
   '--disable-content-trust --inherit-labels --volume-driver local --storage-driver vfs --format docker',
 ].map((line) => line.split(' '))
 
@@ -56,12 +56,10 @@ test.each([
   ['run', '--cgroupns host', 'A container sees its own control group alone'],
   ['run', '--oom-kill-disable', '--oom-score-adj'],
   ['run', '--disable-content-trust=false', 'policy.json'],
-  ['run', '--runtime runsc', 'does what runc does'],
   ['run', '--isolation hyperv', 'Windows'],
   ['create', '--memory-swappiness 10', 'vm.swappiness'],
   ['build', '--userns keep-id', 'RUN has namespaces of its own'],
   ['build', '--pid host', 'RUN has namespaces of its own'],
-  ['build', '--runtime=kata', 'does what runc does'],
   ['build', '--cgroup-parent x', '--memory'],
 ])('stave %s %s is refused', (command, flags, hint) => {
   const { status, stderr } = shop.stave([command, ...flags.split(' '), command === 'build' ? shop.path('context') : 'base'])

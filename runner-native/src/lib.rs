@@ -5,6 +5,7 @@ pub mod cgroup;
 pub mod compress;
 pub mod confine;
 pub mod container;
+pub mod delegate;
 pub mod elf;
 pub mod erofs;
 pub mod layer;

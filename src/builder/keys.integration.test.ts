@@ -46,6 +46,7 @@ const rows: { readonly [Name in keyof Required<BuildOptions>]: Row } = {
   sandbox: { differ: [{ sandbox: { capabilities: [] } }, { sandbox: { capabilities: ['CAP_CHOWN'] } }] },
   addHosts: { differ: [{ addHosts: [{ host: 'a', address: '192.0.2.1' }] }, { addHosts: [{ host: 'b', address: '192.0.2.1' }] }] },
   allow: { same: [{}, { allow: ['security.insecure', 'network.host', 'device'] }] },
+  runtime: { same: [{}, { runtime: '/usr/sbin/runc' }] },
   proxy: { same: [{ proxy: { http_proxy: 'http://a' } }, { proxy: { http_proxy: 'http://b' } }] },
   authorities: { same: [{}, { authorities: '/etc/ssl/certs/ca-certificates.crt' }] },
   secrets: { same: [{ secrets: [{ id: 's', value: bytes('1') }] }, { secrets: [{ id: 's', value: bytes('2') }] }] },

@@ -75,6 +75,8 @@ export interface BuildOptions {
   readonly ulimits?: readonly { readonly name: string; readonly soft: number; readonly hard: number }[]
   /** What RUN may use and do, where it is not the usual. */
   readonly sandbox?: Sandbox
+  /** The program of the OCI runtime that RUN is executed with. Default: Stave's own. */
+  readonly runtime?: string
 
   readonly outputs?: readonly Output[]
   /** `oci` (default) or Docker's media types. */

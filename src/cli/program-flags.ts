@@ -30,7 +30,6 @@ export const globalFlags = {
 const idle = (value: string, about: string): Flag => ({ kind: 'string', value, hidden: true, doc: `Accepted without effect: ${about}` })
 const idleSwitch = (about: string): Flag => ({ kind: 'boolean', hidden: true, doc: `Accepted without effect: ${about}` })
 const oneStorage = '--storage-driver is all that there is to choose'
-const noRuntime = 'containers run on the runtime of Stave'
 const noDaemon = 'there is no daemon to connect to'
 
 /**
@@ -41,18 +40,8 @@ export const idleFlags: Flags = {
   'storage-opt': { ...idle('K=V', oneStorage), kind: 'list' },
   runroot: idle('DIR', 'nothing is kept outside the store'),
   'cgroup-manager': idle('NAME', 'control groups are made without a manager'),
-  runtime: {
-    ...idle('NAME', noRuntime),
-    choices: [
-      'runc',
-      'crun',
-      'youki',
-      'io.containerd.runc.v2',
-      ...['runc', 'crun'].flatMap((name) => [`/usr/bin/${name}`, `/usr/sbin/${name}`]),
-    ],
-    instead: 'Containers run on the runtime of Stave, which does what runc does.',
-  },
-  'runtime-flag': { ...idle('FLAG', noRuntime), kind: 'list' },
+  runtime: idle('NAME', 'it is for run, create and build'),
+  'runtime-flag': { ...idle('FLAG', 'a runtime gets the flags that every one has'), kind: 'list' },
   conmon: idle('FILE', 'containers have a monitor of their own'),
   'events-backend': idle('NAME', 'no events are kept'),
   'network-cmd-path': idle('FILE', 'pasta or slirp4netns is found where programs are'),

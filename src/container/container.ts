@@ -39,6 +39,8 @@ export interface CreateOptions extends Omit<ContainerOptions, 'network' | 'files
   /** What is said over the image's health check. */
   readonly health?: HealthOptions
   readonly pidFile?: string
+  /** The program of the OCI runtime that makes it. Default: Stave's own. */
+  readonly runtime?: string
   readonly annotations?: Readonly<Record<string, string>>
   /** Keep what it writes. Default: yes, unless it removes itself and runs in the foreground. */
   readonly log?: boolean
@@ -109,6 +111,7 @@ export async function createContainer(
       ...(options.timeout !== undefined && { timeout: options.timeout }),
       ...(options.restart !== undefined && { restart: options.restart }),
       ...(options.pidFile !== undefined && { pidFile: options.pidFile }),
+      ...(options.runtime !== undefined && { runtime: options.runtime }),
       ...(health !== undefined && { health, ...(config?.Shell !== undefined && { shell: config.Shell }) }),
       ...(options.annotations !== undefined && { annotations: options.annotations }),
       ...parts(config, options),

@@ -1,3 +1,4 @@
+import { basename } from 'node:path'
 import { layout, pathOf } from '#store/layout.ts'
 import type { LocalStore } from '#store/open.ts'
 import type { Container } from './container.ts'
@@ -49,6 +50,7 @@ export function inspectContainer(store: LocalStore, container: Container): Recor
       RestartPolicy: { Name: container.restart?.name ?? 'no', MaximumRetryCount: container.restart?.maximum ?? 0 },
       Annotations: container.annotations ?? {},
       AutoRemove: container.autoRemove,
+      Runtime: container.runtime === undefined ? 'stave' : basename(container.runtime),
       Privileged: spec.privileged ?? false,
       ReadonlyRootfs: container.readonly,
       ShmSize: spec.shmBytes ?? 0,

@@ -50,6 +50,8 @@ export interface ContainerRecord {
   readonly annotations?: Readonly<Record<string, string>>
   /** A file of this machine that gets the id of its first process. */
   readonly pidFile?: string
+  /** The program of the OCI runtime that makes it. Absent: Stave's own. */
+  readonly runtime?: string
   /** Absent: `spec.namespaces.network` says all. */
   readonly network?: ContainerNetwork
   /** The process that made it: while it lives, removing an `autoRemove` container is its business. */

@@ -106,6 +106,7 @@ export async function startContainer(
         },
         stopTimeout: container.stopTimeout,
         ...(container.timeout !== undefined && { timeout: container.timeout }),
+        ...(container.runtime !== undefined && { runtime: { program: container.runtime, directory } }),
       },
       options.stdio,
       {

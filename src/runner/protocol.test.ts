@@ -192,6 +192,7 @@ const requests: { [V in Verb]: LocalRequest<V> } = {
     },
     stopTimeout: 10,
     timeout: 3600,
+    runtime: { program: '/usr/sbin/runc', directory: store('containers/ff') },
   },
   exec: {
     verb: 'exec',
@@ -322,6 +323,7 @@ const state: ContainerState = {
   oomKilled: true,
   error: 'out of memory',
   cgroup: '/stave/ff',
+  runtime: { program: '/usr/sbin/runc', directory: '/var/lib/stave/containers/ff/runtime', id: 'stave-ff' },
   ports: [port],
 }
 

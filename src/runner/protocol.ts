@@ -443,6 +443,8 @@ export interface RunRequest extends RequestBase {
   readonly stopTimeout?: number
   /** Seconds that it may run: it is killed then. */
   readonly timeout?: number
+  /** Another OCI runtime makes it: a program, and a directory in which the runner makes `runtime` for its bundle and its state. */
+  readonly runtime?: { readonly program: string; readonly directory: Place }
 }
 
 /** How a container with a network namespace of its own is connected. */
@@ -527,6 +529,8 @@ export interface ContainerState {
   readonly oomKilled?: boolean
   readonly error?: string
   readonly cgroup?: string
+  /** Another OCI runtime made it: its program, the directory with its bundle and state, and what it is called there. */
+  readonly runtime?: { readonly program: string; readonly directory: string; readonly id: string }
   /** Published ports, with the numbers that they got. */
   readonly ports?: readonly PublishedPort[]
 }

@@ -41,11 +41,15 @@ const CONTROLLERS: &[&str] = &[
 
 impl Hierarchies {
     pub fn find() -> Self {
+        Self::of(&fs::read_to_string("/proc/self/cgroup").unwrap_or_default())
+    }
+
+    /// With the places of another process, by its `/proc/PID/cgroup`, as its own ones.
+    pub fn of(own: &str) -> Self {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let mut found = Self::default();
         for line in mounts.lines() {
-            found.add(line, &own);
+            found.add(line, own);
         }
         found
     }

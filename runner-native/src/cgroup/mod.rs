@@ -289,6 +289,17 @@ impl Cgroup {
         })
     }
 
+    /// The groups of this name that a process is in; `None` if it is in none of them.
+    pub fn of_process(pid: i32, name: &str) -> Option<Self> {
+        let Hierarchies { unified, legacy } = Hierarchies::of(&fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?);
+        let all = legacy
+            .into_iter()
+            .chain(unified)
+            .map(|hierarchy| Group { directory: hierarchy.own, controller: hierarchy.controllers.into_iter().next().unwrap_or_default() });
+        let groups: Vec<Group> = all.filter(|group| group.directory.file_name().is_some_and(|last| last == name)).collect();
+        (!groups.is_empty()).then_some(Self { groups })
+    }
+
     /// The groups of a container that runs, from its state.
     pub fn of_container(state: &ContainerState) -> Option<Self> {
         state.cgroup.as_deref().filter(|text| !text.is_empty()).map(Self::from_text)

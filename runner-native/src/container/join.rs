@@ -126,6 +126,17 @@ fn enter_namespaces(target: &Target, stdio: &Stdio, channel: &Channel) -> Result
     }
 }
 
+/// Enters the user namespace of a container, if it is another one, as root of it.
+pub fn enter_users(pid: i32, pidfd: &OwnedFd) -> Result<()> {
+    if different_namespaces(pid)? & libc::CLONE_NEWUSER == 0 {
+        return Ok(());
+    }
+    task::setns(pidfd, libc::CLONE_NEWUSER).map_err(|error| error.context("cannot enter the user namespace of the container"))?;
+    let _ = task::set_groups(&[]);
+    task::set_gid(0)?;
+    task::set_uid(0)
+}
+
 fn set_up(target: &Target, stdio: Stdio, channel: &Channel) -> Result<process::Ready> {
     task::die_with_parent();
     if channel.parent_is_gone() {

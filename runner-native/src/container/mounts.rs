@@ -33,7 +33,7 @@ enum Source {
 /// The mounts of a request, in its order, and the tmpfs of its contents.
 #[derive(Default)]
 pub struct Mounts {
-    list: Vec<Option<Prepared>>,
+    list: Vec<Prepared>,
     contents: Option<OwnedFd>,
     /// Copies of the host's trees for bind mounts of the plan, by its number, where they must be made outside.
     bound: Vec<Option<OwnedFd>>,
@@ -71,7 +71,7 @@ pub fn prepare(mounts: &[RunMount], domain: Domain) -> Result<Mounts> {
                 Prepared { target: target.clone(), source: Source::Content(number), directory: false, readonly: false }
             }
         };
-        prepared.list.push(Some(one));
+        prepared.list.push(one);
     }
     Ok(prepared)
 }
@@ -84,7 +84,7 @@ impl Mounts {
 
     /// Puts what parts are taken of at `scratch`, out of sight: older kernels copy no part of what is attached nowhere.
     pub fn stage(&self, scratch: impl AsFd) -> Result<()> {
-        for mount in self.list.iter().flatten() {
+        for mount in &self.list {
             if let Source::Part { tree, .. } = &mount.source {
                 attach(tree, &scratch)?;
             }
@@ -93,10 +93,15 @@ impl Mounts {
     }
 
     /// Attaches one inside the root.
-    pub fn attach(&mut self, number: usize, targets: &mut Targets<'_>) -> Result<()> {
-        let mount = self.list.get_mut(number).and_then(Option::take);
-        let mount = mount.ok_or_else(|| Error::new(Kind::State, "a mount of the plan was not prepared"))?;
-        mount.attach(targets, self.contents.as_ref())
+    pub fn attach(&self, number: usize, targets: &mut Targets<'_>) -> Result<()> {
+        let Opened { target, mount, directory } = self.open(number)?;
+        attach(mount, targets.find(&target, directory)?)
+    }
+
+    /// One that is ready to be attached.
+    pub fn open(&self, number: usize) -> Result<Opened> {
+        let prepared = self.list.get(number).ok_or_else(|| Error::new(Kind::State, "a mount of the plan was not prepared"))?;
+        prepared.open(self.contents.as_ref())
     }
 
     /// What was copied outside for a bind mount of the plan.
@@ -105,16 +110,23 @@ impl Mounts {
     }
 }
 
+/// A mount that can be attached as it is.
+pub struct Opened {
+    pub target: String,
+    pub mount: OwnedFd,
+    pub directory: bool,
+}
+
 impl Prepared {
-    fn attach(self, targets: &mut Targets<'_>, contents: Option<&OwnedFd>) -> Result<()> {
-        let (mount, directory) = match self.source {
-            Source::Mount(mount) => (mount, self.directory),
+    fn open(&self, contents: Option<&OwnedFd>) -> Result<Opened> {
+        let (mount, directory) = match &self.source {
+            Source::Mount(mount) => (mount.try_clone().map_err(|error| Error::io("dup(…)", &error))?, self.directory),
             Source::Part { tree, path } => {
                 // What is on top of a staged tree is not part of it: its own root is taken by descriptor.
                 if path.split('/').all(|name| matches!(name, "" | "." | "..")) {
-                    (clone_tree(&tree, false)?, true)
+                    (clone_tree(tree, false)?, true)
                 } else {
-                    let part = root::open_in_root(tree.as_fd(), &path, OFlags::PATH, Mode::empty())?;
+                    let part = root::open_in_root(tree.as_fd(), path, OFlags::PATH, Mode::empty())?;
                     (clone_tree(&part, true)?, is_directory(&part)?)
                 }
             }
@@ -127,8 +139,7 @@ impl Prepared {
         if self.readonly {
             protect(&mount, true)?;
         }
-        let target = targets.find(&self.target, directory)?;
-        attach(&mount, &target)
+        Ok(Opened { target: self.target.clone(), mount, directory })
     }
 }
 

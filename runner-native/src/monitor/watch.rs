@@ -103,6 +103,8 @@ pub struct Monitor {
     clients: Vec<Client>,
     /// Signals that came while the container was being prepared.
     early: Vec<i32>,
+    /// Passes signals on to what is watched, in place of sending them to its process.
+    pub signaller: Option<Box<dyn Fn(i32)>>,
 }
 
 /// How long streams may stay open after the container has ended: someone outside may have been given them.
@@ -130,6 +132,7 @@ impl Monitor {
             listener: None,
             clients: Vec::new(),
             early: Vec::new(),
+            signaller: None,
         })
     }
 
@@ -256,7 +259,7 @@ impl Monitor {
     /// Watches until the container has ended and its last byte is passed on.
     pub fn watch(&mut self, pid: i32, pidfd: &OwnedFd) -> Ended {
         for signal in std::mem::take(&mut self.early) {
-            let _ = task::signal_process(pidfd, signal);
+            self.signal(pidfd, signal);
         }
         let mut ended: Option<(Ended, Instant)> = None;
         let mut kill_at = self.deadline;
@@ -277,7 +280,7 @@ impl Monitor {
                 if arrived.signal == libc::SIGWINCH {
                     self.fit();
                 } else if !arrived.is_typed() {
-                    let _ = task::signal_process(pidfd, arrived.signal);
+                    self.signal(pidfd, arrived.signal);
                 }
             }
             if arrived.listener {
@@ -289,7 +292,7 @@ impl Monitor {
                 kill_at = Some(kill_at.map_or(patient_until, |at| at.min(patient_until)));
             }
             if kill_at.is_some_and(|at| Instant::now() >= at) {
-                let _ = task::signal_process(pidfd, libc::SIGKILL);
+                self.signal(pidfd, libc::SIGKILL);
                 kill_at = None;
             }
             self.pass_input();
@@ -301,6 +304,14 @@ impl Monitor {
                     self.peer = None;
                 }
             }
+        }
+    }
+
+    fn signal(&self, pidfd: &OwnedFd, signal: i32) {
+        match &self.signaller {
+            Some(signaller) => signaller(signal),
+            // One that has ended takes none.
+            None => drop(task::signal_process(pidfd, signal)),
         }
     }
 
@@ -319,7 +330,7 @@ impl Monitor {
         self.lifeline = None;
         self.stopping = true;
         if !self.stop.patience.is_zero() {
-            let _ = task::signal_process(pidfd, self.stop.signal);
+            self.signal(pidfd, self.stop.signal);
         }
         Instant::now() + self.stop.patience
     }
@@ -403,7 +414,7 @@ impl Monitor {
         match self.lifeline.as_ref().map(lifeline::hear) {
             Some(Said::Signals(signals)) => {
                 for signal in signals {
-                    let _ = task::signal_process(pidfd, signal.into());
+                    self.signal(pidfd, signal.into());
                 }
                 false
             }
@@ -473,7 +484,7 @@ impl Monitor {
             }
             frame::SIGNAL => {
                 if let [signal] = bytes {
-                    let _ = task::signal_process(pidfd, i32::from(*signal));
+                    self.signal(pidfd, i32::from(*signal));
                 }
             }
             _ => {}

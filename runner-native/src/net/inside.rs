@@ -54,11 +54,19 @@ pub fn hand_out(channel: &Channel, resolver: bool) -> Result<()> {
     send(Socket::Route, &netlink::open(Family::Route)?)?;
     send(Socket::Filter, &netlink::open(Family::Filter)?)?;
     if resolver {
-        let address = SocketAddrV4::new(RESOLVER, 0);
-        send(Socket::ResolverUdp, &UdpSocket::bind(address).map_err(|error| Error::io("bind(127.0.0.11, udp)", &error))?)?;
-        send(Socket::ResolverTcp, &TcpListener::bind(address).map_err(|error| Error::io("bind(127.0.0.11, tcp)", &error))?)?;
+        let (udp, tcp) = listen()?;
+        send(Socket::ResolverUdp, &udp)?;
+        send(Socket::ResolverTcp, &tcp)?;
     }
     channel.send(&Message::Network {}, None)
+}
+
+/// The sockets of the name server, in the namespace that this thread is in.
+fn listen() -> Result<(UdpSocket, TcpListener)> {
+    let address = SocketAddrV4::new(RESOLVER, 0);
+    let udp = UdpSocket::bind(address).map_err(|error| Error::io("bind(127.0.0.11, udp)", &error))?;
+    let tcp = TcpListener::bind(address).map_err(|error| Error::io("bind(127.0.0.11, tcp)", &error))?;
+    Ok((udp, tcp))
 }
 
 /// So that a closure can take any of them.
@@ -96,6 +104,21 @@ impl Arriving {
 }
 
 impl Inside {
+    /// Of a new namespace, its loopback up: a thread makes it, opens sockets there, and ends.
+    pub fn make(resolver: bool, chosen: &BTreeMap<String, String>) -> Result<Self> {
+        let make = || {
+            task::unshare(libc::CLONE_NEWNET)?;
+            task::raise_loopback()?;
+            relax(chosen);
+            let namespace = openat(CWD, "/proc/thread-self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(|errno| Error::call("openat(\"/proc/thread-self/ns/net\")", errno))?;
+            let resolver = if resolver { Some(listen()?) } else { None };
+            Ok(Self { namespace, links: Links::open()?, filter: Filter::open()?, resolver })
+        };
+        std::thread::scope(|scope| scope.spawn(make).join())
+            .map_err(|_| Error::new(Kind::State, "the network namespace could not be made"))?
+    }
+
     /// Of a namespace that is there: a thread goes there, opens sockets, and ends.
     pub fn visit(namespace: OwnedFd) -> Result<Self> {
         let there = namespace.try_clone().map_err(|error| Error::io("dup(…)", &error))?;

@@ -22,6 +22,7 @@ pub fn bundle(request: Bundle) -> Result<BundleResult> {
         network: None,
         stop_timeout: None,
         timeout: None,
+        runtime: None,
     })?;
     let config = plan::to_config(&plan, &identity, &[]);
     let config = match request.owner {

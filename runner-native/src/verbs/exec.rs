@@ -1,8 +1,11 @@
 //! The verb `exec`: one more process in a container that runs.
 
 use crate::container::join::{self, Target};
-use crate::container::start::Maker;
+use crate::container::plan::{self, Process};
+use crate::container::process::Stdio;
+use crate::container::start::{Maker, Started};
 use crate::container::state::Directory;
+use crate::delegate::exec::Further;
 use crate::monitor::frame::Notice;
 use crate::monitor::front::{End, Front};
 use crate::monitor::watch::{Monitor, Outlet, Stop};
@@ -20,33 +23,59 @@ use std::time::Duration;
 const STOP: Stop = Stop { signal: libc::SIGTERM, patience: Duration::from_secs(2) };
 
 pub fn exec(request: &Exec, control: File, events: &Events) -> Result<()> {
-    let process = crate::container::plan::of_exec(&request.spec)?;
     let directory = Directory::open(&request.container.directory)?;
     let (state, pid, pidfd) = directory.process()?;
     let cgroup = crate::cgroup::Cgroup::of_container(&state);
     if crate::cgroup::is_paused(&state, pid) {
         return Err(Error::new(Kind::State, "the container is paused").hint("Resume it first."));
     }
-    let mut target = Target::new(pid, pidfd, cgroup, process)?;
-    // The container's limits hold for all its processes.
-    target.limits = join::limits_of(pid);
+    let target = if let Some(runtime) = &state.runtime {
+        Entry::Delegated(Box::new(Further::new(&state, runtime, pid, &pidfd, &request.spec)?))
+    } else {
+        let mut target = Target::new(pid, pidfd, cgroup, plan::of_exec(&request.spec)?)?;
+        // The container's limits hold for all its processes.
+        target.limits = join::limits_of(pid);
+        Entry::Own(Box::new(target))
+    };
     if request.detach {
         return in_background(&target, control, events);
     }
     let exit_code =
-        if target.process.terminal { with_terminal(&target, control, events)? } else { in_this_process(&target, control, events)? };
+        if target.process().terminal { with_terminal(&target, control, events)? } else { in_this_process(&target, control, events)? };
     events.result(&ExecResult { exit_code });
     Ok(())
 }
 
-fn in_this_process(target: &Target, control: File, events: &Events) -> Result<Option<i32>> {
+/// A process that is to be made, by this program or by the runtime that has made the container.
+enum Entry {
+    Own(Box<Target>),
+    Delegated(Box<Further>),
+}
+
+impl Entry {
+    fn process(&self) -> &Process {
+        match self {
+            Self::Own(target) => &target.process,
+            Self::Delegated(further) => &further.process,
+        }
+    }
+
+    fn start(&self, stdio: Stdio, maker: Maker<'_, '_>) -> Result<Started> {
+        match self {
+            Self::Own(target) => join::start(target, stdio, maker),
+            Self::Delegated(further) => further.start(stdio, maker.patience),
+        }
+    }
+}
+
+fn in_this_process(target: &Entry, control: File, events: &Events) -> Result<Option<i32>> {
     let mut monitor = Monitor::new(Some(control), STOP)?;
     let ended = live(target, &mut monitor, Outlet::Own, |_| {})?;
     monitor.problems().for_each(|text| events.warning(text));
     Ok(Some(status(ended)))
 }
 
-fn with_terminal(target: &Target, control: File, events: &Events) -> Result<Option<i32>> {
+fn with_terminal(target: &Entry, control: File, events: &Events) -> Result<Option<i32>> {
     let (ours, theirs) = connection()?;
     let Some(child) = task::fork()? else {
         drop((ours, control));
@@ -64,7 +93,7 @@ fn with_terminal(target: &Target, control: File, events: &Events) -> Result<Opti
         exit_now(i32::from(outcome.is_err()));
     };
     drop(theirs);
-    let end = Front::new(ours, control, target.process.interactive, Vec::new()).outlived().attend(false, |_| {});
+    let end = Front::new(ours, control, target.process().interactive, Vec::new()).outlived().attend(false, |_| {});
     task::reap(child, end.is_ok());
     match end? {
         End::Exited(result) => Ok(result.exit_code),
@@ -72,7 +101,7 @@ fn with_terminal(target: &Target, control: File, events: &Events) -> Result<Opti
     }
 }
 
-fn in_background(target: &Target, control: File, events: &Events) -> Result<()> {
+fn in_background(target: &Entry, control: File, events: &Events) -> Result<()> {
     let (mut done, mut finish) = crate::wire::stream::pipe().map(|(read, write)| (File::from(read), File::from(write)))?;
     if let Some(child) = task::fork()? {
         drop(finish);
@@ -113,10 +142,10 @@ fn status(ended: Ended) -> i32 {
     }
 }
 
-fn live(target: &Target, monitor: &mut Monitor, outlet: Outlet, on_start: impl FnOnce(&mut Monitor)) -> Result<Ended> {
-    let stdio = monitor.streams(&target.process, outlet)?;
+fn live(target: &Entry, monitor: &mut Monitor, outlet: Outlet, on_start: impl FnOnce(&mut Monitor)) -> Result<Ended> {
+    let stdio = monitor.streams(target.process(), outlet)?;
     let maker = Maker { patience: &mut |channel| monitor.wait_for(channel), network: None, at: &mut |_, _| Ok(()) };
-    let mut started = join::start(target, stdio, maker)?;
+    let mut started = target.start(stdio, maker)?;
     if let Some(terminal) = started.terminal.take() {
         monitor.set_terminal(terminal)?;
     }

@@ -45,6 +45,12 @@ pub fn perform(job: Job, control: File, events: &Events) -> Result<()> {
             events.result(&serde_json::json!({}));
             return Ok(());
         }
+        // Before there is a thread, too: it may enter a user namespace.
+        Job::Signal(request) => {
+            signal::signal(&request)?;
+            events.result(&serde_json::json!({}));
+            return Ok(());
+        }
         _ => lifeline::watch(control),
     }
     match job {
@@ -58,11 +64,15 @@ pub fn perform(job: Job, control: File, events: &Events) -> Result<()> {
         Job::Copy(request) => events.result(&copy::copy(&request, events)?),
         Job::Read(request) => events.result(&read::read(&request)?),
         Job::Bundle(request) => events.result(&bundle::bundle(*request)?),
-        Job::Signal(request) => {
-            signal::signal(&request)?;
-            events.result(&serde_json::json!({}));
-        }
-        Job::Probe(_) | Job::Hold {} | Job::Run(_) | Job::Exec(_) | Job::Attach(_) | Job::Guard(_) | Job::Network(_) | Job::Unshare(_) => {}
+        Job::Probe(_)
+        | Job::Hold {}
+        | Job::Run(_)
+        | Job::Exec(_)
+        | Job::Signal(_)
+        | Job::Attach(_)
+        | Job::Guard(_)
+        | Job::Network(_)
+        | Job::Unshare(_) => {}
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use crate::container::start::{self as container, Given, Maker, Started};
 use crate::container::state::{self, Directory};
 use crate::container::targets;
 use crate::container::tty;
+use crate::delegate;
 use crate::monitor::attach;
 use crate::monitor::frame::Notice;
 use crate::monitor::front::{End, Front};
@@ -23,7 +24,7 @@ use crate::sys::{self, task};
 use crate::wire::error::{Error, Kind, Result};
 use crate::wire::event::Events;
 use crate::wire::protocol::{ContainerState, LayerOutput, LayerResult, Run, RunResult};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use serde_json::json;
@@ -42,13 +43,15 @@ pub fn run(request: Run, control: File, events: &Events) -> Result<()> {
         .and_then(|container| container.cgroup_name.clone())
         .unwrap_or_else(|| format!("stave-{}-{}", request.id, std::process::id()));
     check_name(&name)?;
-    let (cgroup, warnings) = make_cgroup(&mut plan, &name, &request)?;
-    plan.cgroup = cgroup;
-    for warning in warnings {
-        events.warning(warning);
+    if request.runtime.is_none() {
+        let (cgroup, warnings) = make_cgroup(&mut plan, &name, &request)?;
+        plan.cgroup = cgroup;
+        for warning in warnings {
+            events.warning(warning);
+        }
     }
     let directory = request.container.as_ref().map(|container| Directory::open(&container.directory)).transpose()?;
-    let job = Job { request, plan, directory };
+    let job = Job { request, plan, directory, name };
     let result = match &job.request.container {
         Some(container) if container.detach => {
             return in_background(&job, control, events);
@@ -100,6 +103,16 @@ struct Job {
     request: Run,
     plan: Plan,
     directory: Option<Directory>,
+    /// Of its control groups, and what it is called by another runtime.
+    name: String,
+}
+
+/// A container that runs, and its root.
+struct Living {
+    started: Started,
+    root: OwnedFd,
+    /// Made by another runtime.
+    delegated: Option<delegate::Container>,
 }
 
 /// The usual way: the container's parent is the program that was asked.
@@ -274,8 +287,8 @@ impl Job {
     /// Starts the container and watches it to its end, whatever becomes of it.
     fn live(&self, monitor: &mut Monitor, outlet: Outlet, mut notify: impl FnMut(&mut Monitor, &Notice)) -> Result<Outcome> {
         let mut network = None;
-        let (started, root) = match self.start(monitor, outlet, &mut network) {
-            Ok(started) => started,
+        let Living { started, root, delegated } = match self.start(monitor, outlet, &mut network) {
+            Ok(living) => living,
             Err(error) => {
                 network.iter_mut().for_each(Attachment::disconnect);
                 let error = if self.plan.cgroup.as_ref().is_some_and(Cgroup::oom_killed) {
@@ -288,6 +301,8 @@ impl Job {
                 return Err(error);
             }
         };
+        let cgroup = delegated.as_ref().map_or(&self.plan.cgroup, |container| &container.cgroup).as_ref();
+        monitor.signaller = delegated.as_ref().map(delegate::Container::signaller);
         for text in &started.warnings {
             notify(monitor, &Notice::Warning { text: text.clone() });
         }
@@ -298,7 +313,8 @@ impl Job {
             monitor_pid: Some(std::process::id() as i32),
             monitor_start: state::start_time(std::process::id() as i32),
             started_at: Some(state::now()),
-            cgroup: self.plan.cgroup.as_ref().map(Cgroup::to_text),
+            cgroup: cgroup.map(Cgroup::to_text),
+            runtime: delegated.as_ref().map(delegate::Container::state),
             ports: network.as_ref().map(|network| network.ports().to_vec()).unwrap_or_default(),
             ..ContainerState::default()
         };
@@ -317,8 +333,11 @@ impl Job {
         if !self.plan.namespaces.has(libc::CLONE_NEWPID) {
             task::end_descendants();
         }
-        let outcome = Outcome { ended, oom_killed: self.plan.cgroup.as_ref().is_some_and(Cgroup::oom_killed) };
-        self.plan.cgroup.iter().for_each(Cgroup::remove);
+        let outcome = Outcome { ended, oom_killed: cgroup.is_some_and(Cgroup::oom_killed) };
+        match delegated {
+            Some(container) => container.end(),
+            None => self.plan.cgroup.iter().for_each(Cgroup::remove),
+        }
         network.iter_mut().for_each(Attachment::disconnect);
         tidy(&self.request, root, &started.created);
         let result = outcome.result();
@@ -333,7 +352,7 @@ impl Job {
         Ok(outcome)
     }
 
-    fn start<'a>(&'a self, monitor: &mut Monitor, outlet: Outlet, network: &mut Option<Attachment<'a>>) -> Result<(Started, OwnedFd)> {
+    fn start<'a>(&'a self, monitor: &mut Monitor, outlet: Outlet, network: &mut Option<Attachment<'a>>) -> Result<Living> {
         // First of all: a port in use is found before anything is made.
         *network = self.request.network.as_ref().map(|network| Attachment::prepare(&self.request.id, network)).transpose()?;
         let root = rootfs::mount_root(&self.request.root, self.plan.domain)?;
@@ -343,15 +362,27 @@ impl Job {
             task::set_child_subreaper();
         }
         let stdio = monitor.streams(&self.plan.process, outlet)?;
-        let given = Given { plan: &self.plan, root: Some(&root), mounts, stdio, gate: None };
-        let maker = Maker { patience: &mut |channel| monitor.wait_for(channel), network: network.as_mut(), at: &mut |_, _| Ok(()) };
-        let outcome = container::start(given, maker);
+        let outcome = match &self.request.runtime {
+            None => {
+                let given = Given { plan: &self.plan, root: Some(&root), mounts, stdio, gate: None };
+                let patience = &mut |channel: BorrowedFd<'_>| monitor.wait_for(channel);
+                container::start(given, Maker { patience, network: network.as_mut(), at: &mut |_, _| Ok(()) })
+                    .map(|started| (started, None))
+            }
+            Some(runtime) => {
+                let runtime = delegate::Runtime::of_request(runtime)?;
+                let (plan, name, asked) = (&self.plan, self.name.as_str(), self.request.spec.mounts.as_slice());
+                let given = delegate::Given { name, plan, root: &root, asked, mounts, stdio };
+                let made = delegate::start(runtime, given, &mut |channel| monitor.wait_for(channel), network.as_mut());
+                made.map(|(container, started)| (started, Some(container)))
+            }
+        };
         match outcome {
-            Ok(mut started) => {
+            Ok((mut started, delegated)) => {
                 if let Some(terminal) = started.terminal.take() {
                     monitor.set_terminal(terminal)?;
                 }
-                Ok((started, root))
+                Ok(Living { started, root, delegated })
             }
             Err(failed) => {
                 tidy(&self.request, root, &failed.created);

@@ -2,6 +2,7 @@
 
 use crate::cgroup;
 use crate::container::state::Directory;
+use crate::delegate;
 use crate::sys::task;
 use crate::wire::error::{Error, Kind, Result};
 use crate::wire::protocol::Signal;
@@ -10,6 +11,9 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 pub fn signal(request: &Signal) -> Result<()> {
     let directory = Directory::open(&request.container.directory)?;
     let (state, pid, pidfd) = directory.process()?;
+    if let Some(runtime) = &state.runtime {
+        return delegate::signal(runtime, pid, &pidfd, request);
+    }
     match request.action.as_deref() {
         Some("pause") => return cgroup::pause(&state, pid),
         Some("resume") => return cgroup::resume(&state, pid),

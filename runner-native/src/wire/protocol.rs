@@ -663,6 +663,23 @@ pub struct Run {
     pub stop_timeout: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<Runtime>,
+}
+
+/// The runtime that makes a container, in place of this program.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Runtime {
+    pub program: String,
+    pub directory: Place,
+}
+
+/// How to find a container of another runtime again.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+pub struct RuntimeState {
+    pub program: String,
+    pub directory: String,
+    pub id: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -689,6 +706,8 @@ pub struct ContainerState {
     pub error: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cgroup: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub runtime: Option<RuntimeState>,
     /// Published ports, with the numbers that they got.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub ports: Vec<PublishedPort>,

@@ -61,6 +61,7 @@ export async function exec(
     root: { lowers, upper: fs, work, volatile: true },
     spec,
     layer: { ...session.output, blob },
+    ...runtimeOf(session, snapshot.place),
   }
   const run = store.runner.run(cx, job, stdio, { onExit })
   const layer = run.then(
@@ -119,6 +120,11 @@ export async function exec(
   throw failed(session.id, step, op, exitCode, oomKilled, log.tail())
 }
 
+/** Another OCI runtime has its files beside the tree of the step. */
+function runtimeOf({ options: { runtime } }: Session, directory: Place): Pick<RunRequest, 'runtime'> {
+  return runtime === undefined ? {} : { runtime: { program: runtime, directory } }
+}
+
 /** It names a control group, too: the id of a step of one of several platforms has a slash. */
 function jobId(what: 'build' | 'debug', session: Session, step: Step): string {
   return `${what}-${session.id}-${step.id.replaceAll('/', '-')}`
@@ -153,6 +159,7 @@ export async function shell(
         volatile: true,
       },
       spec: { ...spec, args, terminal, interactive: true, env: [...spec.env, 'TERM=xterm'] },
+      ...runtimeOf(session, snapshot.place),
     },
     stdio,
   )

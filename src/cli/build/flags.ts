@@ -1,5 +1,6 @@
 import type { Flags } from '../command.ts'
 import { neutralBuildFlags } from '../neutral-flags.ts'
+import { runtimeFlag } from '../oci-runtime.ts'
 import { registryFlags, trustFlags } from '../shared-flags.ts'
 
 /** What is so anyway. */
@@ -82,6 +83,7 @@ export const buildFlags = {
   'dns-option': { kind: 'list', value: 'OPTION', doc: 'Option of the resolver in RUN', aliases: ['dns-opt'] },
   'no-hosts': { kind: 'boolean', doc: 'In RUN, use /etc/hosts and /etc/hostname of the image', aliases: ['no-hostname'] },
   'http-proxy': { kind: 'boolean', doc: 'Pass proxy variables of the environment on to RUN (default)' },
+  ...runtimeFlag,
   allow: {
     kind: 'list',
     value: 'RIGHT',

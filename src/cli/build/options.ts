@@ -13,6 +13,7 @@ import type { Values } from '../command.ts'
 import { buildCompression } from './compression.ts'
 import { hostOf } from '../containers/options.ts'
 import { environmentWords, keyValues, readEnvFile } from '../key-values.ts'
+import { findRuntime } from '../oci-runtime.ts'
 import type { Settings } from '../settings.ts'
 import type { buildFlags } from './flags.ts'
 
@@ -53,6 +54,7 @@ export function buildOptions(flags: BuildFlags, context: string, settings: Setti
     ...(flags['shm-size'] !== undefined && { shmBytes: parseBytes(flags['shm-size'], '--shm-size') }),
     ulimits: flags.ulimit.map((text) => parseUlimit(text)),
     ...sandboxOf(flags, settings),
+    ...runtimeOf(flags.runtime, settings),
     ...output,
     ...(flags.format !== undefined && { format: flags.format as 'oci' | 'docker' }),
     ...buildCompression(flags.compression ?? output.compression, flags['compression-level'], '--compression'),
@@ -64,6 +66,11 @@ export function buildOptions(flags: BuildFlags, context: string, settings: Setti
     ...(flags.print !== undefined && { print: flags.print as NonNullable<BuildOptions['print']> }),
     ...(flags.until !== undefined && { until: flags.until }),
   }
+}
+
+function runtimeOf(text: string | undefined, settings: Settings): Pick<BuildOptions, 'runtime'> {
+  const runtime = findRuntime(text, settings)
+  return runtime === undefined ? {} : { runtime }
 }
 
 function buildArguments(flags: BuildFlags, settings: Settings): Record<string, string> {

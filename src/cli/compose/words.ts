@@ -84,6 +84,7 @@ function processWords(service: Service): string[] {
     ...(grace === undefined ? [] : [`--stop-timeout=${Math.ceil((readDuration(grace) ?? 0) / 1e9)}`]),
     ...flag('--init', service.init),
     ...flag('--privileged', service.privileged),
+    ...attached('--runtime', service.runtime),
     ...flag('--read-only', service.read_only),
     ...flag('--tty', service.tty),
     ...flag('--interactive', service.stdin_open),
@@ -237,7 +238,7 @@ export function withoutEffect(service: Service): readonly string[] {
       'cgroup_parent',
     ] as const),
     ...(['blkio_config', 'develop', 'external_links', 'isolation', 'oom_kill_disable', 'post_start', 'pre_stop'] as const),
-    ...(['runtime', 'storage_opt'] as const),
+    'storage_opt' as const,
   ].filter((key) => service[key] !== undefined)
   const { logging, deploy } = service
   return [

@@ -1,6 +1,7 @@
 import type { Flags } from '../command.ts'
 import { registryFlags, trustFlags } from '../shared-flags.ts'
 import { neutralRunFlags } from '../neutral-flags.ts'
+import { runtimeFlag } from '../oci-runtime.ts'
 import { healthFlags } from './health-flags.ts'
 import { networkFlags } from './network-flags.ts'
 
@@ -60,6 +61,7 @@ export const createFlags = {
   pid: { kind: 'string', value: 'host', choices: ['host', 'private', ''], doc: 'PID namespace' },
   ipc: { kind: 'string', value: 'host', choices: ['host', 'private', 'shareable', 'none', ''], doc: 'IPC namespace' },
   uts: { kind: 'string', value: 'host', choices: ['host', 'private', ''], doc: 'UTS namespace' },
+  ...runtimeFlag,
   init: { kind: 'boolean', doc: 'Run a small init that reaps zombies and forwards signals' },
   label: { kind: 'list', short: 'l', value: 'K=V', doc: 'Label of the container' },
   'label-file': { kind: 'list', value: 'FILE', doc: 'File with a label a line' },

@@ -20,12 +20,14 @@ import { readResources } from '#sandbox/resources.ts'
 import type { Values } from '../command.ts'
 import { environmentWords, keyValues, readEnvFile, readLabelFile, readSmallFile } from '../key-values.ts'
 import type { Settings } from '../settings.ts'
+import { findRuntime } from '../oci-runtime.ts'
 import { healthOptions } from './health-flags.ts'
 import type { createFlags } from './create-flags.ts'
 import type { networkFlags } from './network-flags.ts'
 
 /** What the flags of `run` and `create` mean. @throws StaveError `usage` */
 export function containerOptions(flags: Values<typeof createFlags>, command: readonly string[], settings: Settings): CreateOptions {
+  const runtime = findRuntime(flags.runtime, settings)
   const restart = flags.restart === undefined ? undefined : parseRestart(flags.restart)
   const mounts = [
     ...flags.volume.map((text) => parseVolume(text, settings.cwd)),
@@ -55,6 +57,7 @@ export function containerOptions(flags: Values<typeof createFlags>, command: rea
     imageFiles: [...(flags['no-hosts'] ? (['hosts'] as const) : []), ...(flags['no-hostname'] ? (['hostname'] as const) : [])],
     ...(flags.tz !== undefined && flags.tz !== '' && { localtime: zoneFile(flags.tz) }),
     ...(restart !== undefined && { restart }),
+    ...(runtime !== undefined && { runtime }),
     health: healthOptions(flags),
     ...(flags.annotation.length > 0 && { annotations: keyValues(flags.annotation, '--annotation') }),
     ...(flags.pidfile !== undefined && { pidFile: resolve(settings.cwd, flags.pidfile) }),

@@ -4,6 +4,8 @@ use super::{PASSED, Plan, Process};
 use crate::container::seccomp;
 use crate::container::user::Identity;
 use crate::wire::config::{self, Config, Mount};
+use crate::wire::error::Result;
+use crate::wire::protocol::ExecSpec;
 
 /// What is written is in this version, and the oldest runtimes and systemd-nspawn take it.
 const VERSION: &str = "1.0.0";
@@ -20,6 +22,11 @@ pub fn to_config(plan: &Plan, identity: &Identity, passed: &[Mount]) -> Config {
     config.linux.seccomp = filter.and_then(|filter| seccomp::to_config(filter, plan.process.capabilities.bounding));
     config.process = config.process.map(|written| settle(written, &plan.process, identity));
     config
+}
+
+/// One more process of a container, likewise.
+pub fn further_process(spec: &ExecSpec, process: &Process, identity: &Identity) -> Result<config::Process> {
+    Ok(settle(super::wire::written_of(spec)?, process, identity))
 }
 
 /// What is known when the root is there: the user in numbers, and what depends on who that is.

@@ -7,7 +7,7 @@ mod export;
 mod wire;
 
 pub use device::{Node, STANDARD};
-pub use export::to_config;
+pub use export::{further_process, to_config};
 pub use wire::{of_exec, of_run};
 
 use crate::container::capabilities::{self, Set, Sets};

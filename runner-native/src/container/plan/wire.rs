@@ -98,19 +98,22 @@ pub fn of_run(request: &Run) -> Result<Plan> {
 
 /// One more process of a container.
 pub fn of_exec(spec: &ExecSpec) -> Result<Process> {
-    let capabilities = capabilities_of(&spec.capabilities, spec.privileged)?;
-    let process = config::Process {
+    let mut process = Process::new(&written_of(spec)?, &Config::default(), &beside_of(spec)?)?;
+    process.terminal_size = if spec.terminal { tty::user_size() } else { None };
+    Ok(process)
+}
+
+/// One more process of a container, as the specification has it.
+pub fn written_of(spec: &ExecSpec) -> Result<config::Process> {
+    Ok(config::Process {
         terminal: spec.terminal,
         args: spec.args.clone(),
         env: spec.env.clone(),
         cwd: spec.cwd.clone(),
-        capabilities: Some(capabilities),
+        capabilities: Some(capabilities_of(&spec.capabilities, spec.privileged)?),
         no_new_privileges: spec.no_new_privileges,
         ..config::Process::default()
-    };
-    let mut process = Process::new(&process, &Config::default(), &beside_of(spec)?)?;
-    process.terminal_size = if spec.terminal { tty::user_size() } else { None };
-    Ok(process)
+    })
 }
 
 fn exec_of(spec: &RunSpec) -> ExecSpec {
@@ -159,7 +162,11 @@ fn process_of(spec: &ExecSpec, capabilities: Capabilities, run: &RunSpec) -> con
         rlimits: run
             .ulimits
             .iter()
-            .map(|limit| config::Rlimit { kind: limit.name.clone(), soft: value(limit.soft), hard: value(limit.hard) })
+            .map(|limit| config::Rlimit {
+                kind: format!("RLIMIT_{}", limit.name.to_uppercase()),
+                soft: value(limit.soft),
+                hard: value(limit.hard),
+            })
             .collect(),
         ..config::Process::default()
     }
