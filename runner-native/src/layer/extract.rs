@@ -105,14 +105,9 @@ impl<'a> Extraction<'a> {
     }
 
     fn apply<S: Stream>(&mut self, member: &Member, reader: &mut Reader<S>) -> Result<()> {
-        self.account.entry()?;
         let path = inside(&member.path)?;
-        let (directory, name) = match Asked::of(member, &path)? {
-            Asked::Nothing => return Ok(()),
-            Asked::LeftOut(what) => {
-                self.account.warn(what);
-                return Ok(());
-            }
+        let Some(asked) = self.account.member(member, &path)? else { return Ok(()) };
+        let (directory, name) = match asked {
             Asked::Root => {
                 self.nodes[ROOT].listed = Some(self.metadata(member)?);
                 return Ok(());

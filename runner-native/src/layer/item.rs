@@ -1,8 +1,10 @@
 //! What a layer is made of, before any content is read.
 
-use crate::layer::source::Xattrs;
+use crate::layer::source::{Opener, Xattrs, xattrs};
 use crate::overlay::Stack;
-use rustix::fs::FileType;
+use crate::wire::error::Result;
+use rustix::fd::BorrowedFd;
+use rustix::fs::{FileType, OFlags};
 use std::fs::File;
 use std::sync::Arc;
 
@@ -78,5 +80,17 @@ pub enum Attributes {
 impl Attributes {
     pub fn none() -> Self {
         Self::Given(Arc::default())
+    }
+
+    /// What they are. `file` is what was found, where it is open already.
+    pub fn read(&self, file: Option<BorrowedFd<'_>>) -> Result<Arc<Xattrs>> {
+        match (self, file) {
+            (Self::Given(given), _) => Ok(Arc::clone(given)),
+            (Self::Of(_), Some(file)) => Ok(Arc::new(xattrs(file)?)),
+            (Self::Of(origin), None) => {
+                let file = Opener::new(&origin.stack).open(origin.layer, &origin.path, OFlags::RDONLY)?;
+                Ok(Arc::new(xattrs(&file)?))
+            }
+        }
     }
 }

@@ -14,9 +14,6 @@ use std::os::unix::ffi::OsStrExt;
 /// What is to be done for a member.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Asked<'a> {
-    Nothing,
-    /// Nothing, which is said.
-    LeftOut(&'static str),
     /// To describe the root.
     Root,
     /// To hide what the layers below have: never what this layer has, whichever comes first.
@@ -28,36 +25,6 @@ pub enum Asked<'a> {
         directory: &'a [u8],
         name: &'a OsStr,
     },
-}
-
-impl<'a> Asked<'a> {
-    /// Of a member whose name means `path` below the root (see [`super::extract::name::inside`]).
-    ///
-    /// # Errors
-    /// `Kind::Corrupt` for what makes no sense, `Kind::Escape` for whiteouts of what is not a name.
-    pub fn of(member: &Member, path: &'a [u8]) -> Result<Self> {
-        let (directory, name) = split(path)?;
-        let Some(name) = name else {
-            return match member.kind {
-                Type::Directory => Ok(Self::Root),
-                _ if member.path.is_empty() => Ok(Self::LeftOut("left out a member without a name")),
-                _ => Err(Error::new(Kind::Corrupt, "a member that is no directory has the name of the root")),
-            };
-        };
-        if let Some(component) = components(directory).find(|component| component.starts_with(b".wh.")) {
-            let is_known = whiteout::is_aufs_directory(component);
-            let left_out = Self::LeftOut("left out what lies in a directory with the name of a whiteout");
-            return Ok(if is_known { Self::Nothing } else { left_out });
-        }
-        match whiteout::marker(name)? {
-            Marker::None => Ok(Self::Entry { directory, name: OsStr::from_bytes(name) }),
-            Marker::Aufs => Ok(Self::Nothing),
-            _ if !matches!(member.kind, Type::File | Type::HardLink | Type::Directory) => {
-                Err(Error::new(Kind::Corrupt, "a whiteout is neither a file nor a directory"))
-            }
-            marker => Ok(Self::Hide { directory, marker }),
-        }
-    }
 }
 
 /// What describes a directory.
@@ -121,6 +88,42 @@ impl Account {
         Self { bounds, entries: 0, bytes: 0, warnings: BTreeMap::new() }
     }
 
+    /// Counts a member, whose name means `path` below the root (see [`super::extract::name::inside`]), and tells what it asks
+    /// for; `None` if nothing is to be done for it.
+    ///
+    /// # Errors
+    /// `Kind::Corrupt` for what makes no sense, `Kind::Escape` for whiteouts of what is not a name, `Kind::TooLarge` beyond
+    /// the bounds.
+    pub fn member<'a>(&mut self, member: &Member, path: &'a [u8]) -> Result<Option<Asked<'a>>> {
+        self.entry()?;
+        let (directory, name) = split(path)?;
+        let Some(name) = name else {
+            return match member.kind {
+                Type::Directory => Ok(Some(Asked::Root)),
+                _ if member.path.is_empty() => {
+                    self.warn("left out a member without a name");
+                    Ok(None)
+                }
+                _ => Err(Error::new(Kind::Corrupt, "a member that is no directory has the name of the root")),
+            };
+        };
+        if let Some(component) = components(directory).find(|component| component.starts_with(b".wh.")) {
+            if !whiteout::is_aufs_directory(component) {
+                self.warn("left out what lies in a directory with the name of a whiteout");
+            }
+            return Ok(None);
+        }
+        match whiteout::marker(name)? {
+            Marker::None => Ok(Some(Asked::Entry { directory, name: OsStr::from_bytes(name) })),
+            Marker::Aufs => Ok(None),
+            _ if !matches!(member.kind, Type::File | Type::HardLink | Type::Directory) => {
+                Err(Error::new(Kind::Corrupt, "a whiteout is neither a file nor a directory"))
+            }
+            marker => Ok(Some(Asked::Hide { directory, marker })),
+        }
+    }
+
+    /// Counts what is made without a member of its own.
     pub fn entry(&mut self) -> Result<()> {
         self.entries += 1;
         if self.entries > self.bounds.entries {

@@ -1,6 +1,5 @@
 //! Writing items into a tree: an overlay upper of our own, or a plain directory of the host.
 
-use crate::layer::create::attributes;
 use crate::layer::item::{Body, Item};
 use crate::layer::ownership::Ownership;
 use crate::layer::source::{Xattrs, open_directory_at, shown, split};
@@ -86,7 +85,7 @@ impl TreeWriter {
                 if opaque && !self.plain {
                     overlay::make_opaque(&directory)?;
                 }
-                self.finish_file(directory.as_fd(), item, &*attributes(&item.xattrs, None)?)?;
+                self.finish_file(directory.as_fd(), item, &*item.xattrs.read(None)?)?;
             }
         }
         Ok(())

@@ -90,14 +90,9 @@ impl<'a> Indexing<'a> {
 
     /// `at` is where the member's data begins.
     fn apply(&mut self, member: &Member, at: u64) -> Result<()> {
-        self.account.entry()?;
         let path = inside(&member.path)?;
-        let (directory, name) = match Asked::of(member, &path)? {
-            Asked::Nothing => return Ok(()),
-            Asked::LeftOut(what) => {
-                self.account.warn(what);
-                return Ok(());
-            }
+        let Some(asked) = self.account.member(member, &path)? else { return Ok(()) };
+        let (directory, name) = match asked {
             Asked::Root => return self.describe(ROOT, member),
             Asked::Hide { directory, marker } => return self.hide(directory, &marker),
             Asked::Entry { directory, name } => (directory, name.as_bytes()),
