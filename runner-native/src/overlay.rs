@@ -103,7 +103,7 @@ pub fn make_opaque(directory: impl AsFd) -> Result<()> {
 /// The merged, read-only view of layer trees, as a mounted overlay would show it. Also a plain directory, in
 /// which nothing is a whiteout. Every open file is reached by single components below an open directory, so no
 /// link leads out.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Stack {
     layers: Vec<Arc<OwnedFd>>,
     plain: bool,

@@ -7,9 +7,9 @@
 use crate::erofs::{self, Table};
 use crate::root;
 use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::Place;
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, openat};
+use crate::wire::protocol::{LayerForm, Place, TreeForm};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, mkdirat, openat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -50,9 +50,32 @@ pub fn is_mounted(root: impl AsFd) -> bool {
     rustix::fs::fstatfs(root).is_ok_and(|stat| stat.f_type as u64 == u64::from(erofs::MAGIC))
 }
 
+/// Makes the directory for a tree, with nothing inherited from where it lies.
+pub fn create_tree(into: &OwnedFd) -> Result<OwnedFd> {
+    let failed = |call: &str, errno| Error::call(format!("{call}({TREE:?})"), errno).path(TREE);
+    mkdirat(into, TREE, Mode::from_raw_mode(0o755)).map_err(|errno| failed("mkdirat", errno))?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let tree = openat(into, TREE, flags, Mode::empty()).map_err(|errno| failed("openat", errno))?;
+    // The store's directory may be set-group-id or have a default ACL.
+    for name in ["system.posix_acl_default", "system.posix_acl_access"] {
+        match rustix::fs::fremovexattr(&tree, name) {
+            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
+            Err(errno) => return Err(failed("fremovexattr", errno)),
+        }
+    }
+    rustix::fs::fchmod(tree.as_fd(), Mode::from_raw_mode(0o755)).map_err(|errno| failed("fchmod", errno))?;
+    Ok(tree)
+}
+
 /// Makes the file for the tar of a layer, in the directory of its snapshot.
 pub fn create_tar(directory: &OwnedFd) -> Result<File> {
     create(directory, TAR).map(File::from)
+}
+
+/// Makes a blob, which is not compressed, the tar of a layer as well: nothing is written.
+pub fn link_tar(directory: &OwnedFd, blob: &OwnedFd) -> Result<()> {
+    let path = format!("/proc/self/fd/{}", blob.as_raw_fd());
+    linkat(CWD, path, directory, TAR, AtFlags::SYMLINK_FOLLOW).map_err(|errno| Error::call(format!("linkat({TAR:?})"), errno).path(TAR))
 }
 
 /// Takes the tar away again.
@@ -88,6 +111,23 @@ fn create(directory: &OwnedFd, name: &str) -> Result<OwnedFd> {
 fn remove(directory: &OwnedFd, name: &str) -> Result<()> {
     rustix::fs::unlinkat(directory, name, rustix::fs::AtFlags::empty())
         .map_err(|errno| Error::call(format!("unlinkat({name:?})"), errno).path(name))
+}
+
+/// The form that was asked for, or that layers in `directory` can have on this machine.
+///
+/// # Errors
+/// `Kind::Isolation` if an index was asked for and cannot be mounted here.
+pub fn form(asked: LayerForm, directory: &OwnedFd) -> Result<TreeForm> {
+    if asked == LayerForm::Tree {
+        return Ok(TreeForm::Tree);
+    }
+    match trial(directory) {
+        Ok(()) => Ok(TreeForm::Index),
+        Err(_) if asked == LayerForm::Either => Ok(TreeForm::Tree),
+        Err(error) => Err(Error { kind: Kind::Isolation, ..error }
+            .context("layers cannot be mounted here")
+            .hint("It takes root, Linux 6.15 with EROFS, and a store on a file system of its own; --storage-driver dir unpacks them.")),
+    }
 }
 
 /// Tries whether layers can be mounted here, of files in `directory`, under an overlay.

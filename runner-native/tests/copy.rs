@@ -488,6 +488,43 @@ fn an_archive_changes_no_directory_that_it_does_not_hold() {
 }
 
 #[test]
+fn what_an_index_cannot_say_is_unpacked() {
+    if !is_root() || !tree::can_mount() {
+        return;
+    }
+    let scene = Scene::new(&["d 755 d", "f 644 d/a A", "h d/b d/a"], &[&["d 700 o"]]);
+    // Together larger than every file system holds beside an inode.
+    let large = rustix::fs::setxattr(scene.path("context/d/a"), "user.large", &[7; 2100], rustix::fs::XattrFlags::empty());
+    if large.is_err() {
+        eprintln!("skipped, because this file system takes no large attribute");
+        return;
+    }
+    let selection = json!({ "from": scene.context(), "sources": ["d"], "resetOwner": true });
+    scene.copy(json!({ "items": [{ "kind": "select", "selection": selection }], "to": "/o/" })).unwrap();
+    assert!(scene.path("indexed-gzip/fs").is_dir() && scene.path("indexed-none/fs").is_dir());
+}
+
+#[test]
+fn a_full_disk_while_the_tar_is_written_is_told() {
+    if !is_root() || !tree::can_mount() {
+        return;
+    }
+    let scene = Scene::new(&["f 644 a A"], &[]);
+    fs::write(scene.path("context/a"), vec![7; 3 << 20]).unwrap();
+    let small = scene.path("snapshot");
+    let mount = |arguments: &[&str]| std::process::Command::new("mount").args(arguments).arg(&small).status().unwrap().success();
+    assert!(mount(&["-t", "tmpfs", "-o", "size=1m", "none"]));
+    let selection = json!({ "from": scene.context(), "sources": ["a"], "resetOwner": true });
+    let request = json!({
+        "items": [{ "kind": "select", "selection": selection }], "to": "/o", "tree": scene.place("snapshot"), "form": "either",
+    });
+    let error = scene.copy_layer(request, "gzip").unwrap_err();
+    rustix::mount::unmount(&small, rustix::mount::UnmountFlags::DETACH).unwrap();
+    assert_eq!(error.kind, Kind::NoSpace, "{error}");
+    assert!(error.message.contains("write(tar)"), "{error}");
+}
+
+#[test]
 fn the_same_copy_is_the_same_layer_on_any_number_of_cores() {
     let make = || {
         // The umask is the process's, and other tests' copies set it: it must not decide over the modes of the files.

@@ -66,7 +66,14 @@ fn unpacked(scene: &Scene, made: LayerResult, below: &[PathBuf]) -> Vec<PathBuf>
     };
     let open = below.iter().map(|path| OwnedFd::from(File::open(path).unwrap())).collect();
     unpack::unpack(
-        Job { form: unpack::Form::Tree, lowers: open, layers: vec![layer], max_bytes: None, max_entries: None, confine: false },
+        Job {
+            form: stave_runner::wire::protocol::TreeForm::Tree,
+            lowers: open,
+            layers: vec![layer],
+            max_bytes: None,
+            max_entries: None,
+            confine: false,
+        },
         &events(),
     )
     .unwrap();

@@ -269,6 +269,8 @@ export interface CopyRequest extends RequestBase {
   readonly rule?: 'cp' | 'cp-contents'
   /** An existing directory of the store: the runner makes `fs` inside it, an overlay upper holding the changes. */
   readonly tree?: Place
+  /** What `tree` is made into, where a layer is made as well. Default: `tree`. */
+  readonly form?: LayerForm
   /** Instead of `tree`: an existing host directory into which files are placed plainly (`--output type=local`). */
   readonly plain?: Place
   readonly layer?: LayerOutput
@@ -276,8 +278,18 @@ export interface CopyRequest extends RequestBase {
   readonly epoch?: number
 }
 
+/** What the tree of a layer was made into. */
+export interface MadeTree {
+  readonly form: 'tree' | 'index'
+  /** What it takes beside the layer's blob. */
+  readonly bytes: number
+  /** Why it is not of the form that was asked for: an index cannot say what the layer holds. */
+  readonly why?: string
+}
+
 export interface CopyResult {
   readonly layer?: LayerResult
+  readonly tree?: MadeTree
   readonly entries: number
   readonly unmatched: readonly string[]
 }

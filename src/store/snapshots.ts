@@ -6,7 +6,7 @@ import { StaveError } from '#error.ts'
 import type { Image, Layer } from '#image/image.ts'
 import { digestOf, type Digest } from '#oci/digest.ts'
 import { compressionOf, isLayer } from '#oci/media-type.ts'
-import type { UnpackLayer, UnpackRequest } from '#runner/protocol.ts'
+import type { LayerForm, UnpackLayer, UnpackRequest } from '#runner/protocol.ts'
 import type { Job, Runner } from '#runner/runner.ts'
 import type { BlobFiles } from './blobs.ts'
 import { withClaim } from './claim.ts'
@@ -43,7 +43,8 @@ export interface SnapshotOptions {
 /** What a row says of how a layer lies there. */
 interface Made {
   readonly form: 'tree' | 'index'
-  readonly bytes: number | undefined
+  /** Absent: as much as the layer's record in the build cache says. */
+  readonly bytes?: number
 }
 
 /**
@@ -70,6 +71,8 @@ export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(
   /** Whether indexes of an earlier boot can be mounted in this one, once somebody had to know. */
   let mounts: boolean | undefined
   const unpacks = () => driver === 'dir' || (driver === 'auto' && mounts === false)
+  /** What new layers become. */
+  const form = (): LayerForm => (unpacks() ? 'tree' : driver === 'erofs' ? 'index' : 'either')
 
   const place = (id: string) => ({ fd: directory, path: layout.snapshot(id) })
   const snapshot = (id: string): Snapshot => ({ id, place: { fd: directory, path: layout.snapshotTree(id) } })
@@ -199,8 +202,7 @@ export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(
 
   /** Makes the layers of a job in `ids`. What cannot be mounted is unpacked, once all below it is there. */
   async function make(cx: Context, job: Job<UnpackRequest>, ids: readonly string[]): Promise<readonly Made[]> {
-    const form = unpacks() ? 'tree' : driver === 'erofs' ? 'index' : 'either'
-    const { layers } = await runner.unpack(cx, { ...job, form })
+    const { layers } = await runner.unpack(cx, { ...job, form: form() })
     const made: Made[] = []
     for (const [position, result] of layers.entries()) {
       if (result.form !== 'none') {
@@ -263,9 +265,9 @@ export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(
       options.onUse?.()
       sweepOnce(background)
       const id = createDirectory()
-      return { id, place: place(id) }
+      return { id, place: place(id), form: form() }
     },
-    async commit(id, chain) {
+    async commit(id, chain, made) {
       const chains = chainIds(chain)
       const top = chains.at(-1)
       if (top === undefined) throw new TypeError('a snapshot needs at least one layer')
@@ -273,11 +275,7 @@ export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(
         const other = lookUp([top]).get(top)
         // The loser's directory may be in use as a lower: it stays pending until this process ends, and is swept then.
         if (other !== undefined) return snapshot(other)
-        const bytes = database.get('SELECT layer FROM cache WHERE diff = ?', chain.at(-1)!)
-        insert(id, chains, chains.length - 1, chain.at(-1)!, {
-          form: 'tree',
-          bytes: bytes === undefined ? undefined : uncompressedSize(bytes['layer']),
-        })
+        insert(id, chains, chains.length - 1, chain.at(-1)!, made ?? { form: 'tree' })
         return snapshot(id)
       })
     },
@@ -296,10 +294,6 @@ async function chainsOf(cx: Context, database: Database, image: Image): Promise<
   const chains = chainIds((await image.layers(cx)).map((layer) => layer.diffId))
   database.run('INSERT OR REPLACE INTO stack (config, chains) VALUES (?, ?)', config, JSON.stringify(chains))
   return chains
-}
-
-function uncompressedSize(layer: unknown): number | undefined {
-  return typeof layer === 'string' ? (JSON.parse(layer) as { uncompressedSize?: number }).uncompressedSize : undefined
 }
 
 function checkBlob(blobs: BlobFiles, descriptor: { digest: Digest; size: number; mediaType: string }): void {

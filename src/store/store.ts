@@ -3,7 +3,7 @@ import type { Descriptor } from '#oci/descriptor.ts'
 import type { Digest } from '#oci/digest.ts'
 import type { Target } from '#image/content.ts'
 import type { Image } from '#image/image.ts'
-import type { LayerResult, Place } from '#runner/protocol.ts'
+import type { LayerForm, LayerResult, MadeTree, Place } from '#runner/protocol.ts'
 import type { Runner } from '#runner/runner.ts'
 
 /**
@@ -68,10 +68,13 @@ export interface Snapshots {
   get(chain: readonly Digest[]): Snapshot | undefined
   /** These snapshots by their ids, if all of them are there and this machine can use them as they are. */
   find(ids: readonly string[]): readonly Snapshot[] | undefined
-  /** A fresh directory that will become a snapshot: `fs` and `work` can be made in it. */
-  create(): Promise<{ readonly id: string; readonly place: Place }>
-  /** Publishes a directory from {@link create} as the tree of the top of `chain`. If another was faster, that one. */
-  commit(id: string, chain: readonly Digest[]): Promise<Snapshot>
+  /** A fresh directory that will become a snapshot: `fs` and `work` can be made in it. `form` is what a layer should become there. */
+  create(): Promise<{ readonly id: string; readonly place: Place; readonly form: LayerForm }>
+  /**
+   * Publishes a directory from {@link create} as the tree of the top of `chain`. If another was faster, that one. `made` is
+   * what the runner says of it; default: a tree.
+   */
+  commit(id: string, chain: readonly Digest[], made?: MadeTree): Promise<Snapshot>
   discard(id: string): Promise<void>
 }
 

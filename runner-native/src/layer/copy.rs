@@ -2,20 +2,20 @@
 
 use crate::layer::add::{self, Rules, is_archive};
 use crate::layer::chmod::Chmod;
-use crate::layer::create::create;
+use crate::layer::create::{IndexWriter, create, create_indexed};
 use crate::layer::destination::{Destination, Id, Located, Made, New, ROOT, Replace};
-use crate::layer::item::{Attributes, Body, Content, Origin};
+use crate::layer::item::{Attributes, Body, Content, Item, Origin};
 use crate::layer::owner::{Owner, of_chown, of_workdir};
 use crate::layer::place::TreeWriter;
 use crate::layer::source::{Opener, shown};
 use crate::overlay::Stack;
 use crate::root::{open_directory, open_place};
 use crate::select::{Chosen, Match, Node, choose};
+use crate::tree;
 use crate::wire::error::{Error, Kind, Result};
 use crate::wire::event::Events;
-use crate::wire::protocol::{Copy, CopyItem, CopyResult, CopyRule, Place};
-use rustix::fd::OwnedFd;
-use rustix::fs::{FileType, Mode, OFlags, mkdirat, openat};
+use crate::wire::protocol::{Copy, CopyItem, CopyResult, CopyRule, LayerResult, MadeTree, Place, TreeForm};
+use rustix::fs::{FileType, Mode, OFlags, openat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub fn copy(request: &Copy, events: &Events) -> Result<CopyResult> {
     rustix::process::umask(Mode::empty());
     crate::sys::raise_open_files();
     let base = Arc::new(if request.link { Stack::of(Vec::new()) } else { Stack::lowers(&request.base)? });
-    let mut copier = Copier::new(request, base)?;
+    let mut copier = Copier::new(request, Arc::clone(&base))?;
     let mut unmatched = Vec::new();
     let sources = sources(&request.items, &mut unmatched)?;
     copier.several = sources.len() > 1;
@@ -38,20 +38,29 @@ pub fn copy(request: &Copy, events: &Events) -> Result<CopyResult> {
     }
     let items = copier.destination.items();
     let entries = items.iter().filter(|item| !item.path.is_empty()).count() as u64;
-    let tree = match (&request.tree, &request.plain) {
-        (Some(place), _) => Some(TreeWriter::upper(make_fs(&open_directory(place)?)?)?),
-        (None, Some(place)) => Some(TreeWriter::plain(open_directory(place)?)?),
-        (None, None) => None,
-    };
-    let layer = create(&items, tree.as_ref(), request.layer.as_ref(), events)?;
-    Ok(CopyResult { layer, entries, unmatched })
+    let (layer, tree) = write(request, &base, &items, events)?;
+    Ok(CopyResult { layer, tree, entries, unmatched })
 }
 
-/// The tree itself, inside the directory of a snapshot.
-fn make_fs(snapshot: &OwnedFd) -> Result<OwnedFd> {
-    mkdirat(snapshot, "fs", Mode::from_raw_mode(0o755)).map_err(|errno| Error::call("mkdirat(\"fs\")", errno))?;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(snapshot, "fs", flags, Mode::empty()).map_err(|errno| Error::call("openat(\"fs\")", errno))
+/// Writes layer and tree, as far as they were asked for.
+fn write(request: &Copy, base: &Stack, items: &[Item], events: &Events) -> Result<(Option<LayerResult>, Option<MadeTree>)> {
+    let Some(place) = &request.tree else {
+        let plain = request.plain.as_ref().map(|place| TreeWriter::plain(open_directory(place)?)).transpose()?;
+        return Ok((create(items, plain.as_ref(), request.layer.as_ref(), events)?, None));
+    };
+    let snapshot = open_directory(place)?;
+    match &request.layer {
+        Some(output) if tree::form(request.form, &snapshot)? == TreeForm::Index => {
+            let index = IndexWriter::new(snapshot, base, output)?;
+            create_indexed(items, &index, output, events).map(|(layer, tree)| (Some(layer), Some(tree)))
+        }
+        output => {
+            let upper = TreeWriter::upper(tree::create_tree(&snapshot)?)?;
+            let layer = create(items, Some(&upper), output.as_ref(), events)?;
+            let bytes = layer.as_ref().map_or(0, |layer| layer.uncompressed_size);
+            Ok((layer, Some(MadeTree { form: TreeForm::Tree, bytes, why: None })))
+        }
+    }
 }
 
 /// Something to be placed.

@@ -1,12 +1,15 @@
-//! Items become a tree, a layer, or both in one pass: each source file is read once.
+//! Items become a tree, a layer, or both in one pass: each source file is read once. The tree is one of files, or the
+//! layer's own tar with an index.
 //!
 //! Several threads take batches of items in order. Each reads its files, writes them into the tree, and makes their
 //! part of the tar; the parts are put together in order and go on to be hashed and compressed. What is in flight is
 //! bounded, whatever the size of a file.
 
 mod content;
+mod indexed;
 mod worker;
 
+pub use self::indexed::IndexWriter;
 use self::worker::Maker;
 use crate::compress::{Encoder, threads};
 use crate::layer::item::{Body, Item};
@@ -16,12 +19,12 @@ use crate::sha256::Sha256;
 use crate::tar::encode;
 use crate::wire::error::{Error, Kind, Result};
 use crate::wire::event::Events;
-use crate::wire::protocol::{LayerOutput, LayerResult};
+use crate::wire::protocol::{LayerOutput, LayerResult, MadeTree};
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;
 use std::ops::Range;
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 /// A batch holds this much, unless one file is larger.
 const BATCH_BYTES: u64 = 512 << 10;
@@ -34,22 +37,85 @@ const WAITING_BATCHES: usize = 4;
 
 /// Makes what was asked for. The result is that of the layer, if there is one.
 pub fn create(items: &[Item], tree: Option<&TreeWriter>, layer: Option<&LayerOutput>, events: &Events) -> Result<Option<LayerResult>> {
-    if layer.is_some() {
-        refuse_markers(items)?;
+    let Some(output) = layer else {
+        pass(items, tree, None, events)?;
+        return Ok(None);
+    };
+    create_layer(items, tree, output, None, events).map(Some)
+}
+
+/// Makes a layer, and in the same pass its tar and index in the store.
+pub fn create_indexed(items: &[Item], index: &IndexWriter, output: &LayerOutput, events: &Events) -> Result<(LayerResult, MadeTree)> {
+    let (follower, pieces) = sync_channel(WAITING_PIECES);
+    let (layer, table) = std::thread::scope(|scope| {
+        let indexing = scope.spawn(|| index.follow(pieces, items));
+        let layer = create_layer(items, None, output, Some(follower), events);
+        let table = indexing.join().unwrap_or_else(|_| Err(Error::new(Kind::Io, "a thread has ended early")));
+        // Of a layer that was not finished the index says nothing.
+        Ok::<_, Error>((layer?, table?))
+    })?;
+    let made = index.finish(table, &layer)?;
+    Ok((layer, made))
+}
+
+/// `follower` gets the uncompressed layer as well.
+fn create_layer(
+    items: &[Item],
+    tree: Option<&TreeWriter>,
+    output: &LayerOutput,
+    follower: Option<SyncSender<Vec<u8>>>,
+    events: &Events,
+) -> Result<LayerResult> {
+    refuse_markers(items)?;
+    let encoder = Encoder::new(create_blob(output)?, output.compression, output.level, threads())?;
+    let mut sink = Sink { encoder, follower };
+    let tree_digest = pass(items, tree, Some(&mut sink), events)?;
+    sink.write(encode::END.to_vec())?;
+    let Sink { encoder, follower } = sink;
+    drop(follower);
+    let done = encoder.finish()?;
+    let entries = items.iter().filter(|item| !item.path.is_empty()).count() as u64;
+    Ok(LayerResult {
+        digest: done.digest,
+        size: done.size,
+        diff_id: done.diff_id,
+        uncompressed_size: done.uncompressed_size,
+        entries,
+        tree_digest,
+    })
+}
+
+/// Where the tar of a layer goes.
+struct Sink {
+    encoder: Encoder,
+    follower: Option<SyncSender<Vec<u8>>>,
+}
+
+impl Sink {
+    fn write(&mut self, bytes: Vec<u8>) -> Result<()> {
+        self.encoder.write(&bytes)?;
+        if let Some(follower) = &self.follower {
+            // A follower that has gone tells why at the end.
+            let _ = follower.send(bytes);
+        }
+        Ok(())
     }
-    let mut encoder = layer.map(|layer| Encoder::new(create_blob(layer)?, layer.compression, layer.level, threads())).transpose()?;
+}
+
+/// Reads every item once, and writes it to where it goes. Gives the tree digest.
+fn pass(items: &[Item], tree: Option<&TreeWriter>, sink: Option<&mut Sink>, events: &Events) -> Result<String> {
     if let Some(tree) = tree {
         tree.directories(items)?;
     }
     let batches = batches(items);
-    let maker = Maker { items, batches: &batches, tree, with_layer: layer.is_some(), next: Mutex::new((0, None)) };
+    let maker = Maker { items, batches: &batches, tree, with_layer: sink.is_some(), next: Mutex::new((0, None)) };
     let workers = threads().min(batches.len()).max(1);
     let mut hasher = Sha256::new();
     let (waiting, queue) = sync_channel(workers * WAITING_BATCHES);
     maker.lock().1 = Some(waiting);
     std::thread::scope(|scope| {
         let makers: Vec<_> = (0..workers).map(|_| scope.spawn(|| maker.work())).collect();
-        let mut outcome = assemble(queue, encoder.as_mut(), &mut hasher, batches.len(), events);
+        let mut outcome = assemble(queue, sink, &mut hasher, batches.len(), events);
         for worker in makers {
             let ended = worker.join().unwrap_or_else(|_| Err(Error::new(Kind::Io, "a thread has ended early")));
             // A worker's own failure says more than the gap that it leaves.
@@ -60,18 +126,7 @@ pub fn create(items: &[Item], tree: Option<&TreeWriter>, layer: Option<&LayerOut
     if let Some(tree) = tree {
         tree.finish(items)?;
     }
-    let Some(mut encoder) = encoder else { return Ok(None) };
-    encoder.write(&encode::END)?;
-    let done = encoder.finish()?;
-    let entries = items.iter().filter(|item| !item.path.is_empty()).count() as u64;
-    Ok(Some(LayerResult {
-        digest: done.digest,
-        size: done.size,
-        diff_id: done.diff_id,
-        uncompressed_size: done.uncompressed_size,
-        entries,
-        tree_digest: hasher.name(),
-    }))
+    Ok(hasher.name())
 }
 
 /// A file that is called like a whiteout would be one (OCI image-spec, layer.md: such names cannot be in a layer).
@@ -118,7 +173,7 @@ enum Piece {
 /// Puts the pieces in order.
 fn assemble(
     queue: Receiver<Receiver<Piece>>,
-    mut encoder: Option<&mut Encoder>,
+    mut sink: Option<&mut Sink>,
     hasher: &mut Sha256,
     batches: usize,
     events: &Events,
@@ -128,8 +183,8 @@ fn assemble(
     for batch in queue {
         let mut is_whole = false;
         for piece in batch {
-            match (piece, &mut encoder) {
-                (Piece::Tar(bytes), Some(encoder)) => encoder.write(&bytes)?,
+            match (piece, &mut sink) {
+                (Piece::Tar(bytes), Some(sink)) => sink.write(bytes)?,
                 (Piece::Tar(_), None) => {}
                 (Piece::Lines(lines), _) => {
                     hasher.update(&lines);
@@ -138,7 +193,7 @@ fn assemble(
             }
             if told.elapsed().as_millis() >= 250 {
                 told = std::time::Instant::now();
-                events.progress(encoder.as_ref().map_or(0, |encoder| encoder.length()), None);
+                events.progress(sink.as_ref().map_or(0, |sink| sink.encoder.length()), None);
             }
         }
         if !is_whole {

@@ -9,13 +9,12 @@ use crate::erofs::{self, Table};
 use crate::limit;
 use crate::overlay::Stack;
 use crate::tar::Reader;
-use crate::tree::{self, TREE};
+use crate::tree;
 use crate::wire::error::{Error, Kind, Result};
 use crate::wire::event::Events;
-use crate::wire::protocol::{Compression, UnpackedContent, UnpackedLayer};
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
+use crate::wire::protocol::{Compression, TreeForm, UnpackedContent, UnpackedLayer};
+use rustix::fd::OwnedFd;
+use rustix::fs::Mode;
 use std::fs::File;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
@@ -35,15 +34,8 @@ pub struct Layer {
     pub into: OwnedFd,
 }
 
-/// What layers are made into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    Tree,
-    Index,
-}
-
 pub struct Job {
-    pub form: Form,
+    pub form: TreeForm,
     /// Trees below the first layer, top first.
     pub lowers: Vec<OwnedFd>,
     /// Bottom first.
@@ -248,7 +240,7 @@ impl Work<'_> {
     fn index<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, index: usize, tar: &File) -> Result<UnpackedLayer> {
         let (expected, layer) = (&self.expected[index], &self.job.layers[index]);
         let below = Lower { work: self, scope, index, view: OnceLock::new() };
-        let options = index::Options { below: &below, ownership: &self.ownership, bounds: self.bounds() };
+        let options = index::Options { below: &below, ownership: &self.ownership, bounds: self.bounds(), root: None };
         let written = tar.try_clone().map_err(|error| Error::io("fcntl(F_DUPFD_CLOEXEC)", &error))?;
         let (source, threads) = blob::open(scope, clone(&layer.blob)?, Some(written), expected, self.shared)?;
         let mut reader = Reader::new(source);
@@ -364,10 +356,10 @@ impl Below<Merged> for Lower<'_, '_, '_, Merged> {
 }
 
 impl Place {
-    fn make(into: &OwnedFd, form: Form) -> Result<Self> {
+    fn make(into: &OwnedFd, form: TreeForm) -> Result<Self> {
         match form {
-            Form::Tree => make_tree(into).map(Self::Tree),
-            Form::Index => tree::create_tar(into).map(|tar| Self::Index { tar }),
+            TreeForm::Tree => tree::create_tree(into).map(Self::Tree),
+            TreeForm::Index => tree::create_tar(into).map(|tar| Self::Index { tar }),
         }
     }
 
@@ -390,23 +382,6 @@ impl Place {
 
 fn clone(fd: &OwnedFd) -> Result<OwnedFd> {
     rustix::io::fcntl_dupfd_cloexec(fd, 5).map_err(|errno| Error::call("fcntl(F_DUPFD_CLOEXEC)", errno))
-}
-
-/// Makes the directory for a tree, with nothing inherited from where it lies.
-fn make_tree(into: &OwnedFd) -> Result<OwnedFd> {
-    let failed = |call: &str, errno| Error::call(format!("{call}({TREE:?})"), errno).path(TREE);
-    rustix::fs::mkdirat(into, TREE, Mode::from_raw_mode(0o755)).map_err(|errno| failed("mkdirat", errno))?;
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let tree = rustix::fs::openat(into, TREE, flags, Mode::empty()).map_err(|errno| failed("openat", errno))?;
-    // The store's directory may be set-group-id or have a default ACL.
-    for name in ["system.posix_acl_default", "system.posix_acl_access"] {
-        match rustix::fs::fremovexattr(&tree, name) {
-            Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => {}
-            Err(errno) => return Err(failed("fremovexattr", errno)),
-        }
-    }
-    rustix::fs::fchmod(tree.as_fd(), Mode::from_raw_mode(0o755)).map_err(|errno| failed("fchmod", errno))?;
-    Ok(tree)
 }
 
 /// Raises the bound of open files as far as allowed; gives what it is then.

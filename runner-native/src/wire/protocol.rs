@@ -151,6 +151,25 @@ impl LayerForm {
     }
 }
 
+/// What a layer was made into.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TreeForm {
+    Tree,
+    Index,
+}
+
+/// The tree of a layer that was made in the same pass.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct MadeTree {
+    pub form: TreeForm,
+    /// Beside what the layer's blob takes.
+    pub bytes: u64,
+    /// Why it is none of the form that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+}
+
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(tag = "form", rename_all = "lowercase")]
 pub enum UnpackedLayer {
@@ -354,6 +373,8 @@ pub struct Copy {
     pub rule: Option<CopyRule>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tree: Option<Place>,
+    #[serde(default, skip_serializing_if = "LayerForm::is_tree")]
+    pub form: LayerForm,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plain: Option<Place>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -366,6 +387,8 @@ pub struct Copy {
 pub struct CopyResult {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<LayerResult>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tree: Option<MadeTree>,
     pub entries: u64,
     pub unmatched: Vec<String>,
 }

@@ -1,20 +1,20 @@
 //! Layers made in code, byte by byte, so that they can be as wrong as a test wants them; and a place to unpack them.
 #![allow(dead_code, clippy::needless_pass_by_value, clippy::unnecessary_debug_formatting, clippy::unwrap_used)]
 
-use stave_runner::layer::unpack::{Form, Job, Layer, unpack};
+#[path = "../machine/mod.rs"]
+mod machine;
+
+pub use machine::{can_mount, is_root};
+use stave_runner::layer::unpack::{Job, Layer, unpack};
 use stave_runner::sha256::Sha256;
 use stave_runner::tree;
 use stave_runner::wire::error::Error;
 use stave_runner::wire::event::Events;
-use stave_runner::wire::protocol::{Compression, Place as HostPlace, UnpackedContent, UnpackedLayer};
+use stave_runner::wire::protocol::{Compression, Place as HostPlace, TreeForm, UnpackedContent, UnpackedLayer};
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
 
 /// An archive in the making.
 #[derive(Clone, Default)]
@@ -157,19 +157,6 @@ pub fn content(layer: UnpackedLayer) -> Option<UnpackedContent> {
     }
 }
 
-/// Whether layers can be mounted here.
-pub fn can_mount() -> bool {
-    static ANSWER: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
-    *ANSWER.get_or_init(|| {
-        let directory = tempfile::tempdir().unwrap();
-        let answer = if is_root() { tree::trial(&File::open(directory.path()).unwrap().into()).is_ok() } else { false };
-        if !answer {
-            eprintln!("layers are not compared with their indexes, because they cannot be mounted here");
-        }
-        answer
-    })
-}
-
 /// What nothing describes has the time of its making when unpacked, and none in an index: neither counts.
 fn since(listing: Vec<String>, begun: i64) -> Vec<String> {
     let timeless = |line: String| {
@@ -210,15 +197,15 @@ impl Place {
     pub fn unpack(&self, blobs: Vec<Blob>, limits: (Option<u64>, Option<u64>)) -> Result<Vec<UnpackedContent>, Error> {
         let events = Events::new(self.events.try_clone().unwrap());
         let begun = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() as i64;
-        let made = unpack(self.job(Form::Tree, "", &blobs, limits), &events);
+        let made = unpack(self.job(TreeForm::Tree, "", &blobs, limits), &events);
         if can_mount() {
-            let indexed = unpack(self.job(Form::Index, "index-", &blobs, limits), &Events::new(tempfile::tempfile().unwrap()));
+            let indexed = unpack(self.job(TreeForm::Index, "index-", &blobs, limits), &Events::new(tempfile::tempfile().unwrap()));
             self.compare(&made, &indexed, begun);
         }
         Ok(made?.into_iter().map(|layer| content(layer).unwrap()).collect())
     }
 
-    fn job(&self, form: Form, prefix: &str, blobs: &[Blob], limits: (Option<u64>, Option<u64>)) -> Job {
+    fn job(&self, form: TreeForm, prefix: &str, blobs: &[Blob], limits: (Option<u64>, Option<u64>)) -> Job {
         let layers = blobs.iter().enumerate().map(|(index, blob)| {
             let into = self.directory.path().join(format!("{prefix}{index}"));
             std::fs::create_dir(&into).unwrap();

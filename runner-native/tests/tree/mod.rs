@@ -1,20 +1,20 @@
 //! Small trees for tests: made from a line an entry, and listed the same way.
-#![allow(dead_code, clippy::unwrap_used, clippy::unused_self)] // each test program uses its own part
+#![allow(dead_code, unused_imports, clippy::unwrap_used, clippy::unused_self)] // each test program uses its own part
 
+#[path = "../machine/mod.rs"]
+mod machine;
+
+pub use machine::{can_mount, is_root};
 use serde_json::{Value, json};
 use stave_runner::wire::error::Error;
 use stave_runner::wire::event::Events;
-use stave_runner::wire::protocol::{Copy, CopyResult};
+use stave_runner::wire::protocol::{Copy, CopyResult, Place as HostPlace, TreeForm};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
-}
 
 /// A temporary directory with a context, the layers of a base, and what is made.
 pub struct Scene {
@@ -65,14 +65,49 @@ impl Scene {
         (0..self.layers).rev().map(|index| self.place(&format!("layer{index}"))).collect()
     }
 
-    /// Makes tree and layer.
+    /// Makes tree and layer. Where layers can be mounted, the tree is also made as tar and index, which must look the same.
     pub fn copy(&self, mut request: Value) -> Result<CopyResult, Error> {
         request["tree"] = self.place("snapshot");
-        self.copy_layer(request, "none")
+        let made = self.copy_layer(request.clone(), "none")?;
+        assert_eq!(made.tree.as_ref().unwrap().form, TreeForm::Tree);
+        if can_mount() {
+            for compression in ["none", "gzip"] {
+                self.copy_indexed(request.clone(), compression);
+            }
+        }
+        Ok(made)
     }
 
-    pub fn copy_layer(&self, mut request: Value, compression: &str) -> Result<CopyResult, Error> {
-        request["layer"] = json!({ "blob": { "fd": open(self.directory.path()), "path": "blob" }, "compression": compression });
+    /// Makes tar and index, or a tree if they cannot say it: compares what is seen with what [`Scene::copy`] has made.
+    fn copy_indexed(&self, mut request: Value, compression: &str) {
+        let name = format!("indexed-{compression}");
+        fs::create_dir(self.path(&name)).unwrap();
+        request["tree"] = self.place(&name);
+        request["form"] = json!("index");
+        let made = self.copy_into(request, &format!("{name}.blob"), compression).unwrap();
+        let tree = made.tree.unwrap();
+        let files = || fs::read_dir(self.path(&name)).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        assert_eq!(files().count(), if tree.form == TreeForm::Index { 2 } else { 1 }, "{:?}", files().collect::<Vec<_>>());
+        assert_eq!(tree.why.is_none(), tree.form == TreeForm::Index);
+        let place = HostPlace { fd: open(self.directory.path()), path: Some(format!("{name}/fs")) };
+        let root = stave_runner::tree::open(&place, rustix::fs::OFlags::RDONLY).unwrap();
+        let path = PathBuf::from(format!("/proc/self/fd/{}/.", root.as_raw_fd()));
+        assert_eq!(listing(&path), listing(&self.tree()), "{:?}", tree.why);
+        compare_times(&self.tree(), &path);
+        if tree.form == TreeForm::Index {
+            let (root, index) = (fs::metadata(self.tree()).unwrap(), fs::metadata(&path).unwrap());
+            assert_eq!((index.mode(), index.uid(), index.gid()), (root.mode(), root.uid(), root.gid()));
+            let tar = fs::metadata(self.path(&format!("{name}/tar"))).unwrap();
+            assert_eq!(tar.nlink(), if compression == "none" { 2 } else { 1 }, "a blob that is a tar is not written twice");
+        }
+    }
+
+    pub fn copy_layer(&self, request: Value, compression: &str) -> Result<CopyResult, Error> {
+        self.copy_into(request, "blob", compression)
+    }
+
+    fn copy_into(&self, mut request: Value, blob: &str, compression: &str) -> Result<CopyResult, Error> {
+        request["layer"] = json!({ "blob": { "fd": open(self.directory.path()), "path": blob }, "compression": compression });
         if request.get("base").is_none() {
             request["base"] = self.lowers();
         }
@@ -205,7 +240,8 @@ fn compare_times(a: &Path, b: &Path) {
         let path = entry.unwrap().path();
         let other = a.join(path.file_name().unwrap());
         let (mine, theirs) = (fs::symlink_metadata(&path).unwrap(), fs::symlink_metadata(&other).unwrap());
-        assert_eq!(mine.mtime(), theirs.mtime(), "time of {}", other.display());
+        // What is made on the way has the time of its making, and that may be the next second's.
+        assert!((mine.mtime() - theirs.mtime()).abs() <= 1, "time of {}: {} and {}", other.display(), mine.mtime(), theirs.mtime());
         if mine.is_dir() {
             compare_times(&other, &path);
         }

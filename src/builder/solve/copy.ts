@@ -1,5 +1,5 @@
 import type { Context } from '#context.ts'
-import type { CopyItem, CopyRequest, Place } from '#runner/protocol.ts'
+import type { CopyItem, CopyRequest, MadeTree, Place } from '#runner/protocol.ts'
 import type { Job } from '#runner/runner.ts'
 import type { Session } from '../session.ts'
 import type { Solved, State } from '../solved.ts'
@@ -15,6 +15,8 @@ export interface Copied {
   /** The tree, where one was asked for. */
   readonly fs: Place | undefined
   readonly snapshot: string | undefined
+  /** What became of the tree. */
+  readonly made?: MadeTree
   /** Undefined for a WORKDIR that was there already. */
   readonly layer: MadeLayer | undefined
 }
@@ -49,7 +51,7 @@ export async function copyFiles(
     ...(op.chmod === undefined ? {} : { chmod: op.chmod }),
     ...(op.link === undefined ? {} : { link: op.link }),
     ...(op.parents === undefined ? {} : { parents: op.parents }),
-    ...(snapshot === undefined ? {} : { tree: snapshot.place }),
+    ...(snapshot === undefined ? {} : { tree: snapshot.place, form: snapshot.form }),
     layer: { ...output, blob },
     ...(epoch === undefined ? {} : { epoch }),
   }
@@ -68,9 +70,14 @@ export async function copyFiles(
       return { fs: undefined, snapshot: undefined, layer: undefined }
     }
     const layer = await keepLayer(store, blob, result.layer, session.output)
+    const made = result.tree
+    if (made?.why !== undefined) {
+      cx.report({ type: 'debug', message: `layer ${layer.descriptor.digest} is unpacked and not mounted: ${made.why}` })
+    }
     return {
       fs: snapshot === undefined ? undefined : { ...snapshot.place, path: `${snapshot.place.path as string}/fs` },
       snapshot: snapshot?.id,
+      ...(made === undefined ? {} : { made }),
       layer,
     }
   } catch (error) {

@@ -1,6 +1,6 @@
 import { layout } from '#store/layout.ts'
 import type { Context } from '#context.ts'
-import type { Place } from '#runner/protocol.ts'
+import type { MadeTree, Place } from '#runner/protocol.ts'
 import type { BaseImage } from '../input/images.ts'
 import type { MadeLayer } from './layer.ts'
 import type { Session } from '../session.ts'
@@ -241,6 +241,7 @@ async function keepPromises(solved: readonly Solved[]): Promise<void> {
 interface Making {
   readonly fs: Place | undefined
   readonly snapshot: string | undefined
+  readonly made?: MadeTree
   readonly layer: Promise<MadeLayer | undefined>
 }
 
@@ -258,7 +259,7 @@ async function execute(solver: Solver, step: Step, op: CopyOp | ExecOp, parent: 
       return { fs, snapshot: session.output.epoch === undefined ? snapshot : undefined, layer }
     }
     const { copyFiles } = await import('./copy.ts')
-    const { fs, snapshot, layer } = await copyFiles(
+    const copied = await copyFiles(
       cx,
       session,
       step,
@@ -268,7 +269,7 @@ async function execute(solver: Solver, step: Step, op: CopyOp | ExecOp, parent: 
       solver.needsTree.has(solver.names.get(step) as string),
     )
     report(solver, step, 'done', performance.now() - started)
-    return { fs, snapshot, layer: Promise.resolve(layer) }
+    return { ...copied, layer: Promise.resolve(copied.layer) }
   } catch (error) {
     report(solver, step, cx.signal.aborted ? 'cancelled' : 'failed', performance.now() - started)
     throw error
@@ -282,7 +283,7 @@ async function keep(solver: Solver, parent: State, making: Making, keyed: Promis
   const layer = await making.layer
   if (layer !== undefined && making.snapshot !== undefined) {
     const below = await layersOf(cx, parent)
-    await store.snapshots.commit(making.snapshot, [...below.map(({ diffId }) => diffId), layer.diffId])
+    await store.snapshots.commit(making.snapshot, [...below.map(({ diffId }) => diffId), layer.diffId], making.made)
   }
   const { key, opKey, preImage } = await keyed
   store.cache.put({ key, opKey, layer: layer === undefined ? undefined : asRecord(layer), explanation: preImage })

@@ -40,6 +40,8 @@ pub struct Options<'a> {
     pub below: &'a dyn Below<Merged>,
     pub ownership: &'a Ownership,
     pub bounds: Bounds,
+    /// What describes the root if no member does. `None`: what lies below.
+    pub root: Option<Metadata>,
 }
 
 /// Reads every member of `reader` into a table.
@@ -78,7 +80,8 @@ struct Indexing<'a> {
 
 impl<'a> Indexing<'a> {
     fn new(options: &'a Options<'a>) -> Self {
-        let root = Directory { parent: ROOT, name: Box::default(), listed: None, opaque: false, fresh: false };
+        let listed = options.root.clone().map(Box::new);
+        let root = Directory { parent: ROOT, name: Box::default(), listed, opaque: false, fresh: false };
         Self {
             options,
             table: Table::default(),
