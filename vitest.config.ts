@@ -31,6 +31,20 @@ export default defineConfig({
           hookTimeout: 180_000,
         },
       },
+      // The files in which it matters how layers are kept, once more, with layers that are mounted where the machine can.
+      {
+        test: {
+          name: 'mounted',
+          include: [
+            'integration-tests/{traps,crash,copy-places,copy-rules,exact-places}.test.ts',
+            'integration-tests/differential/**/*.test.ts',
+            'src/store/snapshots.integration.test.ts',
+          ],
+          env: { STAVE_STORAGE_DRIVER: 'auto' },
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+        },
+      },
       { test: { name: 'registry', include: ['registry-tests/**/*.test.ts'], testTimeout: 120_000, hookTimeout: 120_000 } },
     ],
     maxWorkers: 2,

@@ -2,6 +2,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { testedDriver } from '#store/busybox.fixture.ts'
 
 const checkout = join(import.meta.dirname, '..')
 export const binary = join(checkout, 'bin/stave')
@@ -71,7 +72,13 @@ export function workshop(name: string, user?: User): Workshop {
   if (user) chownSync(directory, user.uid, user.gid)
   const store = join(directory, 'store')
   const environment = (options: RunOptions) =>
-    ({ PATH: process.env['PATH'], HOME: directory, STAVE_ROOT: options.store ?? store, ...options.env }) as NodeJS.ProcessEnv
+    ({
+      PATH: process.env['PATH'],
+      HOME: directory,
+      STAVE_ROOT: options.store ?? store,
+      ...(testedDriver === undefined ? {} : { STAVE_STORAGE_DRIVER: testedDriver }),
+      ...options.env,
+    }) as NodeJS.ProcessEnv
   const shop: Workshop = {
     directory,
     store,

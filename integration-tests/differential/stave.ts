@@ -7,6 +7,7 @@ import { StaveError } from '#error.ts'
 import { openImage, type Image } from '#image/image.ts'
 import { locateRunner } from '#runner/locate.ts'
 import { createRunner } from '#runner/runner.ts'
+import { testedDriver } from '#store/busybox.fixture.ts'
 import { openStore, type LocalStore } from '#store/open.ts'
 import type { Case } from './case.ts'
 import type { Built, Config } from './image.ts'
@@ -20,7 +21,7 @@ export async function openTestStore(root: string): Promise<LocalStore & AsyncDis
     root,
     env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
   })
-  const store = await openStore({ root, runner })
+  const store = await openStore({ root, runner, driver: testedDriver })
   const dispose = store[Symbol.asyncDispose].bind(store)
   return Object.assign(store, {
     async [Symbol.asyncDispose]() {

@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { background as cx } from '#context.ts'
 import { digestOf, type Digest } from '#oci/digest.ts'
 import { locateRunner } from '#runner/locate.ts'
-import { addBusybox, removeStore, temporaryRoot, testRunner, whyNoContainers } from './busybox.fixture.ts'
+import { addBusybox, removeStore, temporaryRoot, testedDriver, testRunner, whyNoContainers } from './busybox.fixture.ts'
 import { doctor } from './doctor.ts'
 import { openStore, type LocalStore } from './open.ts'
 import { prune } from './prune.ts'
@@ -14,7 +14,7 @@ import { chainIds } from './snapshots.ts'
 const reason = whyNoContainers()
 let root: string
 let store: LocalStore
-const open = () => openStore({ root, runner: testRunner(root) })
+const open = () => openStore({ root, runner: testRunner(root), driver: testedDriver })
 
 beforeEach(async () => {
   root = temporaryRoot()
@@ -152,7 +152,7 @@ describe.skipIf(reason !== undefined)(`snapshots${reason === undefined ? '' : `:
       import { createRunner } from ${JSON.stringify(join(import.meta.dirname, '../runner/runner.ts'))}
       const [root, binary] = process.argv.slice(2)
       const cx = { signal: new AbortController().signal, report() {} }
-      await using store = await openStore({ root, runner: createRunner({ binary, uid: process.getuid(), root }) })
+      await using store = await openStore({ root, runner: createRunner({ binary, uid: process.getuid(), root }), driver: ${JSON.stringify(testedDriver)} })
       const image = await openImage(cx, store, await store.resolve(cx, 'busybox'))
       console.log('ready')
       await store.snapshots.ensure(cx, image)`
