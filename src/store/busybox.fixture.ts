@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { chmodSync, copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 import { background as cx } from '#context.ts'
 import { openImage, type Image } from '#image/image.ts'
 import type { ExecutionConfig } from '#oci/config.ts'
@@ -86,16 +87,19 @@ export async function addBusybox(store: LocalStore, name: string, config: Execut
 /** Puts an image of these tars, the lowest first, into the store. */
 export async function addImage(store: LocalStore, name: string, tars: readonly Buffer[], config: ExecutionConfig = {}): Promise<Image> {
   const descriptors = []
+  const diffIds = []
   for (const layer of tars) {
     const { digest, size } = await store.blobs.put(layer)
-    descriptors.push({ mediaType: mediaTypes.ociLayer, digest, size })
+    const isZipped = layer[0] === 0x1f
+    descriptors.push({ mediaType: isZipped ? mediaTypes.ociLayerGzip : mediaTypes.ociLayer, digest, size })
+    diffIds.push(isZipped ? digestOf(gunzipSync(layer)) : digest)
   }
   const configBytes = Buffer.from(
     JSON.stringify({
       os: 'linux',
       architecture: process.arch === 'arm64' ? 'arm64' : 'amd64',
       config: { Env: ['PATH=/bin'], Cmd: ['sh'], ...config },
-      rootfs: { type: 'layers', diff_ids: descriptors.map(({ digest }) => digest) },
+      rootfs: { type: 'layers', diff_ids: diffIds },
     }),
   )
   const stored = await store.blobs.put(configBytes)

@@ -87,7 +87,7 @@ export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(
       JSON.stringify(chains),
     )
     for (const row of rows) {
-      if (row['form'] === 'index' && unpacks()) continue
+      if (!knows(row['form']) || (row['form'] === 'index' && unpacks())) continue
       if (row['settled'] === 0) {
         // Its row survived a power loss, but the files may not have: unpack it again.
         if (row['boot'] !== bootId()) continue
@@ -258,7 +258,8 @@ export function createSnapshots(options: SnapshotOptions): Snapshots & { settle(
       options.onUse?.()
       const sql = 'SELECT form, boot FROM snapshot WHERE id IN (SELECT value FROM json_each(?))'
       const isUsable = (row: Row) =>
-        row['form'] === 'tree' || driver === 'erofs' || (!unpacks() && (mounts === true || row['boot'] === bootId()))
+        row['form'] === 'tree' ||
+        (knows(row['form']) && (driver === 'erofs' || (!unpacks() && (mounts === true || row['boot'] === bootId()))))
       return database.all(sql, JSON.stringify(ids)).filter(isUsable).length === ids.length ? ids.map(snapshot) : undefined
     },
     async create() {
@@ -294,6 +295,11 @@ async function chainsOf(cx: Context, database: Database, image: Image): Promise<
   const chains = chainIds((await image.layers(cx)).map((layer) => layer.diffId))
   database.run('INSERT OR REPLACE INTO stack (config, chains) VALUES (?, ?)', config, JSON.stringify(chains))
   return chains
+}
+
+/** Forms of another version of stave are made anew. */
+function knows(form: unknown): boolean {
+  return form === 'tree' || form === 'index'
 }
 
 function checkBlob(blobs: BlobFiles, descriptor: { digest: Digest; size: number; mediaType: string }): void {

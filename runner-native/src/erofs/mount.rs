@@ -31,14 +31,18 @@ pub fn check(index: impl AsFd, tar: impl AsFd) -> Result<()> {
     let mut head = [0; (SUPER_SIZE + DEVICE_SLOT) as usize];
     let read = rustix::io::pread(&index, &mut head, SUPER_OFFSET).map_err(|errno| Error::call("pread64(index)", errno))?;
     if read < head.len() || head[..4] != MAGIC.to_le_bytes() || head[64..80] != *FORM {
-        return Err(Error::new(Kind::Corrupt, "the index of a layer has another form than this version of stave writes"));
+        return Err(damaged("the index of a layer has another form than this version of stave writes"));
     }
     let number = |at: usize| u64::from(u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]));
     for (what, file, blocks) in [("index", index.as_fd(), number(36)), ("tar", tar.as_fd(), number(SUPER_SIZE as usize + 64))] {
         let stat = rustix::fs::fstat(file).map_err(|errno| Error::call(format!("fstat({what})"), errno))?;
         if (stat.st_size as u64).div_ceil(BLOCK) != blocks {
-            return Err(Error::new(Kind::Corrupt, format!("the {what} of a layer has another length than was written")));
+            return Err(damaged(format!("the {what} of a layer has another length than was written")));
         }
     }
     Ok(())
+}
+
+fn damaged(what: impl Into<String>) -> Error {
+    Error::new(Kind::Corrupt, what).hint("stave doctor --verify --repair has it made again of what was pulled or built.")
 }

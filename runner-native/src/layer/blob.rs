@@ -191,6 +191,26 @@ impl Threads<'_> {
     }
 }
 
+/// How a blob is compressed that begins with `magic` and is said to be `said`; `None` for what cannot be.
+fn compression_of(magic: &[u8], said: Compression) -> Option<Compression> {
+    match magic {
+        [0x1f, 0x8b, 8, ..] => Some(Compression::Gzip),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some(Compression::Zstd),
+        // A skippable frame.
+        [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] if said == Compression::Zstd => Some(Compression::Zstd),
+        [] => Some(Compression::None),
+        _ if said == Compression::None => Some(Compression::None),
+        _ => None,
+    }
+}
+
+/// Whether a blob is the tar itself.
+pub fn is_tar(blob: &OwnedFd, said: Compression) -> bool {
+    let mut magic = [0; 4];
+    let read = rustix::io::pread(blob, &mut magic, 0).unwrap_or(0);
+    compression_of(&magic[..read], said) == Some(Compression::None)
+}
+
 fn cancelled() -> Error {
     Error::new(Kind::Cancelled, "another layer failed")
 }
@@ -283,15 +303,8 @@ fn send_chunks(
     let max = expected.max_bytes.unwrap_or_else(|| expected.size.saturating_mul(limit::RATIO).max(limit::HARMLESS));
     // Media types of images in the wild are not always right, and no tar begins like a compressed file.
     let magic = blob.fill_buf().map_err(|error| Error::io("read(blob)", &error))?;
-    let compression = match magic {
-        [0x1f, 0x8b, 8, ..] => Compression::Gzip,
-        [0x28, 0xb5, 0x2f, 0xfd, ..] => Compression::Zstd,
-        // A skippable frame.
-        [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] if expected.compression == Compression::Zstd => Compression::Zstd,
-        [] => Compression::None,
-        _ if expected.compression == Compression::None => Compression::None,
-        _ => return Err(Error::new(Kind::Corrupt, format!("the blob {} is not {:?} data", expected.digest, expected.compression))),
-    };
+    let compression = compression_of(magic, expected.compression)
+        .ok_or_else(|| Error::new(Kind::Corrupt, format!("the blob {} is not {:?} data", expected.digest, expected.compression)))?;
     let mut decoder: Box<dyn Read + '_> = match compression {
         Compression::None => Box::new(blob),
         Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(blob)),

@@ -60,6 +60,8 @@ enum Place {
     Tree(OwnedFd),
     Index {
         tar: File,
+        /// The blob is the tar: nothing is written.
+        is_blob: bool,
     },
 }
 
@@ -91,7 +93,7 @@ pub fn unpack(job: Job, events: &Events) -> Result<Vec<UnpackedLayer>> {
         return Ok(Vec::new());
     }
     rustix::process::umask(Mode::empty());
-    let places = job.layers.iter().map(|layer| Place::make(&layer.into, job.form)).collect::<Result<Vec<_>>>()?;
+    let places = job.layers.iter().map(|layer| Place::make(layer, job.form)).collect::<Result<Vec<_>>>()?;
     let ownership = Ownership::here(&places[0].stat()?)?;
     if ownership.squashes() {
         events.warning("every file belongs to you alone: no subordinate ids are set up in /etc/subuid and /etc/subgid");
@@ -215,7 +217,7 @@ impl Work<'_> {
     fn layer<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, index: usize) -> Result<UnpackedLayer> {
         match &self.places[index] {
             Place::Tree(tree) => self.extract(scope, index, tree),
-            Place::Index { tar } => match self.index(scope, index, tar) {
+            Place::Index { tar, is_blob } => match self.index(scope, index, (tar, *is_blob)) {
                 // What cannot be said in an index is for the host to have unpacked, when all below it is there.
                 Err(error) if error.kind == Kind::Unsupported => {
                     tree::remove_tar(&self.job.layers[index].into)?;
@@ -237,12 +239,12 @@ impl Work<'_> {
         Ok(UnpackedLayer::Tree(UnpackedContent { diff_id, entries: outcome.entries, bytes: outcome.bytes }))
     }
 
-    fn index<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, index: usize, tar: &File) -> Result<UnpackedLayer> {
+    fn index<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, index: usize, (tar, is_blob): (&File, bool)) -> Result<UnpackedLayer> {
         let (expected, layer) = (&self.expected[index], &self.job.layers[index]);
         let below = Lower { work: self, scope, index, view: OnceLock::new() };
         let options = index::Options { below: &below, ownership: &self.ownership, bounds: self.bounds(), root: None };
-        let written = tar.try_clone().map_err(|error| Error::io("fcntl(F_DUPFD_CLOEXEC)", &error))?;
-        let (source, threads) = blob::open(scope, clone(&layer.blob)?, Some(written), expected, self.shared)?;
+        let written = (!is_blob).then(|| tar.try_clone()).transpose().map_err(|error| Error::io("fcntl(F_DUPFD_CLOEXEC)", &error))?;
+        let (source, threads) = blob::open(scope, clone(&layer.blob)?, written, expected, self.shared)?;
         let mut reader = Reader::new(source);
         let (table, indexed) = match index::index(&mut reader, &options) {
             Ok((table, outcome)) => (Some(table), Ok(outcome)),
@@ -252,11 +254,13 @@ impl Work<'_> {
         let table = table.ok_or_else(|| Error::new(Kind::Io, "a layer was not indexed"))?;
         let bytes = tar.metadata().map_err(|error| Error::io("fstat(tar)", &error))?.len();
         let hex = diff_id.strip_prefix("sha256:").unwrap_or(&diff_id);
+        // What the blob has already takes no second place.
+        let own = if is_blob { 0 } else { bytes };
         let index_bytes = tree::create_index(&layer.into, &table, erofs::Tar { bytes, hex })?;
         if let Ok(mut tables) = self.tables.lock() {
             tables[index] = Some(Arc::new(table));
         }
-        Ok(UnpackedLayer::Index(UnpackedContent { diff_id, entries: outcome.entries, bytes: bytes + index_bytes }))
+        Ok(UnpackedLayer::Index(UnpackedContent { diff_id, entries: outcome.entries, bytes: own + index_bytes }))
     }
 
     /// Reads what is left of a layer, and judges it and what was made of it.
@@ -356,17 +360,21 @@ impl Below<Merged> for Lower<'_, '_, '_, Merged> {
 }
 
 impl Place {
-    fn make(into: &OwnedFd, form: TreeForm) -> Result<Self> {
-        match form {
-            TreeForm::Tree => tree::create_tree(into).map(Self::Tree),
-            TreeForm::Index => tree::create_tar(into).map(|tar| Self::Index { tar }),
+    fn make(layer: &Layer, form: TreeForm) -> Result<Self> {
+        if form == TreeForm::Tree {
+            return tree::create_tree(&layer.into).map(Self::Tree);
         }
+        // A blob on another file system, or with as many names as there can be, is copied.
+        if blob::is_tar(&layer.blob, layer.compression) && tree::link_tar(&layer.into, &layer.blob).is_ok() {
+            return Ok(Self::Index { tar: File::from(clone(&layer.blob)?), is_blob: true });
+        }
+        tree::create_tar(&layer.into).map(|tar| Self::Index { tar, is_blob: false })
     }
 
     fn stat(&self) -> Result<rustix::fs::Stat> {
         match self {
             Self::Tree(tree) => rustix::fs::fstat(tree),
-            Self::Index { tar } => rustix::fs::fstat(tar),
+            Self::Index { tar, .. } => rustix::fs::fstat(tar),
         }
         .map_err(|errno| Error::call("fstat(fs)", errno))
     }

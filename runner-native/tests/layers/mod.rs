@@ -1,5 +1,5 @@
 //! Layers made in code, byte by byte, so that they can be as wrong as a test wants them; and a place to unpack them.
-#![allow(dead_code, clippy::needless_pass_by_value, clippy::unnecessary_debug_formatting, clippy::unwrap_used)]
+#![allow(dead_code, unused_imports, clippy::needless_pass_by_value, clippy::unnecessary_debug_formatting, clippy::unwrap_used)]
 
 #[path = "../machine/mod.rs"]
 mod machine;
@@ -200,7 +200,7 @@ impl Place {
         let made = unpack(self.job(TreeForm::Tree, "", &blobs, limits), &events);
         if can_mount() {
             let indexed = unpack(self.job(TreeForm::Index, "index-", &blobs, limits), &Events::new(tempfile::tempfile().unwrap()));
-            self.compare(&made, &indexed, begun);
+            self.compare(&blobs, &made, &indexed, begun);
         }
         Ok(made?.into_iter().map(|layer| content(layer).unwrap()).collect())
     }
@@ -223,7 +223,7 @@ impl Place {
         Job { form, lowers: Vec::new(), layers: layers.collect(), max_bytes: limits.0, max_entries: limits.1, confine: false }
     }
 
-    fn compare(&self, made: &Result<Vec<UnpackedLayer>, Error>, indexed: &Result<Vec<UnpackedLayer>, Error>, begun: i64) {
+    fn compare(&self, blobs: &[Blob], made: &Result<Vec<UnpackedLayer>, Error>, indexed: &Result<Vec<UnpackedLayer>, Error>, begun: i64) {
         let (made, indexed) = match (made, indexed) {
             (Ok(made), Ok(indexed)) => (made, indexed),
             (Ok(made), Err(error)) => panic!("unpacked, though indexing says {error}: {made:?}"),
@@ -243,6 +243,13 @@ impl Place {
             let UnpackedLayer::Index(layer) = layer else { continue };
             let UnpackedLayer::Tree(tree) = tree else { panic!("{tree:?}") };
             assert_eq!((&layer.diff_id, layer.entries), (&tree.diff_id, tree.entries));
+            let tar = std::fs::metadata(self.directory.path().join(format!("index-{index}/tar"))).unwrap();
+            let is_tar = blobs[index].compression == Compression::None;
+            assert_eq!(
+                std::os::unix::fs::MetadataExt::nlink(&tar),
+                if is_tar { 2 } else { 1 },
+                "a blob that is a tar is not written twice"
+            );
             let mounted = self.mounted(index);
             let path = PathBuf::from(format!("/proc/self/fd/{}/.", std::os::fd::AsRawFd::as_raw_fd(&mounted)));
             assert_eq!(since(listing(&path), begun), since(listing(&self.tree(index)), begun));

@@ -259,15 +259,7 @@ async function execute(solver: Solver, step: Step, op: CopyOp | ExecOp, parent: 
       return { fs, snapshot: session.output.epoch === undefined ? snapshot : undefined, layer }
     }
     const { copyFiles } = await import('./copy.ts')
-    const copied = await copyFiles(
-      cx,
-      session,
-      step,
-      op,
-      parent,
-      inputs,
-      solver.needsTree.has(solver.names.get(step) as string),
-    )
+    const copied = await copyFiles(cx, session, step, op, parent, inputs, solver.needsTree.has(solver.names.get(step) as string))
     report(solver, step, 'done', performance.now() - started)
     return { ...copied, layer: Promise.resolve(copied.layer) }
   } catch (error) {
