@@ -2,10 +2,12 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { testedDriver } from '#store/busybox.fixture.ts'
+import type { StorageDriver } from '#store/snapshots.ts'
 
 const checkout = join(import.meta.dirname, '..')
 export const binary = join(checkout, 'bin/stave')
+/** How layers are to be kept in these tests: see vitest.config.ts. Absent: as ever. */
+export const testedDriver = process.env['STAVE_STORAGE_DRIVER'] as StorageDriver | undefined
 
 export interface Outcome {
   readonly status: number | null

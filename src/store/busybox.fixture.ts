@@ -11,10 +11,6 @@ import { mediaTypes } from '#oci/media-type.ts'
 import { locateRunner } from '#runner/locate.ts'
 import { createRunner, type Runner } from '#runner/runner.ts'
 import type { LocalStore } from './open.ts'
-import type { StorageDriver } from './snapshots.ts'
-
-/** How layers are to be kept in these tests: see vitest.config.ts. Absent: as ever. */
-export const testedDriver = process.env['STAVE_STORAGE_DRIVER'] as StorageDriver | undefined
 
 /** What the tests of real containers need: the native program, a static busybox, and root or subordinate ids. Else why not. */
 export function whyNoContainers(): string | undefined {

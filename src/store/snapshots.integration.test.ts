@@ -5,13 +5,15 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { background as cx } from '#context.ts'
 import { digestOf, type Digest } from '#oci/digest.ts'
 import { locateRunner } from '#runner/locate.ts'
-import { addBusybox, removeStore, temporaryRoot, testedDriver, testRunner, whyNoContainers } from './busybox.fixture.ts'
+import { addBusybox, removeStore, temporaryRoot, testRunner, whyNoContainers } from './busybox.fixture.ts'
 import { doctor } from './doctor.ts'
 import { openStore, type LocalStore } from './open.ts'
 import { prune } from './prune.ts'
-import { chainIds } from './snapshots.ts'
+import { chainIds, type StorageDriver } from './snapshots.ts'
 
 const reason = whyNoContainers()
+/** See vitest.config.ts. */
+const testedDriver = process.env['STAVE_STORAGE_DRIVER'] as StorageDriver | undefined
 let root: string
 let store: LocalStore
 const open = () => openStore({ root, runner: testRunner(root), driver: testedDriver })
