@@ -135,11 +135,12 @@ describe('the library', () => {
   })
 
   test('every part has an example', () => {
-    expect(examples.map(({ name }) => name)).toEqual(['serve', 'layout', 'build', 'store', 'archive', 'registry', 'copy'])
+    expect(examples.map(({ name }) => name)).toEqual(['serve', 'collectGarbage', 'layout', 'build', 'store', 'archive', 'registry', 'copy'])
   })
 
   const output: Readonly<Record<string, RegExp>> = {
     serve: /^200$/,
+    collectGarbage: /^0$/,
     layout: /^empty$/,
     build: /^docker\.io\/library\/hello:1 [1-9]$/,
     store: /^docker\.io\/library\/hello:1 by-the-library$/,

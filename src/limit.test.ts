@@ -298,6 +298,9 @@ const proofs: { readonly [Name in keyof typeof limit]: Proof } = {
 
   bcryptCost: ['src/registry/server/passwords.test.ts', 'a hash of a higher cost than is computed lets nobody in, at once'],
   passwordsWaiting: ['src/registry/server/passwords.test.ts', 'one more than may wait is refused, and told to come back'],
+  webhookEvents: ['src/registry/server/notifications.test.ts', 'while a webhook does not answer, the oldest events make room for new ones'],
+  webhookBatch: ['src/registry/server/notifications.test.ts', 'while a webhook does not answer, the oldest events make room for new ones'],
+  webhookReferences: ['src/registry/server/notifications.test.ts', 'what a manifest mentions is told, unless it is much'],
   referrersPageBytes: ['src/registry/server/server.test.ts', 'a list of referrers comes in pages of bounded size'],
   formBytes: async () => {
     const ask = async (size: number) => (await fetch(`${rig.server.url}/token`, { method: 'POST', body: 'x'.repeat(size) })).status

@@ -69,6 +69,12 @@ export const uploadChunkBytes = 256 * 1024 * 1024
 export const keptManifestBytes = 32 * 1024 * 1024
 /** How many redirects a download follows: as curl and Go's client. */
 export const redirects = 10
+/** The most events that wait for one webhook: one takes about a kilobyte. */
+export const webhookEvents = 1000
+/** The most events in one delivery. */
+export const webhookBatch = 50
+/** The most things that a manifest mentions that an event repeats. */
+export const webhookReferences = 100
 /** The largest form that \`stave serve\` reads: a request for a token. */
 export const formBytes = 64 * 1024
 /** The most that a credential helper may say: a password and a name. */

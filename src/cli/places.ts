@@ -180,7 +180,8 @@ export async function resolveOrLeave(cx: Context, source: Source, name: string):
   }
 }
 
-async function openClient(settings: Settings, choices: RegistryChoices): Promise<RegistryClient> {
+/** A client with what flags, files and environment say. */
+export async function openClient(settings: Settings, choices: RegistryChoices): Promise<RegistryClient> {
   const [{ createRegistryClient }, credentials, hosts, certificates] = await Promise.all([
     import('#registry/client/registry.ts'),
     import('#registry/login/credentials.ts'),

@@ -1,5 +1,6 @@
 import { command, type Command, type Flags } from '../command.ts'
 import { quietFlag, registryFlags, sideFlags } from '../shared-flags.ts'
+import { serveCommand } from './serve-flags.ts'
 
 export const loginFlags = {
   username: { kind: 'string', short: 'u', value: 'NAME', doc: 'User name' },
@@ -41,22 +42,6 @@ export const syncFlags = {
   digestfile: { kind: 'string', value: 'FILE', doc: 'Write a line for each image, its digest and its place in the target' },
   json: { kind: 'boolean', doc: 'Print what became of each image as JSON' },
   ...sideFlags,
-  ...quietFlag,
-} as const satisfies Flags
-
-export const serveFlags = {
-  host: { kind: 'string', value: 'ADDRESS', doc: 'Address to listen on (default 127.0.0.1)' },
-  port: { kind: 'number', short: 'p', value: 'PORT', doc: 'Port to listen on (default 5000; 0 takes a free one)' },
-  directory: { kind: 'string', short: 'd', value: 'DIR', doc: 'Where content is kept (default registry/ in the store)' },
-  'read-only': { kind: 'boolean', doc: 'Refuse all writes' },
-  'allowed-host': {
-    kind: 'list',
-    value: 'NAME',
-    doc: 'Answer only to this host name and to loopback ones, as behind a proxy that passes its own name on (again for more)',
-  },
-  htpasswd: { kind: 'string', value: 'FILE', doc: 'Ask for user and password: a file that htpasswd -B wrote' },
-  'tls-cert': { kind: 'string', value: 'FILE', doc: 'Certificate: serve HTTPS' },
-  'tls-key': { kind: 'string', value: 'FILE', doc: 'Its key' },
   ...quietFlag,
 } as const satisfies Flags
 
@@ -138,17 +123,5 @@ export const registryCommands: readonly Command[] = [
     examples: [{ command: 'stave manifest-digest web/manifest.json', doc: 'Of what stave copy … dir:web wrote' }],
     load: () => import('./manifest-digest.ts'),
   }),
-  command({
-    name: 'serve',
-    group: 'Registries',
-    summary: 'Run a registry over a directory',
-    operands: '',
-    most: 0,
-    flags: serveFlags,
-    examples: [
-      { command: 'stave serve --port 5000', doc: 'On loopback, until Ctrl-C' },
-      { command: 'stave serve --allowed-host registry.example.com', doc: 'Behind a proxy on this machine' },
-    ],
-    load: () => import('./serve.ts'),
-  }),
+  serveCommand,
 ]

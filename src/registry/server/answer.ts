@@ -8,13 +8,19 @@ import type { Fault } from './fault.ts'
 export interface Answer {
   readonly status: number
   readonly headers?: Readonly<Record<string, string | number | readonly string[] | undefined>>
-  readonly body?: Uint8Array | FileRange
+  readonly body?: Uint8Array | FileRange | Streamed
 }
 
 /** A part of a file, streamed. */
 export interface FileRange {
   readonly file: string
   readonly start: number
+  readonly length: number
+}
+
+/** Bytes that are still coming. */
+export interface Streamed {
+  readonly stream: AsyncIterable<Uint8Array>
   readonly length: number
 }
 
@@ -86,7 +92,7 @@ export async function sendAnswer(response: ServerResponse, method: string, answe
     response.end(body)
     return
   }
-  const source = body instanceof Uint8Array ? [body] : readRange(body)
+  const source = body instanceof Uint8Array ? [body] : 'stream' in body ? body.stream : readRange(body)
   await pipeline(spoilsBody(fault) ? spoiled(source, fault!, response) : source, response)
 }
 

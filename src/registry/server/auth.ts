@@ -1,10 +1,13 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { formatScopes, parseScopes, type Scope } from '../client/auth.ts'
 import { type Answer, jsonAnswer, Refusal } from './answer.ts'
+import type { TokenServer } from './bearer.ts'
 import { createPasswords } from './passwords.ts'
 
-/** Who may do what. */
-export interface ServerAuth {
+/** Who may do what: as this server knows, or as a token server that others run says. */
+export type ServerAuth = OwnAuth | ({ readonly kind: 'bearer' } & TokenServer)
+
+export interface OwnAuth {
   /** `basic`: a password with each request. `token`: this server is its own token server too. */
   readonly kind: 'basic' | 'token'
   /** Names and passwords: plain, or hashed as in an htpasswd file (`parseHtpasswd`). */
@@ -22,6 +25,8 @@ export type Need = { readonly repository: string; readonly action: 'pull' | 'pus
 
 /** Who sent a request, as far as the server believes it. */
 export interface Caller {
+  /** Their name, if they proved to be someone. */
+  readonly user?: string | undefined
   may(need: Need): boolean
 }
 
@@ -34,7 +39,67 @@ export interface Guard extends AsyncDisposable {
 
 const service = 'stave'
 
-export function createGuard(auth: ServerAuth | undefined): Guard {
+/** What the Authorization field of a request proves. */
+interface Known extends Caller {
+  /** Somebody proved to be someone. */
+  readonly isKnown: boolean
+}
+
+/** What is allowed in a repository or the catalog, in the words of tokens. */
+function scopesOf(need: Need): Scope[] {
+  if (need === 'ping') return []
+  if (need === 'catalog') return [{ type: 'registry', name: 'catalog', actions: ['*'] }]
+  return [{ type: 'repository', name: need.repository, actions: [need.action] }]
+}
+
+/** Those who bring tokens may do what is in them. Of `undefined`, the token is none. */
+function holderOf(granted: readonly Scope[] | undefined, user?: string): Known {
+  const covers = (scope: Scope) =>
+    (granted ?? []).some(
+      ({ type, name, actions }) =>
+        type === scope.type && name === scope.name && (actions.includes('*') || scope.actions.every((action) => actions.includes(action))),
+    )
+  return { isKnown: granted !== undefined, user, may: (need) => granted !== undefined && scopesOf(need).every(covers) }
+}
+
+function bearerOf(authorization: string | undefined): string | undefined {
+  return /^bearer\s+(\S+)$/i.exec(authorization ?? '')?.[1]
+}
+
+export async function createGuard(auth: ServerAuth | undefined): Promise<Guard> {
+  if (auth?.kind !== 'bearer') return createOwnGuard(auth)
+  const { createTokenCheck } = await import('./bearer.ts')
+  const check = createTokenCheck(auth)
+  return {
+    async admit(authorization, needs) {
+      const token = bearerOf(authorization)
+      const granted = token === undefined ? undefined : await check(token)
+      return admitted(holderOf(granted?.scopes, granted?.user), needs, challengeOf(auth.realm, auth.service))
+    },
+    async token() {
+      throw new Refusal(404, 'UNSUPPORTED', 'no token server here')
+    },
+    async [Symbol.asyncDispose]() {},
+  }
+}
+
+type Challenge = (scopes: readonly string[], isKnown: boolean) => string
+
+/** @see distribution, "Token Authentication Specification" */
+function challengeOf(realm: string, service: string): Challenge {
+  return (scopes, isKnown) =>
+    `Bearer realm="${realm}",service="${service}"${scopes.length === 0 ? '' : `,scope="${scopes.join(' ')}"`}${isKnown ? ',error="insufficient_scope"' : ''}`
+}
+
+/** @throws Refusal 401 with a challenge: another token, or password, may do */
+function admitted(caller: Known, needs: readonly Need[], challenge: Challenge): Caller {
+  if (needs.every((need) => caller.may(need))) return caller
+  throw new Refusal(401, caller.isKnown ? 'DENIED' : 'UNAUTHORIZED', 'authentication required', {
+    'www-authenticate': challenge(formatScopes(needs.flatMap(scopesOf)), caller.isKnown),
+  })
+}
+
+function createOwnGuard(auth: OwnAuth | undefined): Guard {
   const secret = randomBytes(32)
   const passwords = createPasswords(auth?.users ?? {})
 
@@ -54,31 +119,20 @@ export function createGuard(auth: ServerAuth | undefined): Guard {
     return (await passwords.check(user, password)) ? user : undefined
   }
 
-  function scopesOf(need: Need): Scope[] {
-    if (need === 'ping') return []
-    if (need === 'catalog') return [{ type: 'registry', name: 'catalog', actions: ['*'] }]
-    return [{ type: 'repository', name: need.repository, actions: [need.action] }]
-  }
-
-  /** `isKnown`: somebody proved to be someone. */
-  async function identify(authorization: string | undefined): Promise<Caller & { readonly isKnown: boolean }> {
+  async function identify(authorization: string | undefined): Promise<Known> {
     if (auth === undefined) return { isKnown: false, may: () => true }
-    if (auth.kind === 'basic') {
-      const user = await userOf(authorization)
-      return {
-        isKnown: user !== undefined,
-        may: (need) =>
-          (user !== undefined || need !== 'ping') &&
-          scopesOf(need).every((scope) => scope.actions.every((action) => allows(user, scope, action))),
-      }
+    if (auth.kind === 'token') {
+      const content = open(bearerOf(authorization), 'access')
+      return holderOf(content === undefined ? undefined : parseScopes(String(content.scope)), content?.user as string | undefined)
     }
-    const granted = readToken(/^bearer\s+(\S+)$/i.exec(authorization ?? '')?.[1])
-    const covers = (scope: Scope) =>
-      (granted ?? []).some(
-        (other) =>
-          other.type === scope.type && other.name === scope.name && scope.actions.every((action) => other.actions.includes(action)),
-      )
-    return { isKnown: granted !== undefined, may: (need) => granted !== undefined && scopesOf(need).every(covers) }
+    const user = await userOf(authorization)
+    return {
+      user,
+      isKnown: user !== undefined,
+      may: (need) =>
+        (user !== undefined || need !== 'ping') &&
+        scopesOf(need).every((scope) => scope.actions.every((action) => allows(user, scope, action))),
+    }
   }
 
   function issue(kind: 'access' | 'refresh', content: object, lifetimeS: number): string {
@@ -95,24 +149,13 @@ export function createGuard(auth: ServerAuth | undefined): Guard {
     return content.kind === kind && Number(content.expires) > Date.now() ? content : undefined
   }
 
-  function readToken(token: string | undefined): Scope[] | undefined {
-    const content = open(token, 'access')
-    return content === undefined ? undefined : parseScopes(String(content.scope))
-  }
-
   return {
     async admit(authorization, needs, origin) {
       const caller = await identify(authorization)
-      if (needs.every((need) => caller.may(need))) return caller
-      const { isKnown } = caller
-      const scopes = formatScopes(needs.flatMap(scopesOf))
-      // Who is known and asks for too much is told so; with tokens, another token may do.
-      if (isKnown && auth?.kind === 'basic') throw new Refusal(403, 'DENIED', 'requested access to the resource is denied')
-      const challenge =
-        auth?.kind === 'basic'
-          ? 'Basic realm="stave"'
-          : `Bearer realm="${origin}/token",service="${service}"${scopes.length === 0 ? '' : `,scope="${scopes.join(' ')}"`}${isKnown ? ',error="insufficient_scope"' : ''}`
-      throw new Refusal(401, isKnown ? 'DENIED' : 'UNAUTHORIZED', 'authentication required', { 'www-authenticate': challenge })
+      // Who is known by a password and asks for too much is told so; with tokens, another token may do.
+      if (caller.isKnown && auth?.kind === 'basic' && !needs.every((need) => caller.may(need)))
+        throw new Refusal(403, 'DENIED', 'requested access to the resource is denied')
+      return admitted(caller, needs, auth?.kind === 'basic' ? () => 'Basic realm="stave"' : challengeOf(`${origin}/token`, service))
     },
     async token(method, authorization, query, body) {
       if (auth?.kind !== 'token') throw new Refusal(404, 'UNSUPPORTED', 'no token server here')
@@ -130,7 +173,7 @@ export function createGuard(auth: ServerAuth | undefined): Guard {
         actions: actions.filter((action) => allows(user, { name }, action)),
       }))
       const lifetimeS = auth.lifetimeS ?? 300
-      const token = issue('access', { scope: formatScopes(granted.filter((scope) => scope.actions.length > 0)).join(' ') }, lifetimeS)
+      const token = issue('access', { user, scope: formatScopes(granted.filter((scope) => scope.actions.length > 0)).join(' ') }, lifetimeS)
       const refresh = user === undefined ? {} : { refresh_token: issue('refresh', { user }, 86_400) }
       return jsonAnswer(200, {
         token,

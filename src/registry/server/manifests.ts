@@ -1,30 +1,54 @@
+import type { IncomingHttpHeaders } from 'node:http'
 import { StaveError } from '#error.ts'
 import { referrerOf } from '#image/referrer.ts'
 import * as limit from '#limit.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import { digestAlgorithm, digestOf, isDigest, type Digest } from '#oci/digest.ts'
-import { decodeManifestOrIndex } from '#oci/manifest.ts'
+import { decodeManifestOrIndex, type ManifestOrIndex } from '#oci/manifest.ts'
 import { isForeignLayer, isManifestOrIndex, mediaTypes, normalizeMediaType } from '#oci/media-type.ts'
 import { isTag } from '#oci/reference.ts'
 import { createGate } from '../gate.ts'
 import { type Answer, jsonAnswer, Refusal } from './answer.ts'
-import type { Storage } from './storage.ts'
+import type { Happening } from './happening.ts'
+import { byBytes, type Storage } from './storage.ts'
+import type { Usage } from './usage.ts'
 
 /** The most tags that one request may set. @see distribution-spec, "Pushing Manifests", asks for at least 10 */
 const tagsPerPut = 100
 const pageSize = 1000
 
-/** Manifests, tags, referrers: what is small enough to be handled in memory. */
-export interface Manifests {
-  get(repository: string, name: string, headers: Readonly<Record<string, string | string[] | undefined>>): Promise<Answer>
-  put(repository: string, name: string, contentType: string, body: AsyncIterable<Uint8Array>, query: URLSearchParams): Promise<Answer>
-  delete(repository: string, name: string): Promise<Answer>
-  tags(repository: string, query: URLSearchParams): Promise<Answer>
-  catalog(query: URLSearchParams): Promise<Answer>
-  referrers(repository: string, subject: string, query: URLSearchParams): Promise<Answer>
+/** What is needed of a request for a manifest. */
+export interface Asked {
+  readonly repository: string
+  /** A tag or a digest. */
+  readonly name: string
+  readonly headers: IncomingHttpHeaders
+  readonly query: URLSearchParams
+  readonly body: AsyncIterable<Uint8Array>
+  readonly tell: (happening: Happening) => void
 }
 
-export function createManifests(storage: Storage): Manifests {
+export interface ManifestOptions {
+  /** Takes manifests whose blobs or children are not there. @see distribution-spec, "Pushing Manifests" */
+  readonly isSparse?: boolean
+  readonly usage?: Usage | undefined
+}
+
+/** Manifests, tags, referrers: what is small enough to be handled in memory. */
+export interface Manifests {
+  get(asked: Asked): Promise<Answer>
+  put(asked: Asked): Promise<Answer>
+  delete(asked: Asked): Promise<Answer>
+  /** Keeps a manifest, whatever it mentions. @throws Refusal 400 for what is none */
+  keep(repository: string, digest: Digest, mediaType: string, raw: Uint8Array): Promise<void>
+  /** @param known Them, where another registry says */
+  tags(repository: string, query: URLSearchParams, known?: readonly string[]): Promise<Answer>
+  catalog(query: URLSearchParams): Promise<Answer>
+  /** @param isListed The list is another registry's: it counts, whether the manifests are here or not */
+  referrers(repository: string, subject: string, query: URLSearchParams, isListed?: boolean): Promise<Answer>
+}
+
+export function createManifests(storage: Storage, { isSparse = false, usage }: ManifestOptions = {}): Manifests {
   const gate = createGate(limit.documentsAtOnce)
   const bodies = createGate(limit.manifestBodiesAtOnce)
 
@@ -56,100 +80,124 @@ export function createManifests(storage: Storage): Manifests {
     return text !== undefined && isDigest(text) ? text : undefined
   }
 
-  // Whatever a manifest mentions must be there before it, or a client could see an image that it cannot pull.
-  async function checkMentioned(repository: string, document: ReturnType<typeof decodeManifestOrIndex>): Promise<void> {
+  // Whatever a manifest mentions must be there before it, or a client could see an image that it cannot pull. What is
+  // mentioned is renewed, so that garbage collection leaves it alone.
+  async function checkMentioned(repository: string, document: ManifestOrIndex): Promise<void> {
     const missing = new Set<Digest>()
+    const checkBlob = async (blob: Descriptor) => {
+      const isThere = (await storage.blobSize(repository, blob.digest)) === blob.size
+      if (!isThere || !(await storage.renewBlob(repository, blob.digest))) missing.add(blob.digest)
+    }
     if (document.kind === 'manifest') {
       const { config, layers } = document.manifest
-      const blobs = [config, ...layers].filter((blob) => !isForeignLayer(blob.mediaType) && (blob.urls ?? []).length === 0)
-      for (const blob of blobs) if ((await storage.blobSize(repository, blob.digest)) !== blob.size) missing.add(blob.digest)
+      for (const blob of [config, ...layers]) if (!isForeignLayer(blob.mediaType) && (blob.urls ?? []).length === 0) await checkBlob(blob)
     } else {
       for (const child of document.index.manifests) {
-        const isThere = isManifestOrIndex(child.mediaType)
-          ? (await storage.manifestType(repository, child.digest)) !== undefined
-          : (await storage.blobSize(repository, child.digest)) !== undefined
-        if (!isThere) missing.add(child.digest)
+        if (!isManifestOrIndex(child.mediaType)) await checkBlob(child)
+        else if (!(await storage.renewManifest(repository, child.digest))) missing.add(child.digest)
       }
     }
-    if (missing.size > 0) throw new Refusal(400, 'MANIFEST_BLOB_UNKNOWN', `unknown or of another size: ${[...missing].join(', ')}`)
+    if (missing.size > 0 && !isSparse)
+      throw new Refusal(400, 'MANIFEST_BLOB_UNKNOWN', `unknown or of another size: ${[...missing].join(', ')}`)
   }
 
-  async function putManifest(
-    repository: string,
-    name: string,
-    contentType: string,
-    raw: Uint8Array,
-    query: URLSearchParams,
-  ): Promise<Answer> {
-    const digest = digestOf(raw, isDigest(name) ? digestAlgorithm(name) : 'sha256')
-    if (isDigest(name) && name !== digest) throw new Refusal(400, 'DIGEST_INVALID', `the content has the digest ${digest}`)
-    const tags = isDigest(name) ? query.getAll('tag') : [name]
-    if (tags.length > tagsPerPut) throw new Refusal(414, 'MANIFEST_INVALID', `more than ${tagsPerPut} tags at once`)
-    const badTag = tags.find((tag) => !isTag(tag))
-    if (badTag !== undefined) throw new Refusal(400, 'MANIFEST_INVALID', 'neither a tag nor a digest')
-    const document = decode(raw, contentType)
-    await checkMentioned(repository, document)
+  async function keep(repository: string, digest: Digest, document: ManifestOrIndex, raw: Uint8Array): Promise<Digest | undefined> {
     const { subject } = document.kind === 'manifest' ? document.manifest : document.index
     // The list of referrers first: an entry whose manifest never came is left out of it.
     if (subject !== undefined) {
       const referrer = referrerOf(subject.digest, { mediaType: document.mediaType, digest, size: raw.length }, raw)
       if (referrer !== undefined) await storage.addReferrer(repository, subject.digest, digest, referrer)
     }
-    await storage.putManifest(repository, digest, document.mediaType, raw)
-    for (const tag of tags) await storage.putTag(repository, tag, digest)
+    usage?.take(repository, raw.length)
+    try {
+      await storage.putManifest(repository, digest, document.mediaType, raw)
+    } finally {
+      usage?.give(repository, raw.length)
+    }
+    return subject?.digest
+  }
+
+  async function putManifest({ repository, name, headers, query, tell }: Asked, raw: Uint8Array): Promise<Answer> {
+    const digest = digestOf(raw, isDigest(name) ? digestAlgorithm(name) : 'sha256')
+    if (isDigest(name) && name !== digest) throw new Refusal(400, 'DIGEST_INVALID', `the content has the digest ${digest}`)
+    const tags = isDigest(name) ? query.getAll('tag') : [name]
+    if (tags.length > tagsPerPut) throw new Refusal(414, 'MANIFEST_INVALID', `more than ${tagsPerPut} tags at once`)
+    const badTag = tags.find((tag) => !isTag(tag))
+    if (badTag !== undefined) throw new Refusal(400, 'MANIFEST_INVALID', 'neither a tag nor a digest')
+    const document = decode(raw, headers['content-type'] ?? '')
+    const subject = await storage.inTurn(repository, async () => {
+      await checkMentioned(repository, document)
+      const kept = await keep(repository, digest, document, raw)
+      for (const tag of tags) await storage.putTag(repository, tag, digest)
+      return kept
+    })
+    const references = document.kind === 'manifest' ? [document.manifest.config, ...document.manifest.layers] : document.index.manifests
+    const target = { digest, mediaType: document.mediaType, size: raw.length, references }
+    for (const tag of tags.length > 0 ? tags : [undefined]) tell({ action: 'push', kind: 'manifests', repository, ...target, tag })
     return {
       status: 201,
       headers: {
         location: `/v2/${repository}/manifests/${digest}`,
         'docker-content-digest': digest,
-        'oci-subject': subject?.digest,
+        'oci-subject': subject,
         'oci-tag': isDigest(name) && tags.length > 0 ? tags : undefined,
       },
     }
   }
 
+  async function deleteManifest({ repository, name, tell }: Asked): Promise<void> {
+    const kind = 'manifests'
+    if (!isDigest(name)) {
+      if (!isTag(name)) throw new Refusal(400, 'DIGEST_INVALID', 'neither a tag nor a digest')
+      if (!(await storage.deleteTag(repository, name))) throw new Refusal(404, 'MANIFEST_UNKNOWN', `no tag ${name} in ${repository}`)
+      return tell({ action: 'delete', kind, repository, tag: name })
+    }
+    const mediaType = await storage.manifestType(repository, name)
+    if (mediaType === undefined) throw new Refusal(404, 'MANIFEST_UNKNOWN', `no manifest ${name} in ${repository}`)
+    const document = decode(await storage.readManifest(name), mediaType)
+    const { subject } = document.kind === 'manifest' ? document.manifest : document.index
+    for (const tag of (await storage.listTags(repository)) ?? []) {
+      if ((await storage.readTag(repository, tag)) === name) await storage.deleteTag(repository, tag)
+    }
+    await storage.deleteManifest(repository, name)
+    if (subject !== undefined) await storage.deleteReferrer(repository, subject.digest, name)
+    tell({ action: 'delete', kind, repository, digest: name, mediaType })
+  }
+
   return {
-    async get(repository, name, headers) {
+    async get({ repository, name, headers, tell }) {
       const { digest, mediaType } = await find(repository, name)
       const etag = `"${digest}"`
       const fields = { 'content-type': mediaType, 'docker-content-digest': digest, etag }
       if (headers['if-none-match'] === etag) return { status: 304, headers: fields }
       const length = await storage.contentSize(digest)
       if (length === undefined) throw new Refusal(404, 'MANIFEST_UNKNOWN', `no manifest ${name} in ${repository}`)
+      tell({ action: 'pull', kind: 'manifests', repository, digest, mediaType, size: length, tag: isDigest(name) ? undefined : name })
       return { status: 200, headers: fields, body: { file: storage.blobFile(digest), start: 0, length } }
     },
 
-    async put(repository, name, contentType, body, query) {
+    async put(asked) {
       // Who sends slowly holds up who sends, not who is answered.
       const leave = await bodies.enter()
       try {
-        const raw = await readBounded(body)
-        return await inTurn(() => putManifest(repository, name, contentType, raw, query))
+        const raw = await readBounded(asked.body)
+        return await inTurn(() => putManifest(asked, raw))
       } finally {
         leave()
       }
     },
 
-    async delete(repository, name) {
-      if (!isDigest(name)) {
-        if (!isTag(name)) throw new Refusal(400, 'DIGEST_INVALID', 'neither a tag nor a digest')
-        if (!(await storage.deleteTag(repository, name))) throw new Refusal(404, 'MANIFEST_UNKNOWN', `no tag ${name} in ${repository}`)
-        return { status: 202 }
-      }
-      const mediaType = await storage.manifestType(repository, name)
-      if (mediaType === undefined) throw new Refusal(404, 'MANIFEST_UNKNOWN', `no manifest ${name} in ${repository}`)
-      const document = decode(await storage.readManifest(name), mediaType)
-      const { subject } = document.kind === 'manifest' ? document.manifest : document.index
-      for (const tag of (await storage.listTags(repository)) ?? []) {
-        if ((await storage.readTag(repository, tag)) === name) await storage.deleteTag(repository, tag)
-      }
-      await storage.deleteManifest(repository, name)
-      if (subject !== undefined) await storage.deleteReferrer(repository, subject.digest, name)
+    async delete(asked) {
+      await storage.inTurn(asked.repository, () => deleteManifest(asked))
       return { status: 202 }
     },
 
-    async tags(repository, query) {
-      const tags = await storage.listTags(repository)
+    async keep(repository, digest, mediaType, raw) {
+      await inTurn(() => storage.inTurn(repository, () => keep(repository, digest, decode(raw, mediaType), raw)))
+    },
+
+    async tags(repository, query, known) {
+      const tags = known?.toSorted(byBytes) ?? (await storage.listTags(repository))
       if (tags === undefined) throw new Refusal(404, 'NAME_UNKNOWN', `no repository ${repository}`)
       const { page, headers } = paginate(tags, query, `/v2/${repository}/tags/list`)
       return jsonAnswer(200, { name: repository, tags: page }, headers)
@@ -160,12 +208,12 @@ export function createManifests(storage: Storage): Manifests {
       return jsonAnswer(200, { repositories: page }, headers)
     },
 
-    async referrers(repository, subject, query) {
+    async referrers(repository, subject, query, isListed = false) {
       if (!isDigest(subject)) throw new Refusal(400, 'DIGEST_INVALID', 'not a digest')
       const last = query.get('last')
       if (last !== null && !isDigest(last)) throw new Refusal(400, 'DIGEST_INVALID', 'last is not a digest')
       const artifactType = query.get('artifactType')
-      const { entries, next } = await inTurn(() => referrersPage(repository, subject, last ?? undefined, artifactType))
+      const { entries, next } = await inTurn(() => referrersPage({ repository, subject, last: last ?? undefined, artifactType, isListed }))
       const rest = new URLSearchParams({ ...(artifactType !== null && { artifactType }), last: next ?? '' })
       return {
         status: 200,
@@ -180,18 +228,25 @@ export function createManifests(storage: Storage): Manifests {
   }
 
   // One descriptor at a time, up to a bound: annotations may be as large as manifests, and anyone who may push makes many.
-  async function referrersPage(
-    repository: string,
-    subject: Digest,
-    last: Digest | undefined,
-    artifactType: string | null,
-  ): Promise<{ readonly entries: readonly string[]; readonly next: Digest | undefined }> {
+  async function referrersPage({
+    repository,
+    subject,
+    last,
+    artifactType,
+    isListed,
+  }: {
+    readonly repository: string
+    readonly subject: Digest
+    readonly last: Digest | undefined
+    readonly artifactType: string | null
+    readonly isListed: boolean
+  }): Promise<{ readonly entries: readonly string[]; readonly next: Digest | undefined }> {
     const entries: string[] = []
     let bytes = 0
     let read = last
     for (const referrer of await storage.listReferrers(repository, subject, last)) {
       // An entry whose manifest never came, or is gone, is none.
-      if ((await storage.manifestType(repository, referrer)) !== undefined) {
+      if (isListed || (await storage.manifestType(repository, referrer)) !== undefined) {
         const text = await storage.readReferrer(repository, subject, referrer)
         if (text !== undefined && (artifactType === null || (JSON.parse(text) as Descriptor).artifactType === artifactType)) {
           if (entries.length > 0 && bytes + text.length > limit.referrersPageBytes) return { entries, next: read }
@@ -226,7 +281,7 @@ async function readBounded(body: AsyncIterable<Uint8Array>): Promise<Uint8Array>
   }
 }
 
-function decode(raw: Uint8Array, contentType: string): ReturnType<typeof decodeManifestOrIndex> {
+function decode(raw: Uint8Array, contentType: string): ManifestOrIndex {
   const mediaType = normalizeMediaType(contentType)
   if (mediaType !== '' && mediaType !== 'application/json' && !isManifestOrIndex(mediaType)) {
     throw new Refusal(400, 'MANIFEST_INVALID', `${JSON.stringify(mediaType)} is no media type of a manifest or index`)

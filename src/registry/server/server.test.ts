@@ -9,7 +9,7 @@ import { digestOf } from '#oci/digest.ts'
 import { mediaTypes } from '#oci/media-type.ts'
 import { parseHtpasswd } from './htpasswd.ts'
 import { serve } from './server.ts'
-import { bytesOf, configOf, layerOf, manifestOf, pushImage, type Rig, startRig } from '../testing.ts'
+import { bytesOf, configOf, indexOf, layerOf, manifestOf, pushImage, type Rig, startRig } from '../testing.ts'
 
 let rig: Rig
 beforeEach(async () => {
@@ -397,7 +397,7 @@ test('what a killed process left is removed when it is old, and never shown', as
   await utimes(path.join(directory, '.x.tmp'), 0, 0)
   const server = await serve({ directory })
   expect(await readdir(path.dirname(old))).toEqual([])
-  expect((await readdir(directory)).sort()).toEqual(['blobs', 'repositories'])
+  expect((await readdir(directory)).sort()).toEqual(['.lock', 'blobs', 'repositories'])
   expect(await (await fetch(`${server.url}/v2/_catalog`)).json()).toEqual({ repositories: [] })
   await server.close()
   await rm(directory, { recursive: true })
@@ -410,6 +410,31 @@ test('blobs are plain files that sha256sum can check', async () => {
   const file = path.join(directory, 'blobs/sha256', layer.what.digest.slice(7))
   expect(digestOf(await readFile(file))).toBe(layer.what.digest)
   await rm(directory, { recursive: true })
+})
+
+test('a manifest whose blobs or images are not there is refused, unless the registry is sparse', async () => {
+  await using sparse = await startRig({ sparse: true })
+  const image = manifestOf(configOf(), [layerOf(10)])
+  for (const { what, raw } of [image, indexOf([image])]) {
+    const put = (server: string) =>
+      request('PUT', `${server}/v2/a/manifests/v1`, { body: Buffer.from(raw), headers: { 'content-type': what.mediaType } })
+    expect(await code(await put(rig.server.url))).toBe('400 MANIFEST_BLOB_UNKNOWN')
+    expect((await put(sparse.server.url)).status).toBe(201)
+    expect((await request('GET', `${sparse.server.url}/v2/a/manifests/v1`)).headers.get('docker-content-digest')).toBe(what.digest)
+  }
+})
+
+test('numbers are for those whom the registry lets in', async () => {
+  await using closed = await startRig({ auth: { kind: 'basic', users: { ann: 'p' } } })
+  expect((await request('GET', `${closed.server.url}/metrics`)).status).toBe(401)
+  const authorization = `Basic ${Buffer.from('ann:p').toString('base64')}`
+  await request('GET', `${closed.server.url}/v2/a/manifests/v1`, { headers: { authorization } })
+  const text = async () => (await request('GET', `${closed.server.url}/metrics`, { headers: { authorization } })).text()
+  await expect.poll(text, { timeout: 10_000 }).toContain('stave_registry_requests_total{method="GET",route="manifests",status="404"} 1')
+  // Every line is a comment, or a name with labels and a number.
+  const lines = (await text()).trimEnd().split('\n')
+  expect(lines.filter((line) => !/^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{([a-z]+="[^"]*",?)+\})? [\d.]+)$/.test(line))).toEqual([])
+  expect(lines).toContain('stave_registry_request_seconds_count{route="manifests"} 1')
 })
 
 test('a read-only registry refuses to change', async () => {

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { Dirent } from 'node:fs'
-import { mkdir, open, readdir, readFile, rename, rm, stat, unlink, writeFile } from 'node:fs/promises'
+import { mkdir, open, opendir, readdir, readFile, rename, stat, unlink, utimes, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { makeDirectories } from '#directory.ts'
 import { digestAlgorithm, digestHex, isDigest, type Digest } from '#oci/digest.ts'
@@ -20,9 +20,14 @@ import { digestAlgorithm, digestHex, isDigest, type Digest } from '#oci/digest.t
  * No part of a repository's name begins with `_`. Files appear whole, by a rename, and what mentions others comes
  * after them, so a process that is killed leaves nothing visible that is broken. Names, tags and digests must have
  * been checked against their grammars before: they become paths.
+ *
+ * A link's time of change says when it was last asked for by somebody who may build on it. Garbage collection leaves
+ * young ones alone, so whoever finds a blob there has time to push the manifest that mentions it.
  */
 export interface Storage {
   blobFile(digest: Digest): string
+  /** Runs `act` while nobody else changes what this repository has. It is not to be nested. */
+  inTurn<T>(repository: string, act: () => Promise<T>): Promise<T>
   /** The size of content, whichever repository has it; undefined when none has. */
   contentSize(digest: Digest): Promise<number | undefined>
   /** The size of a blob of this repository; undefined when it has none such. */
@@ -34,6 +39,9 @@ export interface Storage {
   /** A repository that has a blob, among those that are accepted. */
   findBlob(digest: Digest, accepts: (repository: string) => boolean): Promise<string | undefined>
   deleteBlob(repository: string, digest: Digest): Promise<boolean>
+  /** Says that a blob was asked for just now; in the repository's turn. False when the repository does not have it. */
+  renewBlob(repository: string, digest: Digest): Promise<boolean>
+  renewManifest(repository: string, digest: Digest): Promise<boolean>
 
   /** The media type; undefined when there is no such manifest. */
   manifestType(repository: string, digest: Digest): Promise<string | undefined>
@@ -47,6 +55,18 @@ export interface Storage {
   /** In the order of their bytes; undefined when there is no such repository. */
   listTags(repository: string): Promise<string[] | undefined>
   listRepositories(): Promise<string[]>
+  /** Every repository that anything was ever written to, in no order. */
+  walkRepositories(): AsyncGenerator<string>
+  /** What a repository has, and when it was last asked for. */
+  walkLinks(repository: string, kind: 'blobs' | 'manifests'): AsyncGenerator<Kept>
+  /** When one of them was last asked for; undefined when it is not there. */
+  linkUsed(repository: string, kind: 'blobs' | 'manifests', digest: Digest): Promise<number | undefined>
+  /** Takes one of them away from a repository, and leaves its content where it is. */
+  unlink(repository: string, kind: 'blobs' | 'manifests', digest: Digest): Promise<void>
+  /** Content, whoever has it. */
+  walkContent(): AsyncGenerator<Kept>
+  /** Removes content that was not linked since `beforeMs`. Whoever asks knows that nothing linked it before. @returns its size, 0 if it stays */
+  removeContent(digest: Digest, beforeMs: number): Promise<number>
 
   addReferrer(repository: string, subject: Digest, referrer: Digest, descriptor: object): Promise<void>
   deleteReferrer(repository: string, subject: Digest, referrer: Digest): Promise<void>
@@ -57,17 +77,39 @@ export interface Storage {
 
   uploadFile(repository: string, id: string): string
   makeUpload(repository: string): Promise<string>
-  /** Removes uploads that nothing was added to for so long. */
-  removeStaleUploads(olderThanMs: number): Promise<void>
+  walkUploads(repository: string): AsyncGenerator<{ readonly id: string; readonly size: number; readonly usedMs: number }>
+  removeUpload(repository: string, id: string): Promise<void>
+  /** Removes what a process that was killed left half written. */
+  removeTemporary(beforeMs: number): Promise<void>
 }
 
-export async function openStorage(directory: string): Promise<Storage> {
+/** One thing that is kept: `usedMs` is when it was last asked for, `size` that of the file, which says nothing of a link. */
+export interface Kept {
+  readonly digest: Digest
+  readonly size: number
+  readonly usedMs: number
+}
+
+/** Told of all that is kept and removed. */
+export interface Ledger {
+  /** The content of all repositories together grew by so much, or shrank. */
+  content(bytes: number): void
+  /** What this repository has grew by so much, or shrank. */
+  linked(repository: string, bytes: number): void
+}
+
+/** A link that was asked for so lately is not said to be so again: garbage collection leaves alone what is much older. */
+const renewAfterMs = 60_000
+const algorithms = ['sha256', 'sha512'] as const
+
+export async function openStorage(directory: string, ledger?: Ledger): Promise<Storage> {
   const root = path.resolve(directory)
   const blobs = path.join(root, 'blobs')
   const repositories = path.join(root, 'repositories')
   makeDirectories(repositories)
-  for (const algorithm of ['sha256', 'sha512']) await mkdir(path.join(blobs, algorithm), { recursive: true })
+  for (const algorithm of algorithms) await mkdir(path.join(blobs, algorithm), { recursive: true })
   const locked = createLocks()
+  const turns = createLocks()
 
   const below = (repository: string, ...parts: string[]) => path.join(repositories, ...repository.split('/'), ...parts)
   const byDigest = (digest: Digest) => [digestAlgorithm(digest), digestHex(digest)] as const
@@ -81,9 +123,23 @@ export async function openStorage(directory: string): Promise<Storage> {
     return (await optional(stat(file)))?.size
   }
 
-  async function link(file: string): Promise<void> {
+  /** @returns whether it is new */
+  async function link(repository: string, digest: Digest): Promise<boolean> {
+    const file = blobLink(repository, digest)
     await mkdir(path.dirname(file), { recursive: true })
-    await writeFile(file, '')
+    try {
+      await writeFile(file, '', { flag: 'wx' })
+      return true
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+      await touch(file)
+      return false
+    }
+  }
+
+  const renew = async (file: string) => {
+    const found = await optional(stat(file))
+    return found !== undefined && (Date.now() - found.mtimeMs < renewAfterMs || touch(file))
   }
 
   async function replace(file: string, content: string | Uint8Array): Promise<void> {
@@ -111,8 +167,12 @@ export async function openStorage(directory: string): Promise<Storage> {
     return false
   }
 
-  const removeUnlinked = async (digest: Digest) => {
-    if (!(await isLinkedAnywhere(digest))) await remove(blobFile(digest))
+  const removeLink = async (repository: string, file: string, digest: Digest) => {
+    const size = await sizeOf(blobFile(digest))
+    if (!(await remove(file))) return false
+    ledger?.linked(repository, -(size ?? 0))
+    if (!(await isLinkedAnywhere(digest)) && (await remove(blobFile(digest)))) ledger?.content(-(size ?? 0))
+    return true
   }
 
   return {
@@ -122,15 +182,19 @@ export async function openStorage(directory: string): Promise<Storage> {
       const [linked, size] = await Promise.all([sizeOf(blobLink(repository, digest)), sizeOf(blobFile(digest))])
       return linked === undefined ? undefined : size
     },
+    inTurn: turns,
     putBlob: (repository, digest, file) =>
       locked(digest, async () => {
+        const [before, size] = await Promise.all([sizeOf(blobFile(digest)), sizeOf(file), touch(file)])
         await rename(file, blobFile(digest))
-        await link(blobLink(repository, digest))
+        if (await link(repository, digest)) ledger?.linked(repository, size ?? 0)
+        ledger?.content((size ?? 0) - (before ?? 0))
       }),
     mountBlob: (repository, digest, from) =>
       locked(digest, async () => {
-        if ((await sizeOf(blobLink(from, digest))) === undefined || (await sizeOf(blobFile(digest))) === undefined) return false
-        await link(blobLink(repository, digest))
+        const size = await sizeOf(blobFile(digest))
+        if (size === undefined || (await sizeOf(blobLink(from, digest))) === undefined || !(await touch(blobFile(digest)))) return false
+        if (await link(repository, digest)) ledger?.linked(repository, size)
         return true
       }),
     async findBlob(digest, accepts) {
@@ -140,12 +204,9 @@ export async function openStorage(directory: string): Promise<Storage> {
       }
       return undefined
     },
-    deleteBlob: (repository, digest) =>
-      locked(digest, async () => {
-        if (!(await remove(blobLink(repository, digest)))) return false
-        await removeUnlinked(digest)
-        return true
-      }),
+    deleteBlob: (repository, digest) => locked(digest, () => removeLink(repository, blobLink(repository, digest), digest)),
+    renewBlob: (repository, digest) => renew(blobLink(repository, digest)),
+    renewManifest: (repository, digest) => renew(manifestLink(repository, digest)),
 
     async manifestType(repository, digest) {
       return optional(readFile(manifestLink(repository, digest), 'utf8'))
@@ -153,15 +214,13 @@ export async function openStorage(directory: string): Promise<Storage> {
     readManifest: (digest) => readFile(blobFile(digest)),
     putManifest: (repository, digest, mediaType, raw) =>
       locked(digest, async () => {
+        const [before, linked] = await Promise.all([sizeOf(blobFile(digest)), sizeOf(manifestLink(repository, digest))])
         await replace(blobFile(digest), raw)
         await replace(manifestLink(repository, digest), mediaType)
+        ledger?.content(raw.length - (before ?? 0))
+        if (linked === undefined) ledger?.linked(repository, raw.length)
       }),
-    deleteManifest: (repository, digest) =>
-      locked(digest, async () => {
-        if (!(await remove(manifestLink(repository, digest)))) return false
-        await removeUnlinked(digest)
-        return true
-      }),
+    deleteManifest: (repository, digest) => locked(digest, () => removeLink(repository, manifestLink(repository, digest), digest)),
 
     async readTag(repository, tag) {
       return optional(readFile(tagFile(repository, tag), 'utf8'))
@@ -180,6 +239,23 @@ export async function openStorage(directory: string): Promise<Storage> {
       }
       return names.sort(byBytes)
     },
+    walkRepositories: () => walk(repositories, ''),
+    walkLinks: (repository, kind) => walkDigests(below(repository, `_${kind}`)),
+    linkUsed: async (repository, kind, digest) =>
+      (await optional(stat(kind === 'blobs' ? blobLink(repository, digest) : manifestLink(repository, digest))))?.mtimeMs,
+    unlink: (repository, kind, digest) =>
+      locked(digest, async () => {
+        const file = kind === 'blobs' ? blobLink(repository, digest) : manifestLink(repository, digest)
+        if (await remove(file)) ledger?.linked(repository, -((await sizeOf(blobFile(digest))) ?? 0))
+      }),
+    walkContent: () => walkDigests(blobs),
+    removeContent: (digest, beforeMs) =>
+      locked(digest, async () => {
+        const found = await optional(stat(blobFile(digest)))
+        if (found === undefined || found.mtimeMs >= beforeMs || !(await remove(blobFile(digest)))) return 0
+        ledger?.content(-found.size)
+        return found.size
+      }),
 
     addReferrer: (repository, subject, referrer, descriptor) =>
       replace(below(repository, '_referrers', flat(subject), flat(referrer)), JSON.stringify(descriptor)),
@@ -203,20 +279,41 @@ export async function openStorage(directory: string): Promise<Storage> {
       await (await open(file, 'wx')).close()
       return id
     },
-    async removeStaleUploads(olderThanMs) {
-      const limit = Date.now() - olderThanMs
-      const isStale = async (file: string) => ((await optional(stat(file)))?.mtimeMs ?? Infinity) < limit
-      for (const name of (await readdir(root)).filter((entry) => entry.endsWith('.tmp'))) {
-        if (await isStale(path.join(root, name))) await rm(path.join(root, name), { force: true })
+    async *walkUploads(repository) {
+      for (const id of (await optional(readdir(below(repository, '_uploads')))) ?? []) {
+        const found = await optional(stat(below(repository, '_uploads', id)))
+        if (found !== undefined) yield { id, size: found.size, usedMs: found.mtimeMs }
       }
-      for await (const repository of walk(repositories, '')) {
-        const uploads = below(repository, '_uploads')
-        for (const id of (await optional(readdir(uploads))) ?? []) {
-          if (await isStale(path.join(uploads, id))) await rm(path.join(uploads, id), { force: true })
-        }
+    },
+    async removeUpload(repository, id) {
+      await remove(below(repository, '_uploads', id))
+    },
+    async removeTemporary(beforeMs) {
+      for (const name of (await readdir(root)).filter((entry) => entry.endsWith('.tmp'))) {
+        const found = await optional(stat(path.join(root, name)))
+        if (found !== undefined && found.mtimeMs < beforeMs) await remove(path.join(root, name))
       }
     },
   }
+}
+
+/** Files that have a digest as their name, below a directory for each algorithm. */
+async function* walkDigests(at: string): AsyncGenerator<Kept> {
+  for (const algorithm of algorithms) {
+    const directory = await optional(opendir(path.join(at, algorithm)))
+    if (directory === undefined) continue
+    for await (const { name } of directory) {
+      const digest = `${algorithm}:${name}`
+      const found = isDigest(digest) ? await optional(stat(path.join(at, algorithm, name))) : undefined
+      if (found !== undefined) yield { digest: digest as Digest, size: found.size, usedMs: found.mtimeMs }
+    }
+  }
+}
+
+/** False when it does not exist. */
+async function touch(file: string): Promise<boolean> {
+  const now = new Date()
+  return (await optional(utimes(file, now, now).then(() => true))) ?? false
 }
 
 async function remove(file: string): Promise<boolean> {
@@ -233,7 +330,8 @@ async function optional<T>(promise: Promise<T>): Promise<T | undefined> {
   }
 }
 
-function byBytes(a: string, b: string): number {
+/** The order of tags and repositories in lists. @see distribution-spec, "Listing Tags" */
+export function byBytes(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
 }
 

@@ -1,9 +1,10 @@
 import { createReadStream } from 'node:fs'
-import { open, stat, unlink } from 'node:fs/promises'
+import { open, stat } from 'node:fs/promises'
 import { setTimeout } from 'node:timers/promises'
 import { createHasher, digestAlgorithm, type Digest, type Hasher } from '#oci/digest.ts'
 import { type Answer, Refusal } from './answer.ts'
 import type { Storage } from './storage.ts'
+import type { Usage } from './usage.ts'
 
 /** What is needed of a request that carries part of a blob. */
 export interface Upload {
@@ -35,7 +36,7 @@ const settleMs = 1000
 /** Bytes are gathered to this size and written while the next are hashed. */
 const writeBytes = 1024 * 1024
 
-export function createUploads(storage: Storage): Uploads {
+export function createUploads(storage: Storage, usage?: Usage): Uploads {
   const states = new Map<string, State>()
 
   const sizeOf = async (repository: string, id: string) => {
@@ -76,8 +77,39 @@ export function createUploads(storage: Storage): Uploads {
     }
     if (state.hasher !== undefined && state.hasher.size !== size) state.hasher = undefined
     const { hasher } = state
-    const received = await appendTo(storage.uploadFile(repository, id), size, body, (chunk) => hasher?.update(chunk))
-    return size + received
+    usage?.check(repository, Number(headers['content-length'] ?? 0))
+    let counted = 0
+    let written = 0
+    try {
+      written = await appendTo(storage.uploadFile(repository, id), size, body, (chunk) => {
+        usage?.take(repository, chunk.length)
+        counted += chunk.length
+        hasher?.update(chunk)
+      })
+    } catch (error) {
+      // What came before a broken connection is kept, and counts.
+      written = (await sizeOf(repository, id)) - size
+      throw error
+    } finally {
+      usage?.give(repository, counted - written)
+    }
+    return size + written
+  }
+
+  async function discard(repository: string, id: string): Promise<void> {
+    states.delete(id)
+    usage?.give(repository, await sizeOf(repository, id))
+    await storage.removeUpload(repository, id)
+  }
+
+  /** What does not fit is not kept for a week as an upload that may go on. */
+  async function unlessTooMuch<T>({ repository, id }: Upload, act: () => Promise<T>): Promise<T> {
+    try {
+      return await act()
+    } catch (error) {
+      if (error instanceof Refusal && error.code === 'DENIED') await discard(repository, id)
+      throw error
+    }
   }
 
   return {
@@ -93,30 +125,29 @@ export function createUploads(storage: Storage): Uploads {
     append: (upload) =>
       exclusively(upload, async (state, size) => ({
         status: 202,
-        headers: uploadHeaders(upload.repository, upload.id, await receive(upload, state, size)),
+        headers: uploadHeaders(upload.repository, upload.id, await unlessTooMuch(upload, () => receive(upload, state, size))),
       })),
     finish: (upload, digest) =>
       exclusively(upload, async (state, before) => {
         const { repository, id } = upload
         const file = storage.uploadFile(repository, id)
         if (before === 0 && digestAlgorithm(digest) !== 'sha256') state.hasher = createHasher(digestAlgorithm(digest))
-        const size = await receive(upload, state, before)
+        const size = await unlessTooMuch(upload, () => receive(upload, state, before))
         const isUsable = state.hasher !== undefined && state.hasher.size === size
         const actual = isUsable ? state.hasher!.digest() : undefined
         const isRight =
           actual?.split(':')[0] === digestAlgorithm(digest) ? actual === digest : (await digestOfFile(file, digest)) === digest
-        states.delete(id)
         if (!isRight) {
-          await unlink(file).catch(() => {})
+          await discard(repository, id)
           throw new Refusal(400, 'DIGEST_INVALID', `the content does not have the digest ${digest}`)
         }
+        states.delete(id)
         await storage.putBlob(repository, digest, file)
+        usage?.give(repository, size)
         return blobCreated(repository, digest)
       }),
     async cancel(repository, id) {
-      await sizeOf(repository, id)
-      states.delete(id)
-      await unlink(storage.uploadFile(repository, id)).catch(() => {})
+      await discard(repository, id)
       return { status: 204 }
     },
   }
