@@ -103,8 +103,7 @@ pub fn start(given: Given<'_>, mut maker: Maker<'_, '_>) -> Result<Started, Box<
 /// Makes the process in its namespaces. Those that it joins are entered by a process in between, of which it is a sibling:
 /// only a child is in a process namespace that was entered, and only a child's clock is that of a time namespace.
 fn make_process(plan: &Plan, ours: &Channel, theirs: &Channel, maker: &mut Maker<'_, '_>) -> Result<Cloned, Box<Failed>> {
-    // Left for later: whoever enters it must be in its groups already.
-    let new = plan.namespaces.new & !libc::CLONE_NEWCGROUP;
+    let new = plan.namespaces.new & !later(plan);
     if plan.namespaces.joined.is_empty() && new & NEWTIME == 0 {
         let cgroup = plan.cgroup.as_ref().and_then(crate::cgroup::Cgroup::clone_into);
         return Ok(task::clone(new, cgroup.as_ref().map(AsFd::as_fd))?);
@@ -132,6 +131,13 @@ fn make_process(plan: &Plan, ours: &Channel, theirs: &Channel, maker: &mut Maker
         }
         _ => Err(Error::new(Kind::State, "the process that enters the namespaces ended early").into()),
     }
+}
+
+/// The namespaces that the process makes when it is inside: whoever enters one for control groups must be in them already,
+/// and message queues belong to whom makes theirs, who is to be root of the user namespace.
+fn later(plan: &Plan) -> i32 {
+    let ipc = if plan.namespaces.new & libc::CLONE_NEWUSER == 0 { 0 } else { libc::CLONE_NEWIPC };
+    libc::CLONE_NEWCGROUP | ipc
 }
 
 /// Opens a namespace, which must be of the type that it is given as.
@@ -288,6 +294,7 @@ fn set_up(given: Given<'_>, channel: &Channel) -> Result<(process::Ready, Option
     if plan.namespaces.new & libc::CLONE_NEWUSER != 0 {
         stop(channel, &Message::Made {})?;
         become_root_of_namespace()?;
+        task::unshare(plan.namespaces.new & libc::CLONE_NEWIPC)?;
     } else if let Some(cgroup) = &plan.cgroup {
         cgroup.join(!plan.namespaces.joined.is_empty())?;
     }
