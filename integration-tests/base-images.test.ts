@@ -207,3 +207,8 @@ describe('--build-context', () => {
     expect(build('FROM busybox\nCOPY --from=n / /all\n', '--build-context', 'n=docker-image://scratch')).toMatchObject({ status: 0 })
   })
 })
+
+test.each(['containers-storage', 'docker-daemon'])('FROM %s:NAME is the store, and no registry is asked', (transport) => {
+  const built = shop.must(['build', '-q', context(`FROM ${transport}:busybox\nCOPY Dockerfile /\n`)])
+  expect(built.trim()).toMatch(/^sha256:/)
+})

@@ -12,7 +12,9 @@ const layers: Readonly<Record<string, number>> = {
   attest: 4,
   trust: 4,
   artifact: 4,
-  mirror: 4,
+  mirror: 4.5,
+  // The one switch over transports; the store is given to it.
+  places: 3.8,
   // Names, addresses and the words of the runner; the store keeps its records.
   network: 3.5,
   registry: 3,
@@ -193,6 +195,12 @@ test.each(['text', 'sandbox', 'oci', 'dockerfile', 'builder/plan', 'container/sp
 test('only runner/ starts the native program', () => {
   const spawning = outsideCli.filter((file) => !file.startsWith('runner/') && /stave-runner/.test(readFileSync(join(root, file), 'utf8')))
   expect(spawning).toEqual([])
+})
+
+test('only places/ opens layouts and archives', () => {
+  const isOpener = (path: string) => path.startsWith('layout/') || path.startsWith('archive/')
+  const opening = imports.filter(({ file, path, from }) => from !== '' && from !== 'places' && isOpener(path) && !isOpener(file))
+  expect(opening).toEqual([])
 })
 
 /** A path in a store: its root with something behind it, a place that is spelled out, or a directory of it with something behind it. */

@@ -29,7 +29,7 @@ export type { Store } from './store/store.ts'
 
 // What makes them, and what serves them
 export { build } from './builder/build.ts'
-export { registryPlaces } from './builder/registry-places.ts'
+export { registryPlaces } from './places/registry.ts'
 export type { BuildOptions, BuildResult, Output, Places } from './builder/options.ts'
 export { serve, type RegistryServer, type ServeOptions } from './registry/server/server.ts'
 export { collectGarbage, type CollectOptions, type Collected } from './registry/server/garbage.ts'

@@ -1,8 +1,9 @@
 import type { Context } from '#context.ts'
-import type { Bytes, Source, Target } from '#image/content.ts'
+import type { Bytes } from '#image/content.ts'
 import type { Descriptor, Platform } from '#oci/descriptor.ts'
 import type { Digest } from '#oci/digest.ts'
 import type { Span } from '#error.ts'
+import type { NamedPlaces } from '#places/places.ts'
 import type { Stdio } from '#runner/stdio.ts'
 import type { RunSpec } from '#runner/protocol.ts'
 import type { Store } from '#store/store.ts'
@@ -110,15 +111,11 @@ export interface BuildOptions {
   readonly id?: string
 }
 
-export interface Places {
-  /**
-   * Opens what a location names for reading: `docker://docker.io/library/debian:12`, `oci:DIR:TAG`, `oci-archive:…`.
-   * `name` is what to `resolve` in it. Base images that the store has are not asked for here. What is opened belongs to
-   * the caller, who closes it after the build.
-   */
-  source(cx: Context, location: string): Promise<{ readonly source: Source; readonly name: string }>
-  /** The same for writing: registries to push to, and caches. */
-  target(cx: Context, location: string): Promise<{ readonly target: Target; readonly name: string | undefined }>
+/**
+ * How a build finds what is not in the store. What is opened belongs to the caller, who closes it after the build. Base
+ * images that the store has are not asked for here.
+ */
+export interface Places extends NamedPlaces {
   /**
    * Told before they are opened: the images that the Dockerfile names, and whether it is the caller's own.
    *

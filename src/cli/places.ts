@@ -1,20 +1,16 @@
 import { layout, pathOf } from '#store/layout.ts'
-import type { Context } from '#context.ts'
 import { parseDuration } from '#text/duration.ts'
-import { hasCode, StaveError } from '#error.ts'
-import type { Source, Target } from '#image/content.ts'
-import type { Descriptor } from '#oci/descriptor.ts'
-import { parseReference, formatReference, type Reference } from '#oci/reference.ts'
+import { StaveError } from '#error.ts'
+import { openPlaces, type Places } from '#places/places.ts'
 import type { Credentials } from '#registry/login/credentials.ts'
 import type { Certificates } from '#registry/client/certificates.ts'
 import type { Hosts } from '#registry/client/hosts.ts'
-import type { Registry, RegistryClient } from '#registry/client/registry.ts'
+import type { RegistryClient } from '#registry/client/registry.ts'
 import type { RetryPolicy } from '#registry/client/choices.ts'
 import { makePrivateRoot } from '#store/private.ts'
-import { existsSync, statSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
-import { parseLocation, type Location } from './location.ts'
-import type { Guard, TrustChoices } from './trust/guard.ts'
+import type { TrustChoices } from './trust/guard.ts'
 import type { Session } from './session.ts'
 import type { Settings } from './settings.ts'
 import { version } from './version.ts'
@@ -44,140 +40,18 @@ export interface RegistryChoices extends TrustChoices {
   readonly hosts?: (hosts: Hosts) => Hosts
 }
 
-export interface OpenSource {
-  readonly source: Source
-  /** What to `resolve` in it. */
-  readonly name: string
-}
-
-export interface OpenTarget {
-  readonly target: Target
-  /** The name that the content gets; undefined: none. */
-  readonly name: string | undefined
-}
-
-/** Turns what people write into places. Close it when all that came from it is done. */
-export interface Places extends AsyncDisposable {
-  source(cx: Context, location: string | Location): Promise<OpenSource>
-  target(cx: Context, location: string | Location): Promise<OpenTarget>
-  registry(reference: Reference): Promise<Registry>
-  client(): Promise<RegistryClient>
-}
-
-/** `session` is opened when the store is named. */
+/** The places that a command line can name. `session` is opened when the store is named. */
 export function createPlaces(settings: Settings, choices: RegistryChoices, session: () => Promise<Session>): Places {
-  let client: Promise<RegistryClient> | undefined
-  let guard: Promise<Guard | undefined> | undefined
-  const opened: AsyncDisposable[] = []
-  const keep = <T extends AsyncDisposable>(place: T): T => {
-    opened.push(place)
-    return place
-  }
-  const open = async (cx: Context, location: Location): Promise<OpenSource> => {
-    switch (location.transport) {
-      case 'docker': {
-        const reference = parseReference(location.name)
-        return { source: await places.registry(reference), name: reference.digest ?? reference.tag ?? 'latest' }
-      }
-      case 'store':
-        return { source: (await session()).store, name: location.name }
-      case 'oci': {
-        const { openLayout } = await import('#layout/layout.ts')
-        return { source: keep(await openLayout(resolve(settings.cwd, location.path), sharedBlobs())), name: location.name ?? '' }
-      }
-      case 'tarball': {
-        const { openTarballs } = await import('./tarball.ts')
-        return { source: keep(await openTarballs(cx, settings, location.paths)), name: '' }
-      }
-      case 'dir': {
-        const { openDirectory } = await import('#layout/directory.ts')
-        return { source: keep(await openDirectory(resolve(settings.cwd, location.path))), name: '' }
-      }
-      case 'oci-archive':
-      case 'docker-archive': {
-        const { openArchive } = await import('#archive/open.ts')
-        return {
-          source: keep(await openArchive(cx, resolve(settings.cwd, location.path), { temporary: spoolDirectory(settings) })),
-          name: location.name ?? '',
-        }
-      }
-    }
-  }
-  const sharedBlobs = () => (choices['shared-blob-dir'] === undefined ? {} : { blobs: resolve(settings.cwd, choices['shared-blob-dir']) })
-  const places: Places = {
-    client: () => (client ??= openClient(settings, choices)),
-    async registry(reference) {
-      return (await places.client()).open(reference)
-    },
-    async source(cx, text) {
-      const location = typeof text === 'string' ? parseLocation(text) : text
-      const opened = await open(cx, location)
-      if (choices.unverified || location.transport === 'store') return opened
-      guard ??= import('./trust/guard.ts').then(({ openGuard }) => openGuard(choices, settings))
-      const guarded = (await guard)?.(opened.source, location)
-      return guarded === undefined ? opened : { ...opened, source: guarded }
-    },
-    async target(_cx, text) {
-      const location = typeof text === 'string' ? parseLocation(text) : text
-      switch (location.transport) {
-        case 'docker': {
-          const reference = parseReference(location.name)
-          return { target: await places.registry(reference), name: reference.tag ?? reference.digest }
-        }
-        case 'store':
-          return { target: (await session()).store, name: formatReference(parseReference(location.name)) }
-        case 'oci': {
-          const { openLayout } = await import('#layout/layout.ts')
-          return {
-            target: keep(await openLayout(resolve(settings.cwd, location.path), { create: true, ...sharedBlobs() })),
-            name: location.name ?? '',
-          }
-        }
-        case 'dir': {
-          const { createDirectory } = await import('#layout/directory.ts')
-          return { target: keep(await createDirectory(resolve(settings.cwd, location.path))), name: '' }
-        }
-        case 'tarball':
-          throw new StaveError('usage', `cannot write to tarball:${location.path}: images are only read from it`, {
-            hint: 'stave image export writes the root file system of an image as a tar.',
-          })
-        case 'oci-archive': {
-          const { createOciArchive } = await import('#archive/create.ts')
-          return { target: keep(await createOciArchive(resolve(settings.cwd, location.path))), name: location.name }
-        }
-        case 'docker-archive': {
-          const { createDockerArchive } = await import('#archive/create.ts')
-          refuseExisting(resolve(settings.cwd, location.path))
-          return { target: keep(await createDockerArchive(resolve(settings.cwd, location.path))), name: location.name }
-        }
-      }
-    },
-    async [Symbol.asyncDispose]() {
-      for (const place of opened.reverse()) await place[Symbol.asyncDispose]()
-      // Who asked for a client that could not be opened was told why.
-      const opening = await client?.catch(() => undefined)
-      await opening?.[Symbol.asyncDispose]()
-    },
-  }
-  return places
-}
-
-/** Docker's archives are not added to, as with skopeo; and what is there may be the only copy. */
-function refuseExisting(path: string): void {
-  const found = statSync(path, { throwIfNoEntry: false })
-  if (found?.isFile() !== true || found.size === 0) return
-  throw new StaveError('conflict', `cannot write docker-archive:${path}: the file is there already, and nothing can be added to it`, {
-    hint: 'Remove it, or choose another name. stave save writes several images to one archive.',
+  return openPlaces({
+    cwd: settings.cwd,
+    temporary: () => spoolDirectory(settings),
+    sharedBlobs: choices['shared-blob-dir'],
+    client: () => openClient(settings, choices),
+    store: async () => (await session()).store,
+    ...(!choices.unverified && {
+      guard: async () => (await import('./trust/guard.ts')).openGuard(choices, settings),
+    }),
   })
-}
-
-/** What a name stands for. That there is no such image is what scripts ask for, so it has the exit status that skopeo gives it. */
-export async function resolveOrLeave(cx: Context, source: Source, name: string): Promise<Descriptor> {
-  try {
-    return await source.resolve(cx, name)
-  } catch (error) {
-    throw hasCode(error, 'not-found') ? error.with({ exitCode: 2 }) : error
-  }
 }
 
 /** A client with what flags, files and environment say. */

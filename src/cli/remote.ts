@@ -1,8 +1,8 @@
 import { StaveError } from '#error.ts'
 import { parseReference, type Reference } from '#oci/reference.ts'
 import type { Registry } from '#registry/client/registry.ts'
-import { parseLocation } from './location.ts'
-import type { Places } from './places.ts'
+import { parseRegistryFirst } from '#places/location.ts'
+import type { Places } from '#places/places.ts'
 
 /** A name in a registry, with the repository that it is in. */
 export interface Named {
@@ -14,9 +14,8 @@ export interface Named {
 
 /** For commands that are about registries alone: `docker://` may be left out. @throws StaveError `usage` */
 export function registryReference(text: string): Reference {
-  const location = parseLocation(text)
+  const location = parseRegistryFirst(text)
   if (location.transport === 'docker') return parseReference(location.name)
-  if (location.transport === 'store' && location.name === text) return parseReference(text)
   throw new StaveError('usage', `cannot use ${text}: it is not in a registry`, { hint: 'Write docker://NAME.' })
 }
 

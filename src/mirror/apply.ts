@@ -9,6 +9,7 @@ import type { Descriptor, Platform } from '#oci/descriptor.ts'
 import type { Digest } from '#oci/digest.ts'
 import type { Format } from '#oci/media-type.ts'
 import type { Reference } from '#oci/reference.ts'
+import { createFiles, openFiles } from '#places/files.ts'
 import type { Registry, RegistryClient } from '#registry/client/registry.ts'
 import { formatPlace, type ImagePlace, type Pair } from './plan.ts'
 import type { MirrorState } from './state.ts'
@@ -110,7 +111,7 @@ async function unchanged(
   { platform, format, referrers }: MirrorOptions,
 ): Promise<Descriptor | undefined> {
   if (platform !== undefined || format !== undefined || referrers === true) return undefined
-  const { source, name } = await ends.source(from.place, from.account)
+  const { source, name } = await ends.source(cx, from.place, from.account)
   const here = await source.describe?.(cx, name)
   return here?.digest === there ? here : undefined
 }
@@ -121,7 +122,7 @@ async function openSource(
   ends: Ends,
   { platform, format }: MirrorOptions,
 ): Promise<{ readonly source: Source; readonly root: Descriptor }> {
-  const { source, name } = await ends.source(from.place, from.account)
+  const { source, name } = await ends.source(cx, from.place, from.account)
   let root = await source.resolve(cx, name)
   if (platform !== undefined) root = (await openImage(cx, source, root, platform)).descriptor
   if (format === undefined) return { source, root }
@@ -132,10 +133,9 @@ async function openSource(
 /** What the name stands for in the target now. */
 async function look(cx: Context, to: ImagePlace, ends: Ends): Promise<Digest | undefined> {
   if (to.transport === 'docker') return (await (await ends.registry(to.reference)).look(cx, targetNameOf(to.reference)))?.digest
-  const { openDirectory } = await import('#layout/directory.ts')
   try {
     // The manifest is the last thing that is written there.
-    return (await (await openDirectory(to.path)).resolve(cx, '')).digest
+    return (await (await openFiles(cx, to, around)).source.resolve(cx, '')).digest
   } catch {
     // No image, or a damaged one: it is written, and if that cannot be done, that says why.
     return undefined
@@ -161,8 +161,11 @@ function named({ from, to }: Pair, error: unknown): StaveError {
   })
 }
 
+/** Directories of a plan have absolute paths. */
+const around = { cwd: '/' }
+
 interface Ends {
-  source(place: ImagePlace, account: string | undefined): Promise<{ readonly source: Source; readonly name: string }>
+  source(cx: Context, place: ImagePlace, account: string | undefined): Promise<{ readonly source: Source; readonly name: string }>
   target(place: ImagePlace): Promise<{ readonly target: Target; readonly name: string }>
   registry(reference: Reference): Promise<Registry>
 }
@@ -178,10 +181,9 @@ function openEnds({ sources, targets }: MirrorOptions): Ends {
   }
   const ends: Ends = {
     registry: (reference) => once(`to ${reference.registry}/${reference.repository}`, async () => (await targets()).open(reference)),
-    async source(place, account) {
+    async source(cx, place, account) {
       if (place.transport === 'dir') {
-        const { openDirectory } = await import('#layout/directory.ts')
-        return { source: await openDirectory(place.path), name: '' }
+        return openFiles(cx, place, around)
       }
       const { registry, repository } = place.reference
       const source = await once(`from ${account ?? ''} ${registry}/${repository}`, async () =>
@@ -191,8 +193,7 @@ function openEnds({ sources, targets }: MirrorOptions): Ends {
     },
     async target(place) {
       if (place.transport === 'dir') {
-        const { createDirectory } = await import('#layout/directory.ts')
-        return { target: await createDirectory(place.path), name: '' }
+        return { target: (await createFiles(place, around)).target, name: '' }
       }
       const { reference } = place
       const registry = await ends.registry(reference)

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { parseLocation } from './location.ts'
+import { isLocalPlace, parseLocation, parseRegistryFirst } from './location.ts'
 
 test.each([
   ['docker://debian:12', { transport: 'docker', name: 'debian:12' }],
@@ -26,4 +26,29 @@ test.each([
   ['ftp://x', /no transport ftp/],
 ])('%s is refused', (text, message) => {
   expect(() => parseLocation(text)).toThrow(message)
+})
+
+test.each([
+  ['web:1', { transport: 'docker', name: 'web:1' }],
+  ['docker://web', { transport: 'docker', name: 'web' }],
+  ['containers-storage:web', { transport: 'store', name: 'web' }],
+  ['oci:web', { transport: 'oci', path: 'web', name: undefined }],
+])('%s, where a bare name is in a registry', (text, expected) => {
+  expect(parseRegistryFirst(text)).toEqual(expected)
+})
+
+test.each([
+  ['oci:dir', true],
+  ['oci-archive:x.tar', true],
+  ['docker-archive:x.tar', true],
+  ['dir:/x', true],
+  ['tarball:x', true],
+  ['containers-storage:web', true],
+  ['docker-daemon:web', true],
+  ['docker:dind', false],
+  ['store:1.0', false],
+  ['localhost:5000/web', false],
+  ['web', false],
+])('%s is on this machine: %s', (text, expected) => {
+  expect(isLocalPlace(text)).toBe(expected)
 })

@@ -4,6 +4,10 @@ import { StaveError } from '#error.ts'
 export type Location =
   | { readonly transport: 'docker'; readonly name: string }
   | { readonly transport: 'store'; readonly name: string }
+  | FileLocation
+
+/** What is on this machine, outside the store. */
+export type FileLocation =
   | { readonly transport: 'oci' | 'oci-archive' | 'docker-archive'; readonly path: string; readonly name: string | undefined }
   | { readonly transport: 'dir'; readonly path: string }
   /** An image that is made of tars of layers, lowest first. */
@@ -47,6 +51,21 @@ export function parseLocation(text: string): Location {
     default:
       return { transport: 'store', name: rest }
   }
+}
+
+/** Reads a location in which a bare name is an image in a registry; one with a transport is what it says. @throws StaveError `usage` */
+export function parseRegistryFirst(text: string): Location {
+  const location = parseLocation(text)
+  return location.transport === 'store' && location.name === text ? { transport: 'docker', name: text } : location
+}
+
+/**
+ * Tells whether the name of a base image means something on this machine, `oci:DIR` or its like. `docker:dind` and
+ * `store:1.0` are images with a tag.
+ */
+export function isLocalPlace(reference: string): boolean {
+  const transport = /^([a-z-]+):/.exec(reference)?.[1]
+  return transport !== undefined && transport !== 'docker' && transport !== 'store' && transports.includes(transport)
 }
 
 const refused: Readonly<Record<string, string>> = {

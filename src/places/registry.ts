@@ -1,19 +1,19 @@
 import { StaveError } from '#error.ts'
 import { parseReference } from '#oci/reference.ts'
 import type { RegistryClient } from '#registry/client/registry.ts'
-import type { Places } from './options.ts'
+import { parseRegistryFirst } from './location.ts'
+import type { NamedPlaces } from './places.ts'
 
 /**
  * The places of a build whose images are in registries alone: base images, `--push` and remote caches.
  *
  * @param client Knows credentials, mirrors and TLS settings. It stays the caller's, who closes it after the build.
  */
-export function registryPlaces(client: RegistryClient): Places {
-  const referenceOf = (location: string) => {
-    if (/^(?:oci|oci-archive|docker-archive|dir|store):/.test(location)) {
-      throw new StaveError('unsupported', `cannot use ${location}: this build knows registries alone`)
-    }
-    return parseReference(location.replace(/^docker:\/\//, ''))
+export function registryPlaces(client: RegistryClient): NamedPlaces {
+  const referenceOf = (text: string) => {
+    const location = parseRegistryFirst(text)
+    if (location.transport === 'docker') return parseReference(location.name)
+    throw new StaveError('unsupported', `cannot use ${text}: this build knows registries alone`)
   }
   return {
     async source(_cx, location) {

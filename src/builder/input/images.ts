@@ -12,7 +12,7 @@ import * as limit from '#limit.ts'
 import type { Digest } from '#oci/digest.ts'
 import { formatPlatform } from '#oci/platform.ts'
 import { formatReference, isImageId, parseReference } from '#oci/reference.ts'
-import { isLocalPlace } from '../plan/source-url.ts'
+import { isLocalPlace } from '#places/location.ts'
 import { nameWhole, pinKey, readPin, readThrough, writePin, type Pin } from './pins.ts'
 
 /** A base image: its manifest and config are at hand, its layers come when they are needed. */

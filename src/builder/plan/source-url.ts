@@ -44,11 +44,6 @@ export function parseContext(text: string): ContextLocation {
   return { kind: 'directory', path: text }
 }
 
-/** Does an image's name mean files of this machine, `oci:DIR` or its like? */
-export function isLocalPlace(reference: string): boolean {
-  return /^(?:oci|oci-archive|docker-archive|dir|tarball|containers-storage|docker-daemon):/.test(reference)
-}
-
 export function isHttpUrl(text: string): boolean {
   return /^https?:\/\//i.test(text)
 }

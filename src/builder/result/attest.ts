@@ -13,7 +13,7 @@ import { formatPlatform } from '#oci/platform.ts'
 import { isImageId } from '#oci/reference.ts'
 import { isoTime } from './assemble.ts'
 import { normalizeTags } from './result.ts'
-import { isLocalPlace } from '../plan/source-url.ts'
+import { isLocalPlace } from '#places/location.ts'
 
 /** What a build says of one of its images. */
 export interface Attested {

@@ -17,6 +17,7 @@ import { StaveError } from '#error.ts'
 import { copy } from '#image/copy.ts'
 import { deliverFile, withFileErrors } from '#image/file.ts'
 import { formatReference, parseReference } from '#oci/reference.ts'
+import { createFiles } from '#places/files.ts'
 
 /** What is to be delivered: one image, or an index of several. */
 export interface Delivery {
@@ -65,15 +66,14 @@ export async function deliver(
         image = true
         break
       case 'oci':
-        if (output.tar === false) {
-          await toLayout(cx, session, delivery, output.dest, output.names ?? tags)
-        } else {
-          await toArchive(cx, session, delivery, 'oci', output.dest, output.names ?? tags)
-        }
+        await toFiles(cx, session, delivery, output.tar === false ? 'oci' : 'oci-archive', {
+          dest: output.dest,
+          names: output.names ?? tags,
+        })
         image = true
         break
       case 'docker':
-        await toArchive(cx, session, withoutAttestations(cx, delivery), 'docker', output.dest, output.names ?? tags)
+        await toFiles(cx, session, withoutAttestations(cx, delivery), 'docker-archive', { dest: output.dest, names: output.names ?? tags })
         image = true
         break
       case 'local':
@@ -167,25 +167,19 @@ async function openOrigins(session: Session, results: readonly Result[]): Promis
   }
 }
 
-async function toLayout(cx: Context, session: Session, delivery: Delivery, dest: string, tags: readonly string[]): Promise<void> {
-  const { openLayout } = await import('#layout/layout.ts')
-  await using target = await openLayout(absolute(session, dest), { create: true })
-  await put(cx, delivery, target, normalizeTags(tags))
-}
-
-async function toArchive(
+/** Writes an OCI layout, or an archive, which may go to the standard output. */
+async function toFiles(
   cx: Context,
   session: Session,
   delivery: Delivery,
-  kind: 'oci' | 'docker',
-  dest: string,
-  tags: readonly string[],
+  transport: 'oci' | 'oci-archive' | 'docker-archive',
+  { dest, names }: { readonly dest: string; readonly names: readonly string[] },
 ): Promise<void> {
-  const { createDockerArchive, createOciArchive } = await import('#archive/create.ts')
-  const create = kind === 'oci' ? createOciArchive : createDockerArchive
-  await using target = await create(dest === '-' ? stdoutOf(session) : absolute(session, dest))
-  await put(cx, delivery, target, normalizeTags(tags))
-  await target.finish(cx)
+  const stream = transport !== 'oci' && dest === '-' ? stdoutOf(session) : undefined
+  const created = await createFiles({ transport, path: dest, name: undefined, stream }, session.options)
+  await using target = created.target
+  await put(cx, delivery, target, normalizeTags(names))
+  await target.finish?.(cx)
 }
 
 async function put(cx: Context, delivery: Delivery, target: Target, names: readonly string[]): Promise<void> {

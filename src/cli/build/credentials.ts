@@ -1,5 +1,5 @@
 import type { BuildOptions } from '#builder/options.ts'
-import { isLocalPlace } from '#builder/plan/source-url.ts'
+import { isLocalPlace } from '#places/location.ts'
 import { StaveError } from '#error.ts'
 import { isImageId, parseReference } from '#oci/reference.ts'
 

@@ -7,8 +7,8 @@ import type { Descriptor } from '#oci/descriptor.ts'
 import { parsePlatform } from '#oci/platform.ts'
 import { parseReference } from '#oci/reference.ts'
 import type { Report } from '../output/report.ts'
-import { parseLocation } from '../location.ts'
-import { type OpenTarget, type Places, resolveOrLeave } from '../places.ts'
+import { parseLocation } from '#places/location.ts'
+import { type OpenTarget, type Places, resolveOrLeave } from '#places/places.ts'
 
 export interface ImageChange {
   /** Where the image is. */

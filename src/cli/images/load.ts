@@ -1,5 +1,5 @@
-import { openArchive } from '#archive/open.ts'
-import type { Archive } from '#archive/source.ts'
+import type { Source } from '#image/content.ts'
+import { openFiles } from '#places/files.ts'
 import { isIndex } from '#oci/media-type.ts'
 import { formatReference, parseReference } from '#oci/reference.ts'
 import { StaveError } from '#error.ts'
@@ -20,10 +20,9 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof loa
     throw new StaveError('usage', 'stave load: an archive is not read from a terminal', { hint: 'Use -i FILE, or redirect the input.' })
   }
   await using session = await openSession(settings)
-  const input = flags.input === undefined || flags.input === '-' ? process.stdin : resolve(settings.cwd, flags.input)
-  await using archive = await open(input)
+  await using archive = await open(flags.input ?? '-')
   const loaded: string[] = []
-  for (const { descriptor, names } of await archive.list(cx)) {
+  for (const { descriptor, names } of (await archive.list?.(cx)) ?? []) {
     const title = `loading ${names[0] ?? descriptor.digest}`
     const references = names.flatMap(referenceOf)
     const root = await transfer(cx, {
@@ -41,13 +40,18 @@ export async function run({ cx, flags, settings, report }: Invocation<typeof loa
   await report.settle()
   for (const line of loaded) report.print(line)
 
-  async function open(from: typeof input): Promise<Archive> {
-    if (typeof from === 'string' && (await withFileErrors(`load ${from}`, () => stat(from))).isDirectory()) {
-      throw new StaveError('invalid-document', `cannot load ${from}: it is a directory, not an archive`, {
-        hint: `If it is an OCI layout: stave copy oci:${flags.input} NAME.`,
+  async function open(path: string): Promise<Source> {
+    const stream = path === '-' ? process.stdin : undefined
+    const file = resolve(settings.cwd, path)
+    if (stream === undefined && (await withFileErrors(`load ${file}`, () => stat(file))).isDirectory()) {
+      throw new StaveError('invalid-document', `cannot load ${file}: it is a directory, not an archive`, {
+        hint: `If it is an OCI layout: stave copy oci:${path} NAME.`,
       })
     }
-    return openArchive(cx, from, { temporary: spoolDirectory(settings) })
+    const temporary = () => spoolDirectory(settings)
+    // Which of the two forms it has, the archive says itself.
+    const location = { transport: 'docker-archive', path, name: undefined, stream } as const
+    return (await openFiles(cx, location, { cwd: settings.cwd, temporary })).source
   }
 
   async function idOf(root: Parameters<typeof readManifest>[2]): Promise<string> {

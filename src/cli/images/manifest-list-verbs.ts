@@ -7,8 +7,9 @@ import * as limit from '#limit.ts'
 import { parseReference } from '#oci/reference.ts'
 import type { Invocation, Values } from '../command.ts'
 import { keyValues } from '../key-values.ts'
-import { parseLocation } from '../location.ts'
-import { createPlaces, resolveOrLeave, type Places, type RegistryChoices } from '../places.ts'
+import { parseLocation, parseRegistryFirst } from '#places/location.ts'
+import { resolveOrLeave, type Places } from '#places/places.ts'
+import { createPlaces, type RegistryChoices } from '../places.ts'
 import { openSession, type Session } from '../session.ts'
 import type { Settings } from '../settings.ts'
 import { createList, entryOf, imageEntries, openList, patchOf, published, pushList, save, type EntryChange } from './manifest-list.ts'
@@ -82,8 +83,7 @@ export async function push({ cx, flags, args, settings, report }: Invocation<typ
   if (flags.quiet) report.mode('quiet')
   await within(settings, flags, async ({ store }, places) => {
     const list = await openList(cx, store, name)
-    const location = to === undefined ? undefined : parseLocation(to)
-    const target = location === undefined || (location.transport === 'store' && location.name === to) ? `docker://${to ?? list.name}` : to!
+    const target = to === undefined ? ({ transport: 'docker', name: list.name } as const) : parseRegistryFirst(to)
     const { digest } = await pushList(cx, store, places, list, target)
     if (flags.digestfile !== undefined) writeFileSync(resolve(settings.cwd, flags.digestfile), `${digest}\n`)
     if (flags.purge) store.names.delete(list.name)

@@ -11,8 +11,8 @@ import { hostPlatform } from '#oci/platform.ts'
 import { formatReference, parseReference } from '#oci/reference.ts'
 import { normalizeName, type LocalStore } from '#store/open.ts'
 import { keyValues } from '../key-values.ts'
-import { parseLocation } from '../location.ts'
-import type { Places } from '../places.ts'
+import { parseLocation, type Location } from '#places/location.ts'
+import type { Places } from '#places/places.ts'
 
 /**
  * Where an entry of a list is to be had from, kept with it in the store until it is pushed: lists are made without the
@@ -146,7 +146,7 @@ export function published(list: ManifestList, owners: ReadonlyMap<Digest, Source
 }
 
 /** Sends a list, and the images of it that the target lacks, from wherever they are. */
-export async function pushList(cx: Context, store: LocalStore, places: Places, list: ManifestList, to: string): Promise<Descriptor> {
+export async function pushList(cx: Context, store: LocalStore, places: Places, list: ManifestList, to: Location): Promise<Descriptor> {
   const owners = new Map<Digest, Source>()
   for (const entry of list.entries) {
     const place = entry.annotations?.[placeAnnotation]
@@ -155,5 +155,5 @@ export async function pushList(cx: Context, store: LocalStore, places: Places, l
   }
   const made = published(list, owners, store)
   const { target, name } = await places.target(cx, to)
-  return transfer(cx, { title: `pushing ${list.name} to ${to}`, from: made.source, root: made.descriptor, to: target, name })
+  return transfer(cx, { title: `pushing ${list.name} to ${target.title}`, from: made.source, root: made.descriptor, to: target, name })
 }

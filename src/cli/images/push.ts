@@ -4,7 +4,7 @@ import { StaveError } from '#error.ts'
 import { formatReference, parseReference } from '#oci/reference.ts'
 import type { Invocation } from '../command.ts'
 import { chosenCompression } from './compression.ts'
-import { parseLocation } from '../location.ts'
+import { parseRegistryFirst } from '#places/location.ts'
 import { createPlaces } from '../places.ts'
 import { openSession } from '../session.ts'
 import type { pushFlags } from './commands.ts'
@@ -20,10 +20,9 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   const compression = chosenCompression(settings, { format: flags['compression-format'], level: flags['compression-level'] })
   const names = flags['all-tags'] ? everyName(text) : [text]
   for (const name of names) {
-    const location = to === undefined ? ({ transport: 'docker', name } as const) : parseLocation(to)
+    const location = to === undefined ? ({ transport: 'docker', name } as const) : parseRegistryFirst(to)
     // A bare second name is a reference, as in docker push and podman push; docker-daemon:NAME is the store.
-    const isBare = location.transport === 'store' && location.name === to
-    const target = await places.target(cx, isBare ? { transport: 'docker', name: location.name } : location)
+    const target = await places.target(cx, location)
     const root = await store.resolve(cx, name)
     const pushed = await transfer(cx, {
       title: `pushing ${name}${to === undefined ? '' : ` to ${to}`}`,

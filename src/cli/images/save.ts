@@ -1,10 +1,8 @@
 import { StaveError } from '#error.ts'
-import { createDockerArchive, createOciArchive } from '#archive/create.ts'
-import type { Target } from '#image/content.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import { formatReference, parseReference } from '#oci/reference.ts'
-import { resolve } from 'node:path'
-import type { Invocation } from '../command.ts'
+import { createFiles } from '#places/files.ts'
+import type { Invocation, Values } from '../command.ts'
 import { openSession } from '../session.ts'
 import type { saveFlags } from './commands.ts'
 import { transfer } from '#image/transfer.ts'
@@ -19,8 +17,8 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   // Before anything is written: an archive that lacks an image must not look like a whole one.
   const roots = new Map<string, Descriptor>()
   for (const name of args) roots.set(name, await session.store.resolve(cx, name))
-  const output = flags.output === undefined || flags.output === '-' ? process.stdout : resolve(settings.cwd, flags.output)
-  await using archive = await open(output, flags.format)
+  const { target } = await createFiles(destination(flags), settings)
+  await using archive = target
   for (const [name, root] of roots) {
     await transfer(cx, {
       title: `saving ${name}`,
@@ -34,12 +32,13 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   await archive.finish?.(cx)
 }
 
-async function open(output: string | NodeJS.WritableStream, format: string | undefined): Promise<Target> {
-  if (format === 'oci-archive') return createOciArchive(output)
-  if (format !== 'oci-dir') return createDockerArchive(output)
-  if (typeof output !== 'string') throw new StaveError('usage', 'stave save: --format oci-dir needs -o DIR')
-  const { openLayout } = await import('#layout/layout.ts')
-  return openLayout(output, { create: true })
+function destination({ output = '-', format }: Values<typeof saveFlags>): Parameters<typeof createFiles>[0] {
+  const stream = output === '-' ? process.stdout : undefined
+  if (format !== 'oci-dir') {
+    return { transport: format === 'oci-archive' ? format : 'docker-archive', path: output, name: undefined, stream }
+  }
+  if (stream !== undefined) throw new StaveError('usage', 'stave save: --format oci-dir needs -o DIR')
+  return { transport: 'oci', path: output, name: undefined }
 }
 
 /** An image named by its ID is saved without a name. */

@@ -1,7 +1,7 @@
 import { StaveError } from '#error.ts'
 import { normalizeName } from '#store/open.ts'
 import type { Invocation } from '../command.ts'
-import { parseLocation } from '../location.ts'
+import { parseLocation } from '#places/location.ts'
 import { createPlaces } from '../places.ts'
 import { openNamed } from '../remote.ts'
 import { openSession } from '../session.ts'

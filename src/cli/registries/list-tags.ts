@@ -1,7 +1,7 @@
 import { StaveError } from '#error.ts'
 import { parseReference } from '#oci/reference.ts'
 import type { Invocation } from '../command.ts'
-import { parseLocation } from '../location.ts'
+import { parseLocation } from '#places/location.ts'
 import { createPlaces } from '../places.ts'
 import { openSession } from '../session.ts'
 import type { remoteFlags } from './commands.ts'

@@ -4,7 +4,7 @@ import type { Descriptor } from '#oci/descriptor.ts'
 import { parseDigest, type Digest } from '#oci/digest.ts'
 import type { Reference } from '#oci/reference.ts'
 import type { Registry } from '#registry/client/registry.ts'
-import type { Places } from '../places.ts'
+import type { Places } from '#places/places.ts'
 import { registryReference } from '../remote.ts'
 
 /** `NAME@DIGEST` as crane writes it, or `NAME DIGEST` as regctl does. @throws StaveError `usage` */

@@ -1,7 +1,8 @@
 import { openImage, readManifest } from '#image/image.ts'
 import { parsePlatform } from '#oci/platform.ts'
 import type { Invocation } from '../command.ts'
-import { createPlaces, resolveOrLeave } from '../places.ts'
+import { resolveOrLeave } from '#places/places.ts'
+import { createPlaces } from '../places.ts'
 import { openSession } from '../session.ts'
 import type { manifestGetFlags } from './commands.ts'
 

@@ -1,5 +1,6 @@
 import type { Invocation } from '../command.ts'
-import { createPlaces, resolveOrLeave } from '../places.ts'
+import { resolveOrLeave } from '#places/places.ts'
+import { createPlaces } from '../places.ts'
 import { openSession } from '../session.ts'
 import type { remoteFlags } from '../registries/commands.ts'
 

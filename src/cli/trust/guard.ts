@@ -2,10 +2,10 @@ import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Context } from '#context.ts'
 import { hasCode } from '#error.ts'
-import type { Source } from '#image/content.ts'
 import { parseReference } from '#oci/reference.ts'
 import type { Origin } from '#trust/scope.ts'
-import type { Location } from '../location.ts'
+import type { Location } from '#places/location.ts'
+import type { Guard } from '#places/places.ts'
 import type { Settings } from '../settings.ts'
 
 /** What flags say of the policy. */
@@ -14,9 +14,6 @@ export interface TrustChoices {
   readonly 'insecure-policy'?: boolean | undefined
   readonly 'registries.d'?: string | undefined
 }
-
-/** Lets out of a place only what the policy accepts. */
-export type Guard = <S extends Source>(source: S, location: Location) => S
 
 /** The policy of this machine. Where there is none, nothing is loaded for it. @throws StaveError */
 export async function openGuard(choices: TrustChoices, settings: Settings): Promise<Guard | undefined> {
