@@ -251,9 +251,8 @@ describe.each(users)('as %s', (name, who) => {
         const container = swapping()
         try {
           const source = context('FROM scratch\n')
-          for (let round = 0; round < tries; round++) {
+          for (let round = 0; round < tries; round++)
             unharmed(shop.stave(['cp', join(source, 'mine'), `${container}:/v/d/made`]), shop.stave(['cp', `${container}:/v/d/file`, '-']))
-          }
         } finally {
           shop.stave(['rm', '-f', container])
         }
@@ -262,11 +261,12 @@ describe.each(users)('as %s', (name, who) => {
       test('a mount onto a directory that becomes a link', { timeout: 60_000 + tries * 5_000 }, () => {
         const container = swapping('-v', 'swapped:/v')
         try {
-          for (let round = 0; round < tries; round++)
+          for (let round = 0; round < tries; round++) {
             unharmed(
               run('-v', 'swapped:/v', '-v', 'other:/v/d/made', '--tmpfs', '/v/d', 'base', 'sh', '-c', 'cat /v/d/file; touch /v/d/made/x'),
               run('-v', 'swapped:/v', '-w', '/v/d/made', 'base', 'sh', '-c', 'cat file; touch x'),
             )
+          }
         } finally {
           shop.stave(['rm', '-f', container])
         }

@@ -18,9 +18,8 @@ afterAll(() => shop[Symbol.dispose]())
 function context(dockerfile: string | undefined): string {
   const directory = mkdtempSync(join(shop.directory, 'context-'))
   for (const name of ['d', 'd/busybox', 'src']) mkdirSync(join(directory, name))
-  for (const [name, text] of Object.entries({ a: 'a\n', 'd/x': 'x', 'src/main.c': 'c', secret: 's', '.dockerignore': 'secret\n' })) {
+  for (const [name, text] of Object.entries({ a: 'a\n', 'd/x': 'x', 'src/main.c': 'c', secret: 's', '.dockerignore': 'secret\n' }))
     writeFileSync(join(directory, name), text)
-  }
   symlinkSync('loop', join(directory, 'loop'))
   symlinkSync('/etc/passwd', join(directory, 'outside'))
   if (dockerfile !== undefined) writeFileSync(join(directory, 'Dockerfile'), `${dockerfile}\n`)

@@ -134,9 +134,8 @@ test('two processes at once: what is equal runs once', async () => {
     ),
   )
   expect(outcomes).toEqual([0, 0])
-  for (const dest of ['one.tar', 'two.tar']) {
+  for (const dest of ['one.tar', 'two.tar'])
     expect(spawnSync('tar', ['-xOf', shop.path(dest), 'n'], { encoding: 'utf8' }).stdout).toBe('a b ')
-  }
 })
 
 test('prune --keep-storage: a cap that is kept, by what was used last', async () => {

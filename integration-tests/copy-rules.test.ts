@@ -73,9 +73,8 @@ const modeAndOwner = (built: Built, name: string): string | undefined => built.t
 describe('sources', () => {
   test('several sources need a directory: one that is there, or a slash', () => {
     const files = { one: '1', two: '2' }
-    for (const flag of ['', '--link ', '--chmod=600 ']) {
+    for (const flag of ['', '--link ', '--chmod=600 '])
       expectError(build(context(`FROM scratch\nCOPY ${flag}one two /d\n`, files)), /several sources/, /Dockerfile:2/, /hint: +Write \/d\//)
-    }
     expect(names('FROM scratch\nCOPY one two /d/\n', files)).toEqual(['d', 'd/one', 'd/two'])
     expect(names('FROM scratch\nWORKDIR /d\nCOPY one two /d\n', files)).toEqual(['d', 'd/one', 'd/two'])
     expect(names('FROM busybox\nWORKDIR /d\nRUN ln -s /d /way\nCOPY one two /way\n', files)).toEqual(

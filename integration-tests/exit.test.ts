@@ -37,10 +37,11 @@ test('a command that has said all it had to say ends, on a busy machine too (nod
   const endings: (number | string)[] = []
   let next = 0
   const worker = async () => {
-    while (next < runs)
+    while (next < runs) {
       endings.push(
         await ending(spawn(binary, words[next++ % words.length]!, { stdio: 'ignore', env: { ...process.env, STAVE_ROOT: shop.store } })),
       )
+    }
   }
   await Promise.all(Array.from({ length: 4 }, worker))
   expect(endings.filter((status) => status !== 0)).toEqual([])

@@ -19,9 +19,8 @@ function cases(who: 'root' | 'user', owner: User | undefined): void {
     writeFileSync(shop.path('context/Dockerfile'), 'FROM base\n')
   })
   afterAll(() => shop[Symbol.dispose]())
-  for (const runtime of ociRuntimes(who)) {
+  for (const runtime of ociRuntimes(who))
     describe.skipIf(runtime.why !== undefined)(`${runtime.name}${runtime.why ?? ''}`, () => ofRuntime(shop, runtime.program, who))
-  }
 }
 
 /** Looks until it is so. */

@@ -49,9 +49,8 @@ test('garbage is collected while nobody serves, and only then', async () => {
   expect(gc()).toMatchObject({ status: 1, stderr: expect.stringContaining('another process does so already') as string })
   running[0]!.kill()
   await once(running.pop()!, 'exit')
-  for (const entry of readdirSync(shop.path('garbage'), { recursive: true, withFileTypes: true })) {
+  for (const entry of readdirSync(shop.path('garbage'), { recursive: true, withFileTypes: true }))
     if (entry.isFile()) utimesSync(join(entry.parentPath, entry.name), 1, 1)
-  }
   expect(gc('--dry-run')).toMatchObject({ status: 0, stdout: 'would remove 0 manifests, 1 blob, 0 uploads: 1.00 kB\n' })
   expect(gc()).toMatchObject({ status: 0, stdout: 'removed 0 manifests, 1 blob, 0 uploads: 1.00 kB\n' })
   expect(gc()).toMatchObject({ status: 0, stdout: 'removed 0 manifests, 0 blobs, 0 uploads: 0 B\n' })

@@ -78,7 +78,7 @@ export function workshop(name: string, user?: User): Workshop {
       PATH: process.env['PATH'],
       HOME: directory,
       STAVE_ROOT: options.store ?? store,
-      ...(testedDriver === undefined ? {} : { STAVE_STORAGE_DRIVER: testedDriver }),
+      ...(testedDriver !== undefined && { STAVE_STORAGE_DRIVER: testedDriver }),
       ...options.env,
     }) as NodeJS.ProcessEnv
   const shop: Workshop = {

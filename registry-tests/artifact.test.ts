@@ -105,14 +105,12 @@ for (const candidate of chosen) {
       const oras = (...args: readonly string[]) => run('oras', [args[0]!, '--plain-http', ...args.slice(1)])
       await stave('artifact', 'push', place('ours:1'), '--artifact-type', 'application/x', 'note.txt:text/plain', 'site')
       await oras('pull', ref('ours:1'), '-o', 'by-oras')
-      for (const file of ['note.txt', 'site/index.html', 'site/deep/page.html']) {
+      for (const file of ['note.txt', 'site/index.html', 'site/deep/page.html'])
         expect(readFileSync(at('by-oras', file), 'utf8')).toBe(readFileSync(at(file), 'utf8'))
-      }
       await oras('push', ref('theirs:1'), '--artifact-type', 'application/x', 'note.txt:text/plain', 'site')
       await stave('artifact', 'pull', place('theirs:1'), '-o', 'by-stave')
-      for (const file of ['note.txt', 'site/index.html', 'site/deep/page.html']) {
+      for (const file of ['note.txt', 'site/index.html', 'site/deep/page.html'])
         expect(readFileSync(at('by-stave', file), 'utf8')).toBe(readFileSync(at(file), 'utf8'))
-      }
       await stave('artifact', 'attach', place('theirs:1'), '--artifact-type', 'application/ours', 'note.txt')
       await oras('attach', ref('theirs:1'), '--artifact-type', 'application/theirs', 'note.txt')
       await stave('artifact', 'attach', place('theirs:1'), '--artifact-type', 'application/ours-too', 'note.txt')

@@ -29,9 +29,8 @@ const runs = runsAt < 0 ? 5 : Number(words.splice(runsAt, 2)[1])
 const dockerAt = words.indexOf('--docker')
 const withDocker = dockerAt >= 0 && words.splice(dockerAt, 1).length > 0
 
-for (const program of ['docker-registry', 'skopeo', 'busybox', 'mmdebstrap']) {
+for (const program of ['docker-registry', 'skopeo', 'busybox', 'mmdebstrap'])
   if (!has(program)) throw new Error(`${program} is missing; run: sh scripts/setup.sh --peers`)
-}
 using machine = openMachine()
 const [source, target] = [await machine.registry('source'), await machine.registry('target')]
 makeInputs(machine, source)
@@ -39,9 +38,8 @@ const known = workloads(machine, source, target, withDocker)
 for (const word of words) if (!known.has(word)) throw new Error(`${word} is no workload: ${[...known.keys()].join(', ')}`)
 console.log(`workload\ttool\tmedian_s\tmin\tmax\tcpu_s\tpeak_mb\tto_best_peer   (${runs} runs each, in turn)`)
 const medians = new Map<string, number>()
-for (const [workload, cases] of known) {
+for (const [workload, cases] of known)
   if (words.length === 0 ? workload !== 'apt' : words.includes(workload)) await bench(machine, workload, cases)
-}
 const [one, eight] = [medians.get('one-stage stave'), medians.get('stages stave')]
 if (one !== undefined && eight !== undefined) {
   const ideal = (one * stageCount) / Math.min(cpus().length, stageCount)

@@ -69,9 +69,8 @@ const modules = all.filter((id) => !id.startsWith('\0'))
 writeFileSync(join(root, '.setup/bundle.json'), JSON.stringify({ chunks: [...made], modules }))
 // Processes that run meanwhile still load chunks of the old one.
 const hourMs = 3_600_000
-for (const name of readdirSync(dist)) {
+for (const name of readdirSync(dist))
   if (name.endsWith('.js') && !made.has(name) && Date.now() - statSync(join(dist, name)).mtimeMs > hourMs) rmSync(join(dist, name))
-}
 
 // Fills the compile cache with what the everyday commands execute, so that the first use is as quick as the second.
 rmSync(join(dist, '.compile-cache'), { recursive: true, force: true })
@@ -113,9 +112,8 @@ function reachedFrom(...entries: readonly string[]): ReadonlySet<string> {
   const visit = (file: string): void => {
     if (reached.has(file)) return
     reached.add(file)
-    for (const [, imported] of readFileSync(file, 'utf8').matchAll(/^(?:import|export) (?!type )[^'"]*?from '([#.][^']+)'/gm)) {
+    for (const [, imported] of readFileSync(file, 'utf8').matchAll(/^(?:import|export) (?!type )[^'"]*?from '([#.][^']+)'/gm))
       visit(imported!.startsWith('#') ? join(root, 'src', imported!.slice(1)) : join(file, '..', imported!))
-    }
   }
   for (const entry of entries) visit(join(root, entry))
   return reached

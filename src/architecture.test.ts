@@ -1,4 +1,6 @@
-import { globSync, readFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { globSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join, posix } from 'node:path'
 import { expect, test } from 'vitest'
 
@@ -228,6 +230,36 @@ test.each([
   ['`cannot open the store ${store.root}`', false],
 ])('a path in a store is seen in %s', (line, isSeen) => {
   expect(storePath.test(line)).toBe(isSeen)
+})
+
+test('a field that may be absent is spread in one form', () => {
+  const other = /\.\.\.\([^()]* === undefined \? \{\} : \{/
+  expect(other.test('{ ...(a === undefined ? {} : { a }) }')).toBe(true)
+  expect(files.filter((file) => other.test(readFileSync(join(root, file), 'utf8')))).toEqual([])
+})
+
+/** What the linter of this project says of a file with this text. */
+function lint(text: string): string {
+  const directory = mkdtempSync(join(tmpdir(), 'stave-planted-'))
+  try {
+    writeFileSync(join(directory, 'planted.ts'), text)
+    const home = join(root, '..')
+    const words = [join(home, 'node_modules/oxlint/bin/oxlint'), '-c', join(home, '.oxlintrc.json'), '--format=unix', directory]
+    return spawnSync(process.execPath, words, { encoding: 'utf8' }).stdout
+  } finally {
+    rmSync(directory, { recursive: true })
+  }
+}
+
+test.each([
+  ['a function of 80 lines', `export function a(): void {\n${'  b()\n'.repeat(78)}}\n`, undefined],
+  ['a function of 81 lines', `export function a(): void {\n${'  b()\n'.repeat(79)}}\n`, 'max-lines-per-function'],
+  ['a guard without braces', 'export const a = (b: boolean) => {\n  if (b) return 1\n  return 2\n}\n', undefined],
+  ['a guard with braces', 'export const a = (b: boolean) => {\n  if (b) {\n    return 1\n  }\n  return 2\n}\n', 'curly'],
+])('the linter of this project sees %s', (_, text, rule) => {
+  const said = lint(text)
+  if (rule === undefined) expect(said).not.toMatch(/curly|max-lines/)
+  else expect(said).toContain(`eslint(${rule})`)
 })
 
 test('docs/threats.md names tests that exist', () => {

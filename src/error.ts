@@ -92,9 +92,9 @@ export class StaveError extends Error {
     const changed = new StaveError(code, message, {
       cause: change.cause ?? this.cause,
       exitCode: change.exitCode ?? this.exitCode,
-      ...(hint === undefined ? {} : { hint }),
-      ...(span === undefined ? {} : { span }),
-      ...(text === undefined ? {} : { text }),
+      ...(hint !== undefined && { hint }),
+      ...(span !== undefined && { span }),
+      ...(text !== undefined && { text }),
     })
     changed.stack = this.stack ?? ''
     return changed

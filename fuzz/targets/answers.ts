@@ -40,7 +40,6 @@ function check(field: string, body: string): void {
   ours(() => void nextPage({ url: new URL('https://r.example/v2/a/tags/list'), headers: { link: field } }))
   const wait = retryAfterMs({ 'retry-after': field }, 0)
   if (wait !== undefined && !(wait >= 0)) throw new Error(`it says to wait ${wait} ms`)
-  for (const text of [clean(field), parseErrors(body, 'application/json')?.message ?? '', parseErrors(body, 'text/plain')?.code ?? '']) {
+  for (const text of [clean(field), parseErrors(body, 'application/json')?.message ?? '', parseErrors(body, 'text/plain')?.code ?? ''])
     if (/[\u0000-\u001f\u007f-\u009f\u202a-\u202e]/.test(text)) throw new Error(`it would steer a terminal: ${JSON.stringify(text)}`)
-  }
 }

@@ -64,9 +64,8 @@ export const expansions: Target = {
     return {
       input: JSON.stringify([input, value]),
       work() {
-        for (const run of [expand, expandWords, expandHeredoc, expandForDisplay]) {
+        for (const run of [expand, expandWords, expandHeredoc, expandForDisplay])
           for (const escape of ['\\', '`'] as const) ours(() => run(input, (name) => (name === 'x' ? value : undefined), { escape }))
-        }
       },
     }
   },

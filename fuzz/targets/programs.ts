@@ -34,9 +34,8 @@ export const programs: Target = {
           go('f', bytes),
           rust('f', bytes),
         ].flat()
-        for (const { name, version, url } of found) {
+        for (const { name, version, url } of found)
           if (name === '' || version === '' || !url.startsWith('pkg:') || /\s/.test(url)) throw new Error(`it gives ${JSON.stringify(url)}`)
-        }
       },
     }
   },

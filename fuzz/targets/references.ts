@@ -23,9 +23,8 @@ export const references: Target = {
           const parsed = parseReference(input)
           const text = formatReference(parsed)
           if (formatReference(parseReference(text)) !== text) throw new Error(`it is another one once written: ${JSON.stringify(text)}`)
-          if (text.split(/[/:@]/).some((part) => part === '..' || part === '.') || /[\s\u0000-\u001f]/.test(text)) {
+          if (text.split(/[/:@]/).some((part) => part === '..' || part === '.') || /[\s\u0000-\u001f]/.test(text))
             throw new Error(`it has a part that is none: ${JSON.stringify(text)}`)
-          }
         })
       },
     }

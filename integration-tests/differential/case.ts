@@ -78,18 +78,15 @@ export async function writeFiles(root: string, files: Files): Promise<void> {
   chmodSync(root, 0o755)
   const entries = Object.entries(files)
   const directories = new Set<string>()
-  for (const [path] of entries) {
-    for (let parent = dirname(path); parent !== '.'; parent = dirname(parent)) directories.add(parent)
-  }
+  for (const [path] of entries) for (let parent = dirname(path); parent !== '.'; parent = dirname(parent)) directories.add(parent)
   // What is in a directory comes before the directory, so that its time and mode stay.
   const implied = [...directories].filter((path) => files[path] === undefined).map((path) => [path, { directory: true }] as const)
   const ordered = [
     ...entries.filter(([, spec]) => !isDirectory(spec)),
     ...[...entries.filter(([, spec]) => isDirectory(spec)), ...implied].sort(deepestFirst),
   ]
-  for (const [path, spec] of [...ordered.filter(([, spec]) => !isHardLink(spec)), ...ordered.filter(([, spec]) => isHardLink(spec))]) {
+  for (const [path, spec] of [...ordered.filter(([, spec]) => !isHardLink(spec)), ...ordered.filter(([, spec]) => isHardLink(spec))])
     await writeEntry(root, path, typeof spec === 'string' ? { content: spec } : spec)
-  }
   for (const [path, spec] of ordered) {
     const { mtime = longAgo } = typeof spec === 'string' ? {} : (spec as FileSpec)
     lutimesSync(join(root, path), mtime, mtime)

@@ -25,9 +25,8 @@ function compareTrees(ours: Delta, theirs: Delta, ignore: ReadonlySet<string>): 
   return paths.flatMap((path) => {
     const one = ours[path]
     const other = theirs[path]
-    if (one === undefined || one === null || other === undefined || other === null) {
+    if (one === undefined || one === null || other === undefined || other === null)
       return (one ?? undefined) === (other ?? undefined) && one === other ? [] : [`${path}: ${state(one)}, peer ${state(other)}`]
-    }
     return compareEntries(path, one, other)
   })
 }

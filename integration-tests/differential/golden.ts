@@ -25,9 +25,8 @@ export function readGolden(peer: string, family: string): GoldenFile {
   return {
     get(one) {
       const result = results[one.name]
-      if (result === undefined || result.input !== caseDigest(one)) {
+      if (result === undefined || result.input !== caseDigest(one))
         throw new Error(`there is no golden result of ${peer} for this text of "${one.name}": run this test with STAVE_TEST_UPDATE=1`)
-      }
       return result
     },
   }

@@ -43,9 +43,9 @@ export async function buildCase(store: LocalStore, one: Case, directory: string)
     file: join(directory, 'Dockerfile'),
     cwd: directory,
     jobs: 1,
-    ...(one.target === undefined ? {} : { target: one.target }),
-    ...(one.buildArgs === undefined ? {} : { buildArgs: one.buildArgs }),
-    ...(one.labels === undefined ? {} : { labels: one.labels }),
+    ...(one.target !== undefined && { target: one.target }),
+    ...(one.buildArgs !== undefined && { buildArgs: one.buildArgs }),
+    ...(one.labels !== undefined && { labels: one.labels }),
     buildContexts: Object.fromEntries(Object.keys(one.contexts ?? {}).map((name) => [name, join(directory, `context-${name}`)])),
     secrets: Object.keys(one.secrets ?? {}).map((id) => ({ id, file: join(directory, `secret-${id}`) })),
   })

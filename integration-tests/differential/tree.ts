@@ -77,9 +77,8 @@ export async function applyLayer(
     const directory = posix.dirname(path)
     if (name === '.wh..wh..opq') {
       for (const other of tree.keys()) if (isBelow(other, directory) && !added.has(other)) tree.delete(other)
-    } else if (name.startsWith('.wh.')) {
-      remove(tree, posix.join(directory, name.slice(4)))
-    } else {
+    } else if (name.startsWith('.wh.')) remove(tree, posix.join(directory, name.slice(4)))
+    else {
       addParents(tree, directory)
       const node = nodeOf(
         header,
@@ -121,7 +120,7 @@ function nodeOf(header: Header, size: number, digest: string, tree: Tree, conten
     type: type.endsWith('-device') ? type.slice(0, -7) : type,
     mode: ((header.mode ?? 0) & 0o7777).toString(8).padStart(4, '0'),
     owner: `${header.uid ?? 0}:${header.gid ?? 0}`,
-    ...(type === 'file' ? { size, digest, ...(content === undefined ? {} : { content }) } : {}),
+    ...(type === 'file' ? { size, digest, ...(content !== undefined && { content }) } : {}),
     ...(type === 'symlink' ? { target: header.linkname ?? '' } : {}),
     ...(type.endsWith('-device') ? { device: `${header.devmajor}:${header.devminor}` } : {}),
     ...(Object.keys(xattrs).length > 0 ? { xattrs } : {}),
@@ -155,9 +154,7 @@ export function delta(tree: Tree, base: Tree): Delta {
       continue
     found.push([path, path === '/' ? { ...entry, mtime: 'now' } : entry])
   }
-  for (const path of base.keys()) {
-    if (!tree.has(path) && tree.has(posix.dirname(path))) found.push([path, null])
-  }
+  for (const path of base.keys()) if (!tree.has(path) && tree.has(posix.dirname(path))) found.push([path, null])
   return Object.fromEntries(found.sort(([one], [other]) => (one < other ? -1 : 1)))
 }
 
@@ -196,5 +193,5 @@ function entryOf(tree: Tree, path: string, node: Node): Entry {
   const links = linkGroups(tree)
     .get(node)
     ?.filter((other) => other !== path)
-  return { ...rest, ...(links === undefined ? {} : { links }), mtime }
+  return { ...rest, ...(links !== undefined && { links }), mtime }
 }

@@ -179,9 +179,7 @@ describe.each([
           code: 'digest-mismatch',
         })
         await expect(archive.finish(cx)).rejects.toMatchObject({ code: 'io' })
-      } else if (attempt === 'nothing named') {
-        await copy(cx, image.source, image.descriptor, archive)
-      }
+      } else if (attempt === 'nothing named') await copy(cx, image.source, image.descriptor, archive)
     }
     expect(await readFile(path, 'utf8')).toBe('the old one')
     expect(await readdir(root)).toEqual(before)
@@ -269,9 +267,8 @@ describe('Docker’s documents', () => {
     const image = await sampleImage(cx)
     {
       await using archive = await createDockerArchive(path)
-      for (const name of ['docker.io/library/a:1', 'ghcr.io/b/c:2', `docker.io/library/a@${image.descriptor.digest}`]) {
+      for (const name of ['docker.io/library/a:1', 'ghcr.io/b/c:2', `docker.io/library/a@${image.descriptor.digest}`])
         await copy(cx, image.source, image.descriptor, archive, { name })
-      }
     }
     const read = (name: string): unknown => JSON.parse(run('tar', '-xOf', path, name))
     const blob = (digest: string): string => `blobs/sha256/${digest.slice(7)}`

@@ -121,9 +121,7 @@ function archiveInto(title: string, sink: TarSink, moreDocuments: MoreDocuments)
         const raw = Buffer.concat(await Array.fromAsync(checked))
         await sink.write(cx, blobName(what.digest), what.size, once(raw))
         note(what, raw)
-      } else {
-        await sink.write(cx, blobName(what.digest), what.size, checked)
-      }
+      } else await sink.write(cx, blobName(what.digest), what.size, checked)
     } catch (error) {
       throw fileError(error, `write ${what.digest} to ${title}`)
     }
@@ -200,9 +198,8 @@ function archiveInto(title: string, sink: TarSink, moreDocuments: MoreDocuments)
     },
     async finish(cx) {
       if (state === 'closed') return
-      if (unfinished.size > 0) {
+      if (unfinished.size > 0)
         throw new StaveError('io', `cannot finish ${title}: ${[...unfinished].join(', ')} was not written to its end`)
-      }
       const last: readonly (readonly [string, unknown])[] = [
         ...moreDocuments(roots(), documents),
         ['index.json', { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: entries() }],

@@ -224,9 +224,8 @@ async function readExtension(
 /** Nothing is ever unpacked by its name; but who writes such names has something in mind. */
 function safeName(name: string, title: string): string {
   const parts = name.split('/')
-  if (name.startsWith('/') || parts.includes('..') || name.includes('\0')) {
+  if (name.startsWith('/') || parts.includes('..') || name.includes('\0'))
     throw new StaveError('escape', `cannot open ${title}: the entry ${JSON.stringify(name)} leads out of the archive`)
-  }
   return parts.filter((part) => part !== '' && part !== '.').join('/')
 }
 

@@ -25,9 +25,7 @@ export function parseHeader(block: Buffer, title: string): Header | undefined {
   if (block.every((byte) => byte === 0)) return undefined
   const expected = parseNumber(block.subarray(148, 156), title)
   let sum = 8 * 0x20
-  for (let position = 0; position < blockBytes; position++) {
-    if (position < 148 || position >= 156) sum += block[position]!
-  }
+  for (let position = 0; position < blockBytes; position++) if (position < 148 || position >= 156) sum += block[position]!
   if (sum !== expected)
     throw new StaveError('invalid-document', `cannot read ${title}: it is not a tar archive, or damaged (checksum of a header)`)
   const name = text(block.subarray(0, 100))
@@ -93,9 +91,8 @@ export function parsePax(bytes: Buffer, title: string): ReadonlyMap<string, stri
     const length = space < 0 ? Number.NaN : Number(bytes.toString('latin1', position, space))
     const end = position + length
     const equals = bytes.indexOf(0x3d, space)
-    if (!Number.isSafeInteger(length) || end > bytes.length || end <= space || equals < 0 || equals >= end || bytes[end - 1] !== 0x0a) {
+    if (!Number.isSafeInteger(length) || end > bytes.length || end <= space || equals < 0 || equals >= end || bytes[end - 1] !== 0x0a)
       throw new StaveError('invalid-document', `cannot read ${title}: a pax header is damaged`)
-    }
     records.set(bytes.toString('utf8', space + 1, equals), bytes.toString('utf8', equals + 1, end - 1))
     position = end
   }

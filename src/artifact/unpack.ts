@@ -33,9 +33,8 @@ export async function unpackLayer(cx: Context, source: Source, layer: Descriptor
   const path = await placeOf(target.directory, title)
   return withFileErrors(`write ${path}`, async () => {
     const there = await lstat(path).catch(() => undefined)
-    if (there !== undefined && target.keepOld) {
+    if (there !== undefined && target.keepOld)
       throw new StaveError('conflict', `cannot write ${path}: it is there already`, { hint: 'Without --keep-old-files it is replaced.' })
-    }
     if (layer.annotations?.[unpackAnnotation] === 'true') await unpackDirectory(cx, source, layer, path, title)
     else {
       if (there?.isDirectory()) throw new StaveError('conflict', `cannot write ${path}: there is a directory`)
@@ -55,9 +54,8 @@ async function placeOf(directory: string, title: string): Promise<string> {
   }
   await withFileErrors(`make a directory for ${path}`, async () => makeDirectories(dirname(path)))
   // A link that is there may lead anywhere.
-  if (!isInside(await realpath(directory), join(await realpath(dirname(path)), 'x'))) {
+  if (!isInside(await realpath(directory), join(await realpath(dirname(path)), 'x')))
     throw new StaveError('escape', `cannot write ${path}: a link leads out of ${directory}`)
-  }
   return path
 }
 

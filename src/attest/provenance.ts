@@ -47,7 +47,7 @@ export function provenance(facts: BuildFacts, mode: 'min' | 'max'): Statement {
     Object.fromEntries(Object.entries(values).map(([name, value]) => [`${prefix}:${name}`, value]))
   const vcs = context === undefined ? {} : { 'vcs:source': context.uri.replace(/[?#].*$/s, ''), 'vcs:revision': context.commit }
   const args = {
-    ...(facts.target === undefined ? {} : { target: facts.target }),
+    ...(facts.target !== undefined && { target: facts.target }),
     ...(isMax ? { ...prefixed('build-arg', facts.buildArgs), ...prefixed('label', facts.labels) } : {}),
     ...vcs,
   }
@@ -78,12 +78,12 @@ export function provenance(facts: BuildFacts, mode: 'min' | 'max'): Statement {
     runDetails: {
       builder: { id: 'urn:stave:local' },
       metadata: {
-        ...(times.id === undefined ? {} : { invocationId: times.id }),
-        ...(times.started === undefined ? {} : { startedOn: times.started }),
+        ...(times.id !== undefined && { invocationId: times.id }),
+        ...(times.started !== undefined && { startedOn: times.started }),
         finishedOn: times.finished,
         // Files of this machine have no name that others could look up.
         buildkit_completeness: { request: true, resolvedDependencies: facts.locals.length === 0 },
-        ...(context === undefined ? {} : { buildkit_metadata: { vcs: { source: vcs['vcs:source'], revision: context.commit } } }),
+        ...(context !== undefined && { buildkit_metadata: { vcs: { source: vcs['vcs:source'], revision: context.commit } } }),
       },
     },
   }

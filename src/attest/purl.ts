@@ -26,12 +26,8 @@ export function systemUrl(
   architecture: string | undefined,
 ): string {
   const query = new URLSearchParams()
-  if (architecture !== undefined) {
-    query.set('arch', architecture)
-  }
-  if (release.id !== '') {
-    query.set('distro', release.version === '' ? release.id : `${release.id}-${release.version}`)
-  }
+  if (architecture !== undefined) query.set('arch', architecture)
+  if (release.id !== '') query.set('distro', release.version === '' ? release.id : `${release.id}-${release.version}`)
   const tail = query.size === 0 ? '' : `?${query.toString()}`
   return `pkg:${type}/${escaped(release.id || fallback)}/${escaped(name)}@${escaped(version)}${tail}`
 }

@@ -60,9 +60,8 @@ export async function softwareBill(cx: Context, { runner, trees, name, digest, c
   const release = parseRelease((contents.get('/etc/os-release') ?? contents.get('/usr/lib/os-release'))?.toString() ?? '')
   const packages: Package[] = []
   for (const [path, bytes] of sorted(contents)) packages.push(...(await readPackages(path, bytes, release)))
-  for (const { path, section, base64 } of programs.files.toSorted((a, b) => (a.path < b.path ? -1 : 1))) {
+  for (const { path, section, base64 } of programs.files.toSorted((a, b) => (a.path < b.path ? -1 : 1)))
     packages.push(...(section === goSection ? go : rust)(rooted(path), Buffer.from(base64, 'base64')))
-  }
   return { document: spdx(name, digest, created, packages), count: packages.length }
 }
 
@@ -71,22 +70,14 @@ function sorted<T>(contents: ReadonlyMap<string, T>): readonly (readonly [string
 }
 
 export async function readPackages(path: string, bytes: Buffer, release: Release): Promise<readonly Package[]> {
-  if (/^\/var\/lib\/dpkg\/status(?:$|\.d\/[^.]+$)/.test(path)) {
-    return dpkg(path, bytes.toString(), release)
-  }
-  if (path.endsWith('/lib/apk/db/installed')) {
-    return apk(path, bytes.toString(), release)
-  }
+  if (/^\/var\/lib\/dpkg\/status(?:$|\.d\/[^.]+$)/.test(path)) return dpkg(path, bytes.toString(), release)
+  if (path.endsWith('/lib/apk/db/installed')) return apk(path, bytes.toString(), release)
   if (path.endsWith('rpmdb.sqlite')) {
     const { rpm } = await import('./packages/rpm.ts')
     return rpm(path, bytes, release)
   }
-  if (path.endsWith('/package.json')) {
-    return npm(path, bytes.toString())
-  }
-  if (/\/(?:METADATA|PKG-INFO|[^/]+\.egg-info)$/.test(path)) {
-    return python(path, bytes.toString())
-  }
+  if (path.endsWith('/package.json')) return npm(path, bytes.toString())
+  if (/\/(?:METADATA|PKG-INFO|[^/]+\.egg-info)$/.test(path)) return python(path, bytes.toString())
   return []
 }
 

@@ -67,7 +67,7 @@ function artifact(
     config: source.put(encode({}), mediaTypes.ociEmpty),
     layers,
     subject: { mediaType, digest, size },
-    ...(annotations === undefined ? {} : { annotations }),
+    ...(annotations !== undefined && { annotations }),
   }
   return { source, descriptor: { ...source.put(encode(manifest), mediaTypes.ociManifest), artifactType } }
 }

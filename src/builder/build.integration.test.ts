@@ -46,9 +46,7 @@ beforeEach(async () => {
   root = temporaryRoot()
   context = mkdtempSync(join(tmpdir(), 'stave-context-'))
   store = await open(root)
-  if (reason === undefined) {
-    await addBusybox(store, 'busybox')
-  }
+  if (reason === undefined) await addBusybox(store, 'busybox')
 })
 afterEach(async () => {
   await store[Symbol.asyncDispose]()
@@ -67,9 +65,7 @@ function write(files: Record<string, string>): void {
 const places: BuildOptions['places'] = {
   async source(_cx, location) {
     const [, path = '', tag = ''] = /^oci:(.*):([^:]*)$/.exec(location) ?? []
-    if (path === '') {
-      throw new Error(`no place ${location}`)
-    }
+    if (path === '') throw new Error(`no place ${location}`)
     return { source: await openLayout(path), name: tag }
   },
   async target(_cx, location) {
@@ -325,9 +321,8 @@ RUN --mount=type=secret,id=missing echo none > /none
     // What a mount covers leaves no trace: the steps after it found what they had left.
     expect(states(again).filter((state) => state === 'done')).toHaveLength(1)
     const list = (await files(dockerfile, options)).join('\n')
-    for (const trace of ['run/secrets', 'ctx', 't/gone', ' c/', 'other', 'etc/resolv.conf', 'etc/hosts']) {
+    for (const trace of ['run/secrets', 'ctx', 't/gone', ' c/', 'other', 'etc/resolv.conf', 'etc/hosts'])
       expect(list).not.toContain(` ${trace.trim()}`)
-    }
     await expect(run('FROM busybox\nRUN --mount=type=secret,id=no,required true\n')).rejects.toMatchObject({
       code: 'secret-missing',
       span: { line: 2 },
@@ -617,9 +612,8 @@ ${last}
     test('blobs that are others than their names', async () => {
       const first = await run(dockerfile, { cacheTo: [{ type: 'local', path, mode: 'max' }] })
       const image = await openImage(cx, store, first.descriptor as never)
-      for (const { descriptor } of (await image.layers(cx)).slice(1)) {
+      for (const { descriptor } of (await image.layers(cx)).slice(1))
         writeFileSync(join(path, 'blobs/sha256', descriptor.digest.slice(7)), Buffer.alloc(descriptor.size))
-      }
       await buildWithIt()
       expect(events).toContainEqual(warned())
     })

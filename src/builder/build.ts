@@ -45,20 +45,14 @@ export async function build(cx: Context, options: BuildOptions): Promise<BuildRe
   try {
     const dockerfile = basedOn(parseDockerfile(text, { file }), options.from)
     checkSyntax(options.buildArgs?.['BUILDKIT_SYNTAX'] ?? dockerfile.directives.syntax, file)
-    if (options.print === 'instructions') {
-      return nothing(options.id ?? newId(), dockerfile)
-    }
-    if (options.until === undefined) {
-      return await buildParsed(cx, options, dockerfile, contexts, createImages(options), secrets)
-    }
+    if (options.print === 'instructions') return nothing(options.id ?? newId(), dockerfile)
+    if (options.until === undefined) return await buildParsed(cx, options, dockerfile, contexts, createImages(options), secrets)
     const { cutAt } = await import('./until.ts')
     const cut = cutAt(dockerfile, options.until)
     return await buildParsed(cx, { ...options, target: cut.target }, cut.dockerfile, contexts, createImages(options), secrets)
   } catch (error) {
     // Whoever shows the error can show the line.
-    if (error instanceof StaveError && error.span?.file === file) {
-      error.text ??= text
-    }
+    if (error instanceof StaveError && error.span?.file === file) error.text ??= text
     throw error
   }
 }
@@ -71,9 +65,7 @@ function basedOn(dockerfile: Dockerfile, image: string | undefined): Dockerfile 
 
 /** Docker's own frontends are what is built in. Any other one is a program that would read the file in its own way. */
 function checkSyntax(syntax: string | undefined, file: string): void {
-  if (syntax === undefined || isBuiltInFrontend(syntax)) {
-    return
-  }
+  if (syntax === undefined || isBuiltInFrontend(syntax)) return
   throw new StaveError('unsupported', `cannot build ${file}: it asks for the frontend ${syntax}`, {
     hint: 'If it is a Dockerfile nevertheless, build it with --build-arg BUILDKIT_SYNTAX=docker/dockerfile:1.',
   })
@@ -131,13 +123,13 @@ async function buildParsed(
     remote,
     format: {
       ...(options.compression === undefined || options.compression === 'gzip' ? {} : { compression: options.compression }),
-      ...(options.compressionLevel === undefined ? {} : { level: options.compressionLevel }),
-      ...(epoch === undefined ? {} : { epoch }),
+      ...(options.compressionLevel !== undefined && { level: options.compressionLevel }),
+      ...(epoch !== undefined && { epoch }),
     },
     output: {
       compression: options.compression ?? 'gzip',
-      ...(options.compressionLevel === undefined ? {} : { level: options.compressionLevel }),
-      ...(epoch === undefined ? {} : { epoch }),
+      ...(options.compressionLevel !== undefined && { level: options.compressionLevel }),
+      ...(epoch !== undefined && { epoch }),
     },
     startedAt: Date.now(),
     materials: new Map(),
@@ -198,9 +190,7 @@ async function carryOut(
         names = finished.names
         return { ...finished, id, steps: recordsOf(session), logs: session.logs.directory }
       } catch (error) {
-        if (remote?.isAtFault(error) !== true) {
-          throw error
-        }
+        if (remote?.isAtFault(error) !== true) throw error
         // A layer that a remote cache had promised did not come, or was another. All else is done already and found again.
         cx.report({
           type: 'warning',
@@ -211,9 +201,7 @@ async function carryOut(
       }
     }
   } finally {
-    for (const dispose of session.disposals) {
-      await dispose()
-    }
+    for (const dispose of session.disposals) await dispose()
     session.logs.finish(cx, {
       id,
       steps: recordsOf(session),
@@ -274,8 +262,8 @@ function recordsOf(session: Session): BuildResult['steps'] {
     return {
       ...record,
       key: session.keys.get(record.id)?.key,
-      ...(log === undefined ? {} : { log }),
-      ...(because === undefined ? {} : { because }),
+      ...(log !== undefined && { log }),
+      ...(because !== undefined && { because }),
     }
   })
 }
@@ -285,15 +273,13 @@ function warn(cx: Context, options: BuildOptions, dockerfile: Dockerfile, plans:
     cx.report({
       type: 'warning',
       message,
-      ...(span === undefined ? {} : { file: span.file, line: span.line }),
-      ...(hint === undefined ? {} : { hint }),
+      ...(span !== undefined && { file: span.file, line: span.line }),
+      ...(hint !== undefined && { hint }),
     })
   }
   const stages = new Set(dockerfile.stages.flatMap(({ name, index }) => [`${index}`, ...(name === undefined ? [] : [name])]))
   const unknown = (options.noCacheFilter ?? []).filter((name) => !stages.has(name.toLowerCase()))
-  if (unknown.length > 0) {
-    cx.report({ type: 'warning', message: `--no-cache-filter names what is no stage: ${unknown.join(', ')}` })
-  }
+  if (unknown.length > 0) cx.report({ type: 'warning', message: `--no-cache-filter names what is no stage: ${unknown.join(', ')}` })
   const known = new Set([...dockerfile.globals, ...dockerfile.stages.flatMap(({ instructions }) => instructions)].flatMap(declaredBy))
   const unused = Object.keys(options.buildArgs ?? {}).filter((name) => !known.has(name) && !isPredefined(name))
   if (unused.length > 0) {
@@ -306,9 +292,7 @@ function warn(cx: Context, options: BuildOptions, dockerfile: Dockerfile, plans:
 }
 
 function declaredBy(instruction: Instruction): readonly string[] {
-  if (instruction.kind === 'ONBUILD') {
-    return declaredBy(instruction.trigger)
-  }
+  if (instruction.kind === 'ONBUILD') return declaredBy(instruction.trigger)
   return instruction.kind === 'ARG' ? instruction.args.map(({ key }) => key) : []
 }
 

@@ -70,9 +70,8 @@ export async function reportFindings(
   // The build says that itself, of every image that it uses.
   const unsaid = warnings.filter(({ rule }) => rule !== 'InvalidBaseImagePlatform')
   const [first] = warnings
-  for (const { rule, message, file, span } of isError ? warnings.slice(1) : unsaid) {
+  for (const { rule, message, file, span } of isError ? warnings.slice(1) : unsaid)
     cx.report({ type: 'warning', message: `${rule}: ${message}`, file, line: span.line })
-  }
   if (!isError || first === undefined) return
   throw new StaveError('dockerfile', `${first.rule}: ${first.message}`, {
     span: first.span,

@@ -63,9 +63,7 @@ export async function importImage(cx: Context, options: ImportOptions): Promise<
     layer: { blob, compression: 'gzip', ...clamp },
     ...clamp,
   })
-  if (result.layer === undefined) {
-    throw new StaveError('runner', `cannot import ${title}: the runner made no layer`)
-  }
+  if (result.layer === undefined) throw new StaveError('runner', `cannot import ${title}: the runner made no layer`)
   const layer = await keepLayer(store, blob, result.layer, { compression: 'gzip' })
   const created = isoTime(epoch === undefined ? Date.now() : epoch * 1000)
   const history = { created, created_by: `import ${title}`, comment: options.comment ?? 'stave import' }
@@ -110,9 +108,7 @@ function changedConfig(changes: readonly string[], platform: Platform): Record<s
     },
     new Map(),
   )
-  if (!('plan' in planned)) {
-    throw new StaveError('dockerfile', 'cannot apply the changes: they name another image')
-  }
+  if (!('plan' in planned)) throw new StaveError('dockerfile', 'cannot apply the changes: they name another image')
   const { stage, steps } = planned.plan
   const refused = steps.find(
     (step) => makesLayer(step) && !(step.op.kind === 'copy' && step.op.items.every(({ kind }) => kind === 'directory')),
@@ -120,7 +116,7 @@ function changedConfig(changes: readonly string[], platform: Platform): Record<s
   if (refused !== undefined || stage.index > 0) {
     throw new StaveError('dockerfile', 'cannot apply the changes: only instructions that change the config are allowed', {
       hint: 'CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, SHELL, STOPSIGNAL, USER, VOLUME, WORKDIR.',
-      ...(refused?.span === undefined ? {} : { span: refused.span }),
+      ...(refused?.span !== undefined && { span: refused.span }),
     })
   }
   return { ...stage.config }
@@ -128,7 +124,6 @@ function changedConfig(changes: readonly string[], platform: Platform): Record<s
 
 function checkHead(fd: number, title: string): void {
   const buffer = Buffer.alloc(512)
-  if (!looksLikeArchive(buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, 0)))) {
+  if (!looksLikeArchive(buffer.subarray(0, readSync(fd, buffer, 0, buffer.length, 0))))
     throw new StaveError('invalid-layer', `cannot import ${title}: it is no tar`, { hint: 'Make one with: tar -C ROOT -cf rootfs.tar .' })
-  }
 }

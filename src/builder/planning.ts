@@ -82,7 +82,7 @@ function warnOfPlatform(cx: Context, { reference, platform, span }: ImageNeed, c
     type: 'warning',
     message: `InvalidBaseImagePlatform: ${reference} is for ${formatPlatform(config)}, and ${formatPlatform(platform)} was expected`,
     hint: 'What runs of it, runs only there: name the image for that platform, or build for another one.',
-    ...(span === undefined ? {} : { file: span.file, line: span.line }),
+    ...(span !== undefined && { file: span.file, line: span.line }),
   })
 }
 
@@ -93,9 +93,9 @@ export function planOptions(
 ): PlanOptions {
   const epoch = time ?? options.buildArgs?.['SOURCE_DATE_EPOCH'] ?? options.epoch
   return {
-    ...(options.target === undefined ? {} : { target: options.target }),
+    ...(options.target !== undefined && { target: options.target }),
     buildArgs: new Map(
-      Object.entries({ ...options.proxy, ...options.buildArgs, ...(epoch === undefined ? {} : { SOURCE_DATE_EPOCH: `${epoch}` }) }),
+      Object.entries({ ...options.proxy, ...options.buildArgs, ...(epoch !== undefined && { SOURCE_DATE_EPOCH: `${epoch}` }) }),
     ),
     targetPlatform,
     buildPlatform: host,
@@ -108,7 +108,7 @@ export function planOptions(
     allow: options.allow ?? [],
     ...(options.modePolicy === 'git' ? { modes: { modes: 'git' } } : {}),
     ...sandboxKey(options, binds),
-    ...(options.env === undefined ? {} : { env: options.env }),
+    ...(options.env !== undefined && { env: options.env }),
     ...(targets.length > 1 ? { prefix: formatPlatform(targetPlatform) } : {}),
   }
 }
@@ -124,7 +124,7 @@ export function sandboxKey(
 ): Pick<PlanOptions, 'sandbox'> {
   const { capabilities, noNewPrivileges, seccomp, devices, binds, ownHosts, resolver } = sandbox ?? {}
   const part = {
-    ...(capabilities === undefined ? {} : { capabilities }),
+    ...(capabilities !== undefined && { capabilities }),
     ...(noNewPrivileges === true ? { noNewPrivileges } : {}),
     ...(seccomp === undefined || seccomp === 'default' ? {} : { seccomp }),
     ...(devices === undefined || devices.length === 0 ? {} : { devices }),
@@ -133,7 +133,7 @@ export function sandboxKey(
       : { binds: binds.map(({ target, readonly }, at) => ({ target, readonly, content: found[at] ?? randomUUID() })) }),
     ...(ownHosts === true ? { ownHosts } : {}),
     ...(resolver === undefined || Object.keys(resolver).length === 0 ? {} : { resolver }),
-    ...(shmBytes === undefined ? {} : { shmBytes }),
+    ...(shmBytes !== undefined && { shmBytes }),
     ...(ulimits === undefined || ulimits.length === 0 ? {} : { ulimits }),
   }
   return Object.keys(part).length === 0 ? {} : { sandbox: part }

@@ -32,27 +32,21 @@ export async function printPlan(
       id: step.id,
       title: step.title,
       stage: step.stage,
-      ...(step.span === undefined ? {} : { line: step.span.line }),
-      ...(step.parent === undefined ? {} : { parent: step.parent.id }),
+      ...(step.span !== undefined && { line: step.span.line }),
+      ...(step.parent !== undefined && { parent: step.parent.id }),
       inputs: step.inputs.map(({ id }) => id),
       op: step.op,
       ...(makesLayer(step) ? { opKey: operationKey(step.op) } : {}),
     })),
   }))
-  if (what !== 'keys') {
-    return documents
-  }
+  if (what !== 'keys') return documents
   const keys = await keysOf(
     cx,
     session,
     plans.flatMap(({ steps }) => steps),
     bases,
   )
-  for (const { steps } of documents) {
-    for (const step of steps) {
-      Object.assign(step, keys.get(step.id))
-    }
-  }
+  for (const { steps } of documents) for (const step of steps) Object.assign(step, keys.get(step.id))
   return documents
 }
 
@@ -80,9 +74,7 @@ async function keysOf(
       solved.set(step, directory)
     }
   }
-  if (directories.size > 0) {
-    session.digests.prepare(cx, steps, directories)
-  }
+  if (directories.size > 0) session.digests.prepare(cx, steps, directories)
   for (const step of steps) {
     const { op } = step
     if (op.kind === 'image') {
@@ -91,9 +83,7 @@ async function keysOf(
         op.reference === 'scratch' ? emptyTree : await baseState(cx, session, bases.get(imageKey(op.reference, op.platform)) as BaseImage),
       )
     }
-    if (!makesLayer(step)) {
-      continue
-    }
+    if (!makesLayer(step)) continue
     const parent = step.parent === undefined ? emptyTree : (solved.get(step.parent) as State | undefined)
     const inputs = step.inputs.map((input) => solved.get(input))
     if (parent === undefined || inputs.includes(undefined)) {
@@ -107,9 +97,7 @@ async function keysOf(
     const layer = record?.layer === undefined ? undefined : await recordedLayer(session.store, record.layer)
     const cached = record !== undefined && (record.layer === undefined || layer !== undefined)
     printed.set(step.id, { key: key.key, cached, preImage: JSON.parse(key.preImage) })
-    if (cached) {
-      solved.set(step, cachedState(cx, session, parent, layer))
-    }
+    if (cached) solved.set(step, cachedState(cx, session, parent, layer))
   }
   return printed
 }

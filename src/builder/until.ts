@@ -15,9 +15,7 @@ export function cutAt(dockerfile: Dockerfile, until: string): { dockerfile: Dock
     return { dockerfile: { ...dockerfile, stages: [...stages, { ...last, name }] }, target: name }
   }
   const named = dockerfile.stages.findLast(({ name }) => name === until.toLowerCase())
-  if (named !== undefined) {
-    return cut(named)
-  }
+  if (named !== undefined) return cut(named)
   const line = /^\d+$/.test(until) ? Number(until) : undefined
   const isThere = line !== undefined && line <= dockerfile.text.split('\n').length
   const stage = isThere ? dockerfile.stages.findLast(({ from }) => from.span.line <= line) : undefined
@@ -39,7 +37,7 @@ export async function stopAt(session: Session, plan: Plan, solution: Solution): 
     args: [],
     env: stage.scope.runEnv(),
     cwd: posix.resolve('/', stage.config.WorkingDir || '/'),
-    ...(stage.config.User === undefined ? {} : { user: stage.config.User }),
+    ...(stage.config.User !== undefined && { user: stage.config.User }),
     network: session.options.network ?? 'host',
     // Mounts of the last RUN read inputs that belong to that step.
     mounts: [],

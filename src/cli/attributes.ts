@@ -44,7 +44,6 @@ export function booleanOf(given: Attributes, key: string, shown: string): boolea
 
 /** A word that says what is so anyway. @throws StaveError `usage` for the opposite */
 export function isSoAnyway(given: Attributes, key: string, shown: string, why: string, expected = true): void {
-  if ((booleanOf(given, key, shown) ?? expected) !== expected) {
+  if ((booleanOf(given, key, shown) ?? expected) !== expected)
     throw new StaveError('usage', `${shown}: ${key}=${given[key]} is not possible: ${why}`)
-  }
 }

@@ -7,11 +7,8 @@ const withParts = (list: readonly Command[]): Command[] => list.flatMap((command
 test('every command, and every word of a group, means one command', () => {
   const names = withParts(commands).map(({ name }) => name)
   expect(names.filter((name, at) => names.indexOf(name) !== at)).toEqual([])
-  for (const list of [commands, ...withParts(commands).map((command) => command.commands ?? [])]) {
-    for (const command of list) {
-      for (const word of command.aliases ?? []) expect(findCommand(list, word), word).toBe(command)
-    }
-  }
+  for (const list of [commands, ...withParts(commands).map((command) => command.commands ?? [])])
+    for (const command of list) for (const word of command.aliases ?? []) expect(findCommand(list, word), word).toBe(command)
 })
 
 test('a sub-command is named by its whole path', () => {

@@ -65,9 +65,8 @@ function fish(commands: readonly Command[]): string {
       else if (flag.kind !== 'boolean') parts.push('-rF')
       lines.push(parts.join(' '))
     }
-    for (const sub of command.commands ?? []) {
+    for (const sub of command.commands ?? [])
       lines.push(`complete -c stave -n '__fish_seen_subcommand_from ${command.name}' -a ${lastWord(sub.name)} -d ${quote(sub.summary)}`)
-    }
   }
   return `${lines.join('\n')}\n`
 }

@@ -103,9 +103,8 @@ function findWords(typed: readonly string[]): {
         list.filter(({ hidden }) => !hidden).map(({ name }) => lastWord(name)),
       )
       const instead = command === undefined ? insteadOf(words.slice(index)) : undefined
-      if (instead !== undefined) {
+      if (instead !== undefined)
         throw new StaveError('usage', `stave ${words.slice(index, index + 2).join(' ')}: there is no such command`, { hint: instead })
-      }
       const group = path === '' ? wordsOfGroup(word) : undefined
       if (group) throw noSuchWord(word, words[index + 1], group)
       throw new StaveError('usage', `stave ${path}${word}: there is no such command`, {
@@ -125,9 +124,8 @@ function findWords(typed: readonly string[]): {
       if (flag.takesValue && attached === undefined && index < words.length) before.push(words[index++]!)
     }
   }
-  if (command?.commands && command.load === undefined) {
+  if (command?.commands && command.load === undefined)
     return { command: undefined, group: command, rest: [...before, ...words.slice(index)] }
-  }
   return { command, rest: [...before, ...words.slice(index)] }
 }
 

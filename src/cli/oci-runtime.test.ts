@@ -28,7 +28,6 @@ test('a runtime is found by its name, by that of containerd, and by its path', (
   )
   for (const name of ['./bin/plain', './bin/folder', '/no/such'])
     expect(() => findRuntime(name, settings)).toThrow('not an executable file')
-  for (const name of ['kata', 'systemd-nspawn', 'io.containerd.runhcs.v1']) {
+  for (const name of ['kata', 'systemd-nspawn', 'io.containerd.runhcs.v1'])
     expect(() => findRuntime(name, settings)).toThrow('cannot run containers for stave')
-  }
 })

@@ -39,9 +39,7 @@ export function findRuntime(text: string | undefined, settings: Pick<Settings, '
   const name = otherNames[text] ?? text
   if (name === 'stave') return undefined
   const instead = notSo[name]
-  if (instead !== undefined) {
-    throw new StaveError('unsupported', `--runtime ${text}: it cannot run containers for stave`, { hint: instead })
-  }
+  if (instead !== undefined) throw new StaveError('unsupported', `--runtime ${text}: it cannot run containers for stave`, { hint: instead })
   const directories = [...new Set([...(settings.env['PATH'] ?? '').split(':').filter((path) => path.startsWith('/')), ...usual])]
   const candidates = name.includes('/') ? [resolve(settings.cwd, name)] : directories.map((directory) => join(directory, name))
   const found = candidates.find(isProgram)

@@ -57,9 +57,9 @@ export function parseFlags(command: Command, globals: Flags, words: readonly str
       const attached = equals < 0 ? undefined : word.slice(equals + 1)
       if (typed === '--help') help = true
       else if (names.has(typed)) set(...names.get(typed)!, typed, attached)
-      else if (typed.startsWith('--no-') && names.get(`--${typed.slice(5)}`)?.[1].kind === 'boolean') {
+      else if (typed.startsWith('--no-') && names.get(`--${typed.slice(5)}`)?.[1].kind === 'boolean')
         values[names.get(`--${typed.slice(5)}`)![0]] = attached === undefined ? false : !booleanValue(command, typed, attached)
-      } else throw unknownFlag(command, typed, names)
+      else throw unknownFlag(command, typed, names)
       continue
     }
     for (let at = 1; at < word.length; at++) {
@@ -93,9 +93,7 @@ export function untyped<F extends Flags>(flags: F): Values<F> {
 export function checkOperands(command: Command, operands: readonly string[]): void {
   const { least = 0, most = Infinity } = command
   if (operands.length < least) throw usage(command, least === 1 ? 'an operand is missing' : `at least ${least} operands are needed`)
-  if (operands.length > most) {
-    throw usage(command, `${JSON.stringify(operands[most])} is one operand too many`)
-  }
+  if (operands.length > most) throw usage(command, `${JSON.stringify(operands[most])} is one operand too many`)
 }
 
 export function usage(command: Pick<Command, 'name' | 'operands'>, problem: string, hint?: string): StaveError {

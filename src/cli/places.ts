@@ -112,9 +112,8 @@ function chosenCredentials(
 
 function chosenRetry(choices: RegistryChoices): Partial<RetryPolicy> | undefined {
   const { retry, 'retry-delay': delay } = choices
-  if (retry !== undefined && (!Number.isInteger(retry) || retry < 0)) {
+  if (retry !== undefined && (!Number.isInteger(retry) || retry < 0))
     throw new StaveError('usage', `--retry takes a number of times, not ${retry}`)
-  }
   if (retry === undefined && delay === undefined) return undefined
   return {
     ...(retry !== undefined && { attempts: retry + 1 }),
@@ -143,15 +142,13 @@ export function credentialPaths(settings: Settings, choices: RegistryChoices, mo
 /** What the command line itself has. @throws StaveError `usage` for more than one of it */
 function givenOnes(choices: RegistryChoices, module: typeof import('#registry/login/credentials.ts')): Credentials | undefined {
   const { creds, username, password, 'registry-token': token } = choices
-  if ([creds, username ?? password, token].filter((each) => each !== undefined).length > 1) {
+  if ([creds, username ?? password, token].filter((each) => each !== undefined).length > 1)
     throw new StaveError('usage', '--creds, --username with --password, and --registry-token exclude each other')
-  }
   if (token !== undefined) return module.givenToken(token)
   if (creds !== undefined) return given(creds, module)
   if (username === undefined && password === undefined) return undefined
-  if (username === undefined || username === '' || password === undefined) {
+  if (username === undefined || username === '' || password === undefined)
     throw new StaveError('usage', '--username and --password go together')
-  }
   return module.givenCredentials(username, password)
 }
 

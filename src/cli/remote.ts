@@ -27,8 +27,7 @@ export async function openNamed(places: Places, text: string): Promise<Named> {
 /** The host of a registry, as people write it: with `docker://`, `https://` or a slash at its end. */
 export function registryHost(text: string): string {
   const host = text.replace(/^(docker|https?):\/\//, '').replace(/\/+$/, '')
-  if (host === '' || host.includes('/')) {
+  if (host === '' || host.includes('/'))
     throw new StaveError('usage', `cannot use ${JSON.stringify(text)} as a registry: its host is wanted, and nothing else`)
-  }
   return host === 'index.docker.io' ? 'docker.io' : host
 }

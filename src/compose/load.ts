@@ -89,7 +89,7 @@ function filesOf({ cwd, files, env, directory }: LoadOptions, variables: Variabl
   const start = resolve(cwd, directory ?? '.')
   for (let at = start; ; at = dirname(at)) {
     const found = usualNames.map((file) => join(at, file)).find(isThere)
-    if (found !== undefined)
+    if (found !== undefined) {
       return [
         found,
         ...overrides
@@ -97,6 +97,7 @@ function filesOf({ cwd, files, env, directory }: LoadOptions, variables: Variabl
           .filter(isThere)
           .slice(0, 1),
       ]
+    }
     if (at === dirname(at) || at === env['HOME']) break
   }
   throw new StaveError('not-found', `cannot find a compose file in ${start} or above it`, {
@@ -301,9 +302,8 @@ function included(loader: Loader, value: unknown, at: At, directory: string, var
     for (const kind of ['services', 'networks', 'volumes', 'configs', 'secrets'] as const) {
       for (const [name, one] of Object.entries(raw[kind])) {
         const before = Object.hasOwn(all[kind], name) ? all[kind][name] : undefined
-        if (before !== undefined && JSON.stringify(before) !== JSON.stringify(one)) {
+        if (before !== undefined && JSON.stringify(before) !== JSON.stringify(one))
           throw wrong(below(at, 'include', index), `${kind.slice(0, -1)} ${name} is defined in ${paths.join(', ')} and elsewhere`)
-        }
         all = { ...all, [kind]: { ...all[kind], [name]: one } }
       }
     }
@@ -360,9 +360,8 @@ function rawLines(content: string): [string, string][] {
 
 /** Those that are asked for, with what they need; else those that have no profile or an active one. */
 function active(all: Project['services'], profiles: readonly string[], asked: readonly string[]): Project['services'] {
-  for (const name of asked) {
+  for (const name of asked)
     if (!Object.hasOwn(all, name)) throw new StaveError('not-found', `there is no service ${name}`, hintFor(name, all))
-  }
   const on = new Set([...profiles, ...asked.flatMap((name) => all[name]?.profiles ?? [])])
   const wanted = withNeeded(all, asked)
   return Object.fromEntries(
@@ -402,9 +401,8 @@ function check(project: Project, all: Project['services']): void {
   for (const [name, one] of Object.entries(project.services)) {
     const fail = (what: string, hint?: string) =>
       new StaveError('invalid-document', `the service ${name} ${what}`, hint === undefined ? {} : { hint })
-    if (one.image === undefined && one.build === undefined && one.provider === undefined) {
+    if (one.image === undefined && one.build === undefined && one.provider === undefined)
       throw fail('has neither an image nor a build', 'Say image: NAME, or build: DIRECTORY.')
-    }
     if (one.network_mode !== undefined && Object.keys(one.networks ?? {}).length > 0)
       throw fail('has network_mode and networks, of which there can be one')
     if (one.container_name !== undefined && countOf(one) > 1) throw fail('has a container_name, and more than one container')

@@ -22,9 +22,8 @@ export function waves(services: Project['services']): readonly (readonly string[
   const result: string[][] = []
   while (waiting.size > 0) {
     const ready = [...waiting].filter(([, needs]) => needs.every((name) => !waiting.has(name))).map(([name]) => name)
-    if (ready.length === 0) {
+    if (ready.length === 0)
       throw new StaveError('invalid-document', `the services ${circleIn(waiting).join(' → ')} need each other in a circle`)
-    }
     result.push(ready)
     for (const name of ready) waiting.delete(name)
   }

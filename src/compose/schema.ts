@@ -88,9 +88,8 @@ function onePort(port: Port, at: At): readonly Port[] {
 
 function numbers(text: string, at: At): readonly number[] {
   const found = text.split('-').map(Number)
-  if (found.length > 2 || found.some((number) => !Number.isInteger(number) || number < 0 || number > 65_535)) {
+  if (found.length > 2 || found.some((number) => !Number.isInteger(number) || number < 0 || number > 65_535))
     throw wrong(at, `${JSON.stringify(text)} is no port`)
-  }
   return found
 }
 

@@ -61,9 +61,7 @@ export async function writeBundle(
 
 /** A directory that is renamed into place when it is whole. */
 function beside(directory: string): string {
-  if (existsSync(directory)) {
-    throw new StaveError('conflict', `cannot make a bundle at ${directory}: something is there already`)
-  }
+  if (existsSync(directory)) throw new StaveError('conflict', `cannot make a bundle at ${directory}: something is there already`)
   try {
     return mkdtempSync(join(dirname(directory), '.stave-bundle-'))
   } catch (cause) {

@@ -76,9 +76,8 @@ function connectionOf(store: LocalStore, container: ContainerRecord, network: Co
     resolver: network.resolver,
   }
   const { resolvConf } = readHostFacts()
-  if (network.mode === 'private') {
+  if (network.mode === 'private')
     return userModeConnection(findUserMode(network.program), outwardAddress(networkInterfaces()), wishes, resolvConf)
-  }
   const members = (network.networks ?? []).map((place) => membership(store, container, place, takes))
   // A user's bridges are not this machine's: it is beyond them.
   const host = isRoot() ? undefined : outwardAddress(networkInterfaces())

@@ -103,9 +103,8 @@ export async function waitContainer(cx: Context, store: LocalStore, container: C
   const before = readStatus(store, container)
   await ends(cx, store, container, Infinity)
   const { state, exitCode = 0 } = readStatus(store, container)
-  if (before.state !== 'created' && state === 'created') {
+  if (before.state !== 'created' && state === 'created')
     throw new StaveError('container-state', `cannot tell how the container ${container.name} ended: it was removed meanwhile`)
-  }
   return exitCode
 }
 

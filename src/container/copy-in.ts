@@ -145,15 +145,12 @@ interface PlaceInside {
 /** A container that runs has its root open, mounts and all; of another one it is put together from its parts. */
 async function placeIn(cx: Context, store: LocalStore, container: ContainerRecord, path: string): Promise<PlaceInside> {
   const running = openRoot(store, container)
-  if (running !== undefined) {
-    return { base: [{ fd: running }], plain: { fd: running }, inside: path, close: () => closeSync(running) }
-  }
+  if (running !== undefined) return { base: [{ fd: running }], plain: { fd: running }, inside: path, close: () => closeSync(running) }
   const mounts = container.spec.mounts.filter(({ target }) => path === target || path.startsWith(`${target}/`))
   const mount = mounts.toSorted((one, other) => other.target.length - one.target.length)[0]
   const inside = `/${path.slice((mount?.target.length ?? 0) + 1)}`
-  if (mount === undefined) {
+  if (mount === undefined)
     return { base: await wholeTree(cx, store, container), plain: upperTree(store, container), inside: path, close() {} }
-  }
   if (mount.type === 'volume' && mount.name !== undefined) {
     const root = volumePlace(store, mount.name)
     return { base: [root], plain: root, inside, close() {} }

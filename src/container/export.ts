@@ -97,9 +97,8 @@ export async function copyToDirectory(
     }
   }
   if (into?.isDirectory()) return copyInto(target)
-  if (!statSync(dirname(target), { throwIfNoEntry: false })?.isDirectory() || target.endsWith('/')) {
+  if (!statSync(dirname(target), { throwIfNoEntry: false })?.isDirectory() || target.endsWith('/'))
     throw new StaveError('not-found', `cannot copy to ${target}: there is no such directory`)
-  }
   // Made beside it, so that it comes into place in one step and whole.
   const scratch = mkdtempSync(join(dirname(target), '.stave-cp-'))
   try {

@@ -63,9 +63,8 @@ export function parseHealthCommand(text: string): readonly string[] {
   if (text.startsWith('[')) {
     try {
       const words = JSON.parse(text) as unknown
-      if (Array.isArray(words) && words.length > 0 && words.every((word) => typeof word === 'string')) {
+      if (Array.isArray(words) && words.length > 0 && words.every((word) => typeof word === 'string'))
         return ['CMD', 'CMD-SHELL', 'NONE'].includes(words[0]!) ? words : ['CMD', ...words]
-      }
     } catch {
       // a line that begins with a bracket: [ -e /file ]
     }

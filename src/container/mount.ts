@@ -49,9 +49,8 @@ export function isVolumeName(name: string): boolean {
  */
 export function parseVolume(text: string, cwd: string): MountOption {
   const parts = text.split(':')
-  if (parts.length > 3 || parts.some((part, position) => part === '' && position < 2)) {
+  if (parts.length > 3 || parts.some((part, position) => part === '' && position < 2))
     throw usage(`cannot read volume ${JSON.stringify(text)}: expected [SOURCE:]TARGET[:OPTIONS]`)
-  }
   if (parts.length === 1) return { type: 'volume', target: absolute(parts[0]!, text) }
   const [source, target, list] = parts as [string, string, string | undefined]
   const options = readOptions(list ?? '', text)
@@ -60,9 +59,8 @@ export function parseVolume(text: string, cwd: string): MountOption {
     const bind: BindMount = { type: 'bind', source: posix.resolve(cwd, source), ...common, create: true, recursive: options.recursive }
     return options.propagation === undefined ? bind : { ...bind, propagation: options.propagation }
   }
-  if (!isVolumeName(source)) {
+  if (!isVolumeName(source))
     throw usage(`cannot use volume ${JSON.stringify(source)}: names have letters, digits, _ . and -`, `A directory is written ./${source}`)
-  }
   return { type: 'volume', name: source, ...common, ...(options.nocopy && { nocopy: true }) }
 }
 
@@ -75,9 +73,8 @@ function readOptions(list: string, text: string): { readonly: boolean; nocopy: b
     else if (option === 'bind') result.recursive = false
     else if (propagations.has(option)) propagation = option
     // z and Z relabel for SELinux, where it is in use; consistency modes mean something on a Mac only.
-    else if (!['', 'rw', 'rbind', 'z', 'Z', 'cached', 'delegated', 'consistent'].includes(option)) {
+    else if (!['', 'rw', 'rbind', 'z', 'Z', 'cached', 'delegated', 'consistent'].includes(option))
       throw usage(`cannot read volume ${JSON.stringify(text)}: it has the unknown option ${JSON.stringify(option)}`)
-    }
   }
   return propagation === undefined ? result : { ...result, propagation }
 }
@@ -97,9 +94,8 @@ export function parseMount(text: string, cwd: string): MountOption {
   }
   const flag = (key: string) => {
     const value = take(key)
-    if (value !== undefined && !['true', 'false', '1', '0'].includes(value)) {
+    if (value !== undefined && !['true', 'false', '1', '0'].includes(value))
       throw usage(`cannot read mount ${JSON.stringify(text)}: ${key} is ${JSON.stringify(value)} and not true or false`)
-    }
     return value === 'true' || value === '1'
   }
   const type = take('type') ?? 'volume'
@@ -113,9 +109,8 @@ export function parseMount(text: string, cwd: string): MountOption {
     case 'bind': {
       if (source === undefined) throw usage(`cannot read mount ${JSON.stringify(text)}: a bind needs a source`)
       const propagation = take('bind-propagation')
-      if (propagation !== undefined && !propagations.has(propagation)) {
+      if (propagation !== undefined && !propagations.has(propagation))
         throw usage(`cannot read mount ${JSON.stringify(text)}: ${JSON.stringify(propagation)} is not a propagation`)
-      }
       const recursive = !flag('bind-nonrecursive') && take('bind-recursive') !== 'disabled'
       take('consistency')
       mount = { type, source: posix.resolve(cwd, source), target, ...readonly, recursive, ...(propagation && { propagation }) }

@@ -16,9 +16,8 @@ import { changeNetwork } from './sweep.ts'
 /** The containers on each network, running or not, by the network's id. */
 export function networkUsers(store: LocalStore): ReadonlyMap<string, readonly Container[]> {
   const users = new Map<string, Container[]>()
-  for (const container of listContainers(store)) {
+  for (const container of listContainers(store))
     for (const { id } of container.network?.networks ?? []) users.set(id, [...(users.get(id) ?? []), container])
-  }
   return users
 }
 
@@ -29,9 +28,8 @@ export async function removeNetwork(
   network: NetworkRecord,
   options: { readonly force?: boolean } = {},
 ): Promise<void> {
-  if (network.name === defaultNetwork) {
+  if (network.name === defaultNetwork)
     throw new StaveError('usage', `cannot remove the network ${network.name}: it is the one of containers that name none`)
-  }
   const users = networkUsers(store).get(network.id) ?? []
   if (users.length > 0 && options.force !== true) {
     const names = users.map(({ name }) => name).join(', ')
@@ -83,12 +81,10 @@ function freeInterface(there: readonly ConnectedNetwork[]): string {
 export async function disconnectNetwork(cx: Context, store: LocalStore, container: Container, network: NetworkRecord): Promise<void> {
   const own = container.network
   const there = own?.networks ?? []
-  if (own === undefined || !there.some(({ id }) => id === network.id)) {
+  if (own === undefined || !there.some(({ id }) => id === network.id))
     throw new StaveError('not-found', `the container ${container.name} is not on the network ${network.name}`)
-  }
-  if (container.status.state === 'running' || container.status.state === 'paused') {
+  if (container.status.state === 'running' || container.status.state === 'paused')
     await changeNetwork(cx, store, { action: 'disconnect', ...jobOf(store, container), network: network.id })
-  }
   dropLease(store.database, network, container.id)
   // The others keep the interfaces that they have.
   const kept = there.map((place, at) => ({ ...place, interface: place.interface ?? `eth${at}` })).filter(({ id }) => id !== network.id)

@@ -396,30 +396,33 @@ describe('units', () => {
   test('ulimits', () => {
     expect(parseUlimit('nofile=10')).toEqual({ name: 'nofile', soft: 10, hard: 10 })
     expect(parseUlimit('core=0:unlimited')).toEqual({ name: 'core', soft: 0, hard: -1 })
-    for (const text of ['nofile', 'magic=1', 'nofile=2:1', 'nofile=-1:5', 'nofile=x'])
+    for (const text of ['nofile', 'magic=1', 'nofile=2:1', 'nofile=-1:5', 'nofile=x']) {
       expect(
         message(() => parseUlimit(text)),
         text,
       ).toMatch(/^usage: /)
+    }
   })
   test('devices', () => {
     expect(parseDevice('/dev/a')).toEqual({ path: '/dev/a', target: '/dev/a', access: 'rwm' })
     expect(parseDevice('/dev/a:r')).toEqual({ path: '/dev/a', target: '/dev/a', access: 'r' })
     expect(parseDevice('/dev/a:/dev/b')).toEqual({ path: '/dev/a', target: '/dev/b', access: 'rwm' })
     expect(parseDevice('/dev/a:/dev/b:rw')).toEqual({ path: '/dev/a', target: '/dev/b', access: 'rw' })
-    for (const text of ['dev/a', '/dev/a:b', '/dev/a:/dev/b:x', '/a:/b:r:w'])
+    for (const text of ['dev/a', '/dev/a:b', '/dev/a:/dev/b:x', '/a:/b:r:w']) {
       expect(
         message(() => parseDevice(text)),
         text,
       ).toMatch(/^usage: /)
+    }
   })
   test('signals', () => {
     expect(['SIGTERM', 'term', '9', 'SIGRTMIN+3', 'RTMAX-1', 'rtmin', 'SIGWINCH'].map(parseSignal)).toEqual([15, 15, 9, 37, 63, 34, 28])
-    for (const text of ['', '0', '65', 'MAGIC', 'RTMIN+40'])
+    for (const text of ['', '0', '65', 'MAGIC', 'RTMIN+40']) {
       expect(
         message(() => parseSignal(text)),
         text,
       ).toMatch(/^usage: /)
+    }
   })
 })
 

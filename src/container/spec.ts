@@ -97,9 +97,8 @@ export function containerSpec(config: ExecutionConfig | undefined, options: Cont
   }
   const stopSignal = options.stopSignal ?? config?.StopSignal
   if (stopSignal !== undefined) parseSignal(stopSignal)
-  if (options.domainname !== undefined && uts === 'host') {
+  if (options.domainname !== undefined && uts === 'host')
     throw new StaveError('usage', '--domainname needs a UTS namespace of its own, and --uts host has none', { exitCode: 125 })
-  }
   const sysctl = { ...options.sysctl, ...(options.domainname !== undefined && { 'kernel.domainname': options.domainname }) }
   const namespaces = { network, pid: options.pid ?? 'private', ipc, uts }
   checkSysctls(options.sysctl ?? {}, namespaces)
@@ -172,12 +171,10 @@ function mounts(config: ExecutionConfig | undefined, options: ContainerOptions, 
     if (target === '/' || byTarget.has(target) || options.imageVolumes === 'ignore') continue
     byTarget.set(target, options.imageVolumes === 'tmpfs' ? { type: 'tmpfs', target } : { type: 'volume', target })
   }
-  for (const target of options.readonly === true && options.readonlyTmpfs === true ? writable : []) {
+  for (const target of options.readonly === true && options.readonlyTmpfs === true ? writable : [])
     if (!byTarget.has(target)) byTarget.set(target, { type: 'tmpfs', target, mode: 0o1777 })
-  }
-  if (options.localtime !== undefined) {
+  if (options.localtime !== undefined)
     byTarget.set('/etc/localtime', { type: 'content', target: '/etc/localtime', base64: options.localtime.toString('base64'), mode: 0o644 })
-  }
   const files: readonly (readonly [string, string | undefined])[] = [
     ['/etc/hosts', options.files?.hosts && withOwnName(options.files.hosts, hostname)],
     ['/etc/hostname', `${hostname}\n`],

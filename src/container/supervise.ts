@@ -62,12 +62,10 @@ export async function changeRestart(
   restart: RestartPolicy | undefined,
   program: OwnProgram,
 ): Promise<void> {
-  if (restart !== undefined && container.autoRemove) {
+  if (restart !== undefined && container.autoRemove)
     throw new StaveError('conflict', `cannot start ${container.name} again when it has ended: it was made with --rm`)
-  }
-  if (restart === undefined) {
-    store.database.run("UPDATE container SET record = json_remove(record, '$.restart') WHERE id = ?", container.id)
-  } else updateContainer(store, container, { restart })
+  if (restart === undefined) store.database.run("UPDATE container SET record = json_remove(record, '$.restart') WHERE id = ?", container.id)
+  else updateContainer(store, container, { restart })
   const { restart: _before, ...others } = container
   const changed: ContainerRecord = { ...others, ...(restart !== undefined && { restart }) }
   const { state, exitCode = 0 } = container.status

@@ -34,9 +34,8 @@ const pageBytes = 4096
  */
 export function containerProcesses(store: LocalStore, container: ContainerRecord): readonly ContainerProcess[] {
   const { state, pid } = readStatus(store, container)
-  if (pid === undefined || (state !== 'running' && state !== 'paused')) {
+  if (pid === undefined || (state !== 'running' && state !== 'paused'))
     throw new StaveError('container-state', `cannot list the processes of the container ${container.name}: it is not running`)
-  }
   const namespace = namespaceOf(pid)
   if (namespace === undefined || namespace === namespaceOf('self')) {
     throw new StaveError(

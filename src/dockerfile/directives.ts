@@ -39,7 +39,7 @@ export function detectDirectives(text: string): Omit<Directives, 'escape'> {
   }
   const found = { ...detect(text, start, '//'), ...detect(text, start, '#') }
   const syntax = found.syntax?.split(' ', 1)[0] ?? jsonSyntax(text, start)
-  return { ...(syntax === undefined ? {} : { syntax }), ...(found.check === undefined ? {} : { check: found.check }) }
+  return { ...(syntax !== undefined && { syntax }), ...(found.check !== undefined && { check: found.check }) }
 }
 
 /** Does `# syntax=` name Docker's own frontend? Any release of it, with what its labs add, from whichever registry it would come. */

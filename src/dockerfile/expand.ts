@@ -243,9 +243,8 @@ class Expansion {
     this.#at++
     const first = this.#text[this.#at]
     if (first === undefined) throw fault(`missing } at the end of ${this.#excerpt()}`)
-    if (first === '{' || first === '}' || first === ':') {
+    if (first === '{' || first === '}' || first === ':')
       throw fault(`bad substitution \${${first} in ${this.#excerpt()}`, undefined, 'A variable is written $name or ${name}.')
-    }
     if (++this.#depth > limit.expansionDepth) throw fault(`variables nest deeper than ${limit.expansionDepth} levels`)
     const value = this.#braced(this.#name())
     this.#depth--

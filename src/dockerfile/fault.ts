@@ -4,9 +4,9 @@ import { hasCode, placed, StaveError } from '#error.ts'
 /** A mistake in a Dockerfile, at `span`; without one, the caller knows the place: see {@link atSpan}. */
 export function fault(message: string, span?: Span, hint?: string, cause?: unknown): StaveError {
   return new StaveError('dockerfile', message, {
-    ...(span === undefined ? {} : { span }),
-    ...(hint === undefined ? {} : { hint }),
-    ...(cause === undefined ? {} : { cause }),
+    ...(span !== undefined && { span }),
+    ...(hint !== undefined && { hint }),
+    ...(cause !== undefined && { cause }),
   })
 }
 

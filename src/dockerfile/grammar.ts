@@ -186,9 +186,8 @@ function readPairs(
     // `KEY value …`: everything after the first blank is the value.
     let at = parts.start
     while (at < parts.end && !isSeparator(line.text.charCodeAt(at))) at++
-    if (at === parts.end) {
+    if (at === parts.end)
       throw fault(`${keyword} must have two arguments`, argumentsSpan(source, parts), `Write ${keyword} ${first.text}=VALUE.`)
-    }
     const key = line.text.slice(parts.start, at)
     while (isSeparator(line.text.charCodeAt(at))) at++
     const pair: Pair = { key, value: line.text.slice(at, parts.end), legacy: true }
@@ -213,9 +212,8 @@ function readPairs(
 function readFrom(source: Source, parts: Parts, base: Base): InstructionOf<'FROM'> {
   const words = splitBlanks(source.line.text, parts.start, parts.end)
   const [image, as, name] = words
-  if (image === undefined || (words.length !== 1 && (words.length !== 3 || as?.text.toLowerCase() !== 'as'))) {
+  if (image === undefined || (words.length !== 1 && (words.length !== 3 || as?.text.toLowerCase() !== 'as')))
     throw fault('FROM requires either one or three arguments', argumentsSpan(source, parts), 'Write FROM IMAGE or FROM IMAGE AS NAME.')
-  }
   if (name !== undefined && !/^[a-z][a-z0-9\-_.]*$/.test(name.text.toLowerCase())) {
     throw fault(
       `invalid name for build stage: ${JSON.stringify(name.text)}`,
@@ -284,9 +282,8 @@ function readCopy(source: Source, parts: Parts, base: Base, kind: 'COPY' | 'ADD'
     )
   }
   const flags = flagsOf(source, parts, kind === 'COPY' ? copyFlags : addFlags)
-  if (heredocWord(destination.text) !== undefined) {
+  if (heredocWord(destination.text) !== undefined)
     throw fault(`${kind} cannot accept a heredoc as a destination`, spanOf(source.line, destination.start, destination.end))
-  }
   const sources = words.slice(0, -1).filter((word) => heredocWord(word.text) === undefined || source.heredocs.length === 0)
   const common = {
     ...base,
@@ -349,9 +346,8 @@ function readShell(source: Source, parts: Parts, base: Base): InstructionOf<'SHE
   const { flags, wordSpans } = noFlags(source, parts)
   const args = json(source, parts)
   if (parts.start === parts.end || args?.length === 0) throw needsOne(source, parts)
-  if (args === undefined) {
+  if (args === undefined)
     throw fault('SHELL requires its arguments to be in JSON form', argumentsSpan(source, parts), 'Write SHELL ["/bin/sh", "-c"].')
-  }
   return { ...base, kind: 'SHELL', flags, wordSpans, command: args }
 }
 
@@ -384,9 +380,8 @@ function readHealthcheck(source: Source, parts: Parts, base: Base): InstructionO
       'Write HEALTHCHECK CMD or HEALTHCHECK NONE.',
     )
   }
-  if (after.start === after.end || args?.length === 0) {
+  if (after.start === after.end || args?.length === 0)
     throw fault('the command after HEALTHCHECK CMD is missing', argumentsSpan(source, parts))
-  }
   return {
     ...base,
     kind: 'HEALTHCHECK',

@@ -117,9 +117,8 @@ export function readLines(file: string, text: string, fixed?: { escape: Escape; 
     }
     if ('duplicate' in line) throw fault(`only one ${line.duplicate} parser directive can be used`, here(), 'Remove this one.')
     if (line.name === 'escape') {
-      if (line.value !== '\\' && line.value !== '`') {
+      if (line.value !== '\\' && line.value !== '`')
         throw fault(`invalid escape character ${JSON.stringify(line.value)}`, here(), 'Only \\ (the default) and ` can be chosen.')
-      }
       escape = line.value
     }
     return true
@@ -148,9 +147,7 @@ export function readLines(file: string, text: string, fixed?: { escape: Escape; 
     const pieces: Piece[] = [{ at: 0, line: lineNumber, column: from - start + 1 }]
     const emptyLines: number[] = []
     let cut = continuation(text, from, stop, escape)
-    if (cut < 0) {
-      return logical(text.slice(from, stop), pieces, firstLine, lineNumber, stop - start + 1, comments, emptyLines)
-    }
+    if (cut < 0) return logical(text.slice(from, stop), pieces, firstLine, lineNumber, stop - start + 1, comments, emptyLines)
     const parts = [text.slice(from, cut)]
     let length = cut - from
     let lastLine = lineNumber
@@ -194,7 +191,7 @@ export function readLines(file: string, text: string, fixed?: { escape: Escape; 
       lastColumn,
       comments,
       emptyLines,
-      ...(fixed === undefined ? {} : { fixedSpan: fixed.span }),
+      ...(fixed !== undefined && { fixedSpan: fixed.span }),
     }
   }
 
@@ -204,9 +201,8 @@ export function readLines(file: string, text: string, fixed?: { escape: Escape; 
       const stop = lineEnd()
       let first = start
       if (chomp) while (first < stop && text.charCodeAt(first) === 0x09) first++
-      if (stop - first === name.length && text.startsWith(name, first)) {
+      if (stop - first === name.length && text.startsWith(name, first))
         return { body: text.slice(from, start), endLine: lineNumber, endColumn: stop - start + 1 }
-      }
     }
     return undefined
   }

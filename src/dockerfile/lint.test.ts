@@ -20,7 +20,7 @@ function warnings(text: string, { buildArgs = {}, ignore, ...more }: Given = {})
     targetPlatform: amd64,
     buildPlatform: amd64,
     buildArgs: new Map(Object.entries(buildArgs)),
-    ...(ignore === undefined ? {} : { ignore: parseIgnore(ignore) }),
+    ...(ignore !== undefined && { ignore: parseIgnore(ignore) }),
     ...more,
   })
 }

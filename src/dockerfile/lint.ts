@@ -94,12 +94,10 @@ function lintText(dockerfile: Dockerfile, report: Report): void {
     const keyword = written(from)
     if (from.name === undefined) continue
     if (name !== name.toLowerCase()) report('StageNameCasing', from, `stage name ${JSON.stringify(name)} should be in lower case`)
-    if ((keyword === keyword.toLowerCase() && as !== as.toLowerCase()) || (keyword === keyword.toUpperCase() && as !== as.toUpperCase())) {
+    if ((keyword === keyword.toLowerCase() && as !== as.toLowerCase()) || (keyword === keyword.toUpperCase() && as !== as.toUpperCase()))
       report('FromAsCasing', from, `${keyword} and ${as} are not in the same case`)
-    }
-    if (from.name === 'scratch' || from.name === 'context') {
+    if (from.name === 'scratch' || from.name === 'context')
       report('ReservedStageName', from, `${JSON.stringify(from.name)} is reserved: give the stage another name`)
-    }
     if (names.has(from.name))
       report('DuplicateStageName', from, `there is a stage ${JSON.stringify(from.name)} already: give this one another name`)
     names.add(from.name)
@@ -115,13 +113,14 @@ function lintText(dockerfile: Dockerfile, report: Report): void {
         `MAINTAINER is deprecated: write LABEL org.opencontainers.image.authors=${JSON.stringify(instruction.name)}`,
       )
     }
-    if (instruction.kind === 'ARG')
+    if (instruction.kind === 'ARG') {
       lintDescription(
         'ARG',
         instruction.args.map(({ key }) => key),
         instruction,
         report,
       )
+    }
   }
 }
 
@@ -194,9 +193,8 @@ function lintFrom(dockerfile: Dockerfile, { from }: Stage, globals: Globals, rep
   const platform = expand(from.platform, lookup, { escape, used, unset: unsetPlatform })
   undeclared(unsetPlatform)
   if (unsetPlatform.size > 0) return
-  if (used.size === 1 && used.has('TARGETPLATFORM') && platform === lookup('TARGETPLATFORM')) {
+  if (used.size === 1 && used.has('TARGETPLATFORM') && platform === lookup('TARGETPLATFORM'))
     report('RedundantTargetPlatform', from, `--platform=${from.platform} is the default: leave it out`)
-  }
   if (used.size > 0) return
   const parsed = parsePlatform(platform, globals.platform)
   // A stage that says in its name which platform it is for means it.
@@ -321,9 +319,8 @@ function lintInstruction(instruction: Instruction, state: StageState, walk: Walk
       return
     case 'CMD':
     case 'ENTRYPOINT':
-      if (instruction.command.form === 'shell' && !state.hasShell) {
+      if (instruction.command.form === 'shell' && !state.hasShell)
         report('JSONArgsRecommended', instruction, `write ${instruction.kind} in JSON form: a shell in between does not pass signals on`)
-      }
       return
     case 'SHELL':
       state.hasShell = true
@@ -369,9 +366,8 @@ function lintCopy(instruction: InstructionOf<'COPY' | 'ADD'>, scope: Scope, { ma
     span: instruction.wordSpans[i] ?? instruction.span,
   }))
   scope.expand(instruction.destination, instruction.wordSpans.at(-1))
-  for (const text of [instruction.chown, instruction.chmod, instruction.kind === 'ADD' ? instruction.checksum : undefined]) {
+  for (const text of [instruction.chown, instruction.chmod, instruction.kind === 'ADD' ? instruction.checksum : undefined])
     if (text !== undefined) scope.expand(text, instruction.span)
-  }
   for (const heredoc of instruction.heredocs) if (heredoc.expand) scope.expandHeredoc(heredoc.content, instruction.span)
   if (matcher === undefined || (instruction.kind === 'COPY' && instruction.from !== undefined)) return
   for (const { path, span } of sources) {

@@ -209,9 +209,8 @@ function finish(draft: Draft): Mount {
   // Without a target it is the working directory, for the types that have a directory.
   const target = draft.target === '' && type !== 'secret' && type !== 'ssh' ? '.' : draft.target
   if (type === 'bind' || type === 'tmpfs') {
-    for (const key of ['mode', 'uid', 'gid'] as const) {
+    for (const key of ['mode', 'uid', 'gid'] as const)
       if (draft[key] !== undefined) throw fault(`${key} is not allowed for a mount of type ${type}`)
-    }
   }
   if (draft.sharing !== undefined && type !== 'cache') throw fault(`sharing is not allowed for a mount of type ${type}`)
   const from = draft.from === undefined || draft.from === '' ? {} : { from: draft.from }
@@ -230,13 +229,13 @@ function finish(draft: Draft): Mount {
         source,
         sharing: draft.sharing ?? 'shared',
         readonly: draft.readonly ?? false,
-        ...(draft.mode === undefined ? {} : { mode: draft.mode }),
-        ...(draft.uid === undefined ? {} : { uid: draft.uid }),
-        ...(draft.gid === undefined ? {} : { gid: draft.gid }),
+        ...(draft.mode !== undefined && { mode: draft.mode }),
+        ...(draft.uid !== undefined && { uid: draft.uid }),
+        ...(draft.gid !== undefined && { gid: draft.gid }),
       }
     case 'tmpfs':
       notRoot(target)
-      return { type, target, ...(draft.sizeBytes === undefined ? {} : { sizeBytes: draft.sizeBytes }) }
+      return { type, target, ...(draft.sizeBytes !== undefined && { sizeBytes: draft.sizeBytes }) }
     case 'secret': {
       if (draft.from !== undefined && draft.from !== '') throw fault('a secret mount cannot have a from')
       if (source === '' && target === '' && id === '') throw fault('a secret mount needs an id or a target')
@@ -247,8 +246,8 @@ function finish(draft: Draft): Mount {
       return {
         type,
         id: name,
-        ...(path === undefined ? {} : { target: path }),
-        ...(draft.env === undefined ? {} : { env: draft.env === '' ? name : draft.env }),
+        ...(path !== undefined && { target: path }),
+        ...(draft.env !== undefined && { env: draft.env === '' ? name : draft.env }),
         required: draft.required,
         ...owner,
       }
@@ -261,9 +260,8 @@ function finish(draft: Draft): Mount {
 }
 
 function notRoot(target: string): void {
-  if (target.startsWith('/') && cleanPath(target) === '/') {
+  if (target.startsWith('/') && cleanPath(target) === '/')
     throw fault(`invalid mount target ${JSON.stringify(target)}`, undefined, 'The root itself cannot be mounted over.')
-  }
 }
 
 function requireSecretOrSsh(draft: Draft, key: string): Draft {

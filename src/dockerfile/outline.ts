@@ -61,11 +61,11 @@ export function listTargets(dockerfile: Dockerfile): Target[] {
   return dockerfile.stages.map(({ index, name, from }) => {
     const description = name === undefined ? undefined : docComment(from.comments, name)
     return {
-      ...(name === undefined ? {} : { name }),
+      ...(name !== undefined && { name }),
       index,
-      ...(description === undefined ? {} : { description }),
+      ...(description !== undefined && { description }),
       base: from.image,
-      ...(from.platform === undefined ? {} : { platform: from.platform }),
+      ...(from.platform !== undefined && { platform: from.platform }),
       isDefault: index === last,
       line: from.span.line,
     }
@@ -97,8 +97,8 @@ export function outline(dockerfile: Dockerfile, options: StageOptions, triggers?
   const { name, from } = target.stage
   const description = name === undefined ? undefined : docComment(from.comments, name)
   return {
-    ...(name === undefined ? {} : { target: name }),
-    ...(description === undefined ? {} : { description }),
+    ...(name !== undefined && { target: name }),
+    ...(description !== undefined && { description }),
     arguments: byLine(found.arguments),
     secrets: byLine(found.secrets),
     ssh: byLine(found.ssh),
@@ -138,14 +138,13 @@ function globalDefinitions(dockerfile: Dockerfile, globals: Globals): Map<string
 
 function argumentOf(name: string, value: string | undefined, { comments, span }: Instruction): OutlineArgument {
   const description = docComment(comments, name)
-  return { name, ...(value === undefined ? {} : { value }), ...(description === undefined ? {} : { description }), line: span.line }
+  return { name, ...(value !== undefined && { value }), ...(description !== undefined && { description }), line: span.line }
 }
 
 function namesInFrom({ stage: { from } }: ResolvedStage, dockerfile: Dockerfile, globals: Globals): ReadonlySet<string> {
   const used = new Set<string>()
-  for (const word of [from.image, from.platform ?? '']) {
+  for (const word of [from.image, from.platform ?? ''])
     expand(word, (name) => globals.values.get(name), { escape: dockerfile.directives.escape, used })
-  }
   return used
 }
 

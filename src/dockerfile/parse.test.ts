@@ -261,15 +261,13 @@ describe('exec and shell form', () => {
     ['echo "$x" \'y\' \\z', 'shell', ['echo "$x" \'y\' \\z']],
     ['', 'shell', ['']],
   ])('%s', (text, form, args) => {
-    for (const keyword of ['RUN', 'CMD', 'ENTRYPOINT']) {
+    for (const keyword of ['RUN', 'CMD', 'ENTRYPOINT'])
       expect(body(`${keyword} ${text}`)[0]).toMatchObject({ kind: keyword, command: { form, args } })
-    }
   })
 
   test.each(['["a", 1]', '[1]', '[null]', '[["a"]]', '[{"a": "b"}]', '["a", true]'])('%s is an error', (text) => {
-    for (const keyword of ['RUN', 'CMD', 'ENTRYPOINT', 'SHELL', 'COPY', 'VOLUME', 'HEALTHCHECK CMD']) {
+    for (const keyword of ['RUN', 'CMD', 'ENTRYPOINT', 'SHELL', 'COPY', 'VOLUME', 'HEALTHCHECK CMD'])
       expect(failure(`FROM x\n${keyword} ${text}`).message).toBe('a JSON array of arguments must hold strings only')
-    }
   })
 
   test('nested so deep that Go would not decode it, it is shell text', () => {

@@ -29,14 +29,14 @@ export function parseDockerfile(text: string, options: { readonly file: string }
     for (const empty of line.emptyLines) emptyContinuations.push(empty)
     const instruction = instructionOf(reader, line)
     const stage = stages.at(-1)
-    if (instruction.kind === 'FROM')
+    if (instruction.kind === 'FROM') {
       stages.push({
         index: stages.length,
         ...(instruction.name !== undefined && { name: instruction.name }),
         from: instruction,
         instructions: [],
       })
-    else if (stage !== undefined) stage.instructions.push(instruction)
+    } else if (stage !== undefined) stage.instructions.push(instruction)
     else if (instruction.kind === 'ARG') globals.push(instruction)
     else {
       throw fault(
@@ -71,9 +71,8 @@ export function parseInstruction(
   const reader = readLines(options.file, text, { escape: options.escape ?? '\\', span })
   const line = reader.next()
   const instruction = line === undefined ? undefined : instructionOf(reader, line)
-  if (instruction === undefined || reader.next() !== undefined) {
+  if (instruction === undefined || reader.next() !== undefined)
     throw fault(`an ONBUILD trigger must be a single instruction, not ${JSON.stringify(text.slice(0, 60))}`, span)
-  }
   return instruction
 }
 

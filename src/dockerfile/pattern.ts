@@ -101,9 +101,7 @@ function matchEnds(characters: readonly string[], pattern: Pattern, longest: boo
         const stop = row[i] as number
         const onward = i < count && characters[i] !== '\n' ? (next[i + 1] as number) : -1
         next[i] = stop < 0 || onward < 0 ? Math.max(stop, onward) : longest ? Math.max(stop, onward) : Math.min(stop, onward)
-      } else if (i < count && (part === 'one' ? characters[i] !== '\n' : characters[i] === part.literal)) {
-        next[i] = row[i + 1] as number
-      }
+      } else if (i < count && (part === 'one' ? characters[i] !== '\n' : characters[i] === part.literal)) next[i] = row[i + 1] as number
     }
     row = next
   }

@@ -103,7 +103,7 @@ export function resolveStages(dockerfile: Dockerfile, globals: Globals): Resolve
     const base: Reference =
       earlier !== undefined ? { kind: 'stage', index: earlier } : name === 'scratch' ? { kind: 'scratch' } : { kind: 'image', name }
     if (stage.name !== undefined) byName.set(stage.name, index)
-    return { stage, index, base, baseName: name, ...(platform === undefined ? {} : { platform }) }
+    return { stage, index, base, baseName: name, ...(platform !== undefined && { platform }) }
   })
 }
 
@@ -178,9 +178,8 @@ export function resolveFrom(stages: readonly ResolvedStage[], from: string, at: 
     }
     if (/^[-+]?\d+$/.test(from)) {
       const index = Number(from)
-      if (index < 0 || index >= stages.length) {
+      if (index < 0 || index >= stages.length)
         throw fault(`there is no stage ${from}`, span, `The stages have the numbers 0 to ${stages.length - 1}.`)
-      }
       return earlierStage(stages, index, from, at)
     }
   }
@@ -194,9 +193,8 @@ export function resolveFrom(stages: readonly ResolvedStage[], from: string, at: 
 function earlierStage(stages: readonly ResolvedStage[], index: number, from: string, at: FromPlace): Reference {
   if (index < at.stage) return { kind: 'stage', index }
   const here = nameOf(stages[at.stage] as ResolvedStage)
-  if (index === at.stage) {
+  if (index === at.stage)
     throw fault(`circular dependency: stage ${here} takes from itself`, at.span, 'A file of the same stage is copied with RUN cp.')
-  }
   throw fault(
     `cannot take from stage ${JSON.stringify(from)}: it needs to be defined before stage ${here}`,
     at.span,
@@ -279,9 +277,7 @@ export function reachableStages(stages: readonly ResolvedStage[], target: number
   const needed = new Set([target])
   for (let index = target; index >= 0; index--) {
     if (!needed.has(index)) continue
-    for (const { reference } of stageDependencies(stages, index, triggers)) {
-      if (reference.kind === 'stage') needed.add(reference.index)
-    }
+    for (const { reference } of stageDependencies(stages, index, triggers)) if (reference.kind === 'stage') needed.add(reference.index)
   }
   return [...needed].sort((a, b) => a - b)
 }

@@ -88,9 +88,8 @@ describe('trap 3: heredocs', () => {
       ['3<<EOF', 'EOF'],
       ['<< EOF', 'EOF'],
       ['<<"E F"', 'E F'],
-    ]) {
+    ])
       expect(body(`RUN cat ${word}\nFROM y\n${end}\nRUN b`)).toHaveLength(2)
-    }
   })
 })
 

@@ -93,7 +93,7 @@ export function parseChown(text: string): Owner {
     if (/[\s/]/.test(name)) throw wrong(`${JSON.stringify(name)} is no name`)
     if (/^\d+$/.test(name) && parseUnsigned(name, 10) === undefined) throw wrong(`${name} is too large`)
   }
-  return { user: user === '' ? '0' : user, ...(group === undefined ? {} : { group }) }
+  return { user: user === '' ? '0' : user, ...(group !== undefined && { group }) }
 }
 
 /** The directory that `WORKDIR path` means where `current` is the one before (`''` at first). */

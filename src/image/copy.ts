@@ -90,9 +90,8 @@ async function copyTree(copying: Copying, tree: ManifestNode): Promise<void> {
 /** Each digest once, and not what was copied before. */
 function unique(copying: Copying, descriptors: readonly Descriptor[]): readonly Descriptor[] {
   const byDigest = new Map<Digest, Descriptor>()
-  for (const descriptor of descriptors) {
+  for (const descriptor of descriptors)
     if (!copying.done.has(descriptor.digest) && !byDigest.has(descriptor.digest)) byDigest.set(descriptor.digest, descriptor)
-  }
   return [...byDigest.values()]
 }
 

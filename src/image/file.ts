@@ -49,9 +49,8 @@ export async function readWholeFile(path: string, maxBytes: number, rules: FileR
   const { below, mayBePipe = false } = rules
   const handle = await open(path, constants.O_RDONLY | constants.O_NOCTTY | (mayBePipe ? 0 : constants.O_NONBLOCK))
   try {
-    if (below !== undefined && !(await isBelow(handle, below))) {
+    if (below !== undefined && !(await isBelow(handle, below)))
       throw new StaveError('denied', `cannot read ${path}: it is a link that leads out of ${below}`)
-    }
     const found = await handle.stat()
     if (found.isDirectory()) throw new StaveError('invalid-document', `cannot read ${path}: it is a directory`)
     if (!found.isFile() && !mayBePipe) throw new StaveError('invalid-document', `cannot read ${path}: it is not a regular file`)
@@ -71,9 +70,8 @@ export function readSmallFileSync(path: string, maxBytes: number, rules: Pick<Fi
   const file = openSync(path, constants.O_RDONLY | constants.O_NOCTTY | (mayBePipe ? 0 : constants.O_NONBLOCK))
   try {
     const found = fstatSync(file)
-    if (found.isDirectory() || (!found.isFile() && !mayBePipe)) {
+    if (found.isDirectory() || (!found.isFile() && !mayBePipe))
       throw new StaveError('invalid-document', `cannot read ${path}: it is ${found.isDirectory() ? 'a directory' : 'not a regular file'}`)
-    }
     const chunks: Buffer[] = []
     let size = 0
     let room = Math.min(found.size, maxBytes) + 1

@@ -67,9 +67,8 @@ function isGeneric(mediaType: string): boolean {
 export async function openImage(cx: Context, source: Source, descriptor: Descriptor, platform?: Platform): Promise<Image> {
   let document = await readManifest(cx, source, descriptor)
   for (let depth = 0; document.kind === 'index'; depth++) {
-    if (depth >= limit.indexDepth) {
+    if (depth >= limit.indexDepth)
       throw new StaveError('invalid-document', `cannot open ${source.title}: its indexes are nested deeper than ${limit.indexDepth}`)
-    }
     const chosen = await choose(cx, source, document.index, platform)
     if (chosen === undefined) throw mismatch(source, descriptor, document.index, platform)
     document = await readManifest(cx, source, chosen)

@@ -51,9 +51,8 @@ export async function* verified(bytes: Bytes, what: Descriptor, title: string): 
     hasher?.update(chunk)
     yield chunk
   }
-  if (size !== what.size) {
+  if (size !== what.size)
     throw new StaveError('size-mismatch', `cannot use ${what.digest} from ${title}: it has ${size} bytes instead of ${what.size}`)
-  }
   const actual = hasher?.digest()
   if (actual !== undefined && actual !== what.digest) {
     throw new StaveError('digest-mismatch', `cannot use ${what.digest} from ${title}: the content has the digest ${actual}`, {

@@ -50,9 +50,8 @@ export async function rebase(cx: Context, image: Image, oldBase: Image, newBase:
 
 /** Each layer with its line of the history; where it tells of another number of layers, no line is told for certain. */
 function additions(lines: readonly History[], layers: readonly NonNullable<Addition['layer']>[]): readonly Addition[] {
-  if (lines.filter((line) => line.empty_layer !== true).length !== layers.length) {
+  if (lines.filter((line) => line.empty_layer !== true).length !== layers.length)
     return layers.map((layer) => ({ layer, history: { comment: 'rebased' } }))
-  }
   const left = [...layers]
   return lines.map((history) => (history.empty_layer === true ? { history } : { history, layer: left.shift()! }))
 }

@@ -30,13 +30,11 @@ export async function rewrite(
   const dropped = new Map<Digest, Descriptor>()
   for (const { document } of nodes) {
     const before = entries.get(document.descriptor.digest) ?? document.descriptor
-    if (document.kind === 'index') {
-      made.set(before.digest, place.top.put(changedIndex(document.raw), document.descriptor.mediaType))
-    } else if (!isAttestation(before) && isConfig(document.manifest.config.mediaType)) {
+    if (document.kind === 'index') made.set(before.digest, place.top.put(changedIndex(document.raw), document.descriptor.mediaType))
+    else if (!isAttestation(before) && isConfig(document.manifest.config.mediaType)) {
       const image = await change(view(source, before, document.manifest, document.raw))
-      for (const what of [image.descriptor, image.manifest.config, ...image.manifest.layers]) {
+      for (const what of [image.descriptor, image.manifest.config, ...image.manifest.layers])
         if (!owners.has(what.digest)) owners.set(what.digest, image.source)
-      }
       made.set(before.digest, image.descriptor)
     }
   }

@@ -64,9 +64,8 @@ export async function walk(cx: Context, source: Source, root: Descriptor, option
     const children: ManifestNode[] = []
     // In small groups: an index of hundreds of entries must not open hundreds of connections.
     const manifests = entries.filter((entry) => isManifestOrIndex(entry.mediaType))
-    for (let start = 0; start < manifests.length; start += 8) {
+    for (let start = 0; start < manifests.length; start += 8)
       children.push(...(await settled(manifests.slice(start, start + 8).map(async (entry) => visit(entry, depth + 1)))))
-    }
     return {
       descriptor: document.descriptor,
       document,
@@ -116,9 +115,8 @@ export function narrow(
   const chosen = new Set<Descriptor>()
   for (const platform of platforms) {
     const best = selectPlatform(platform, images)
-    if (best === undefined) {
+    if (best === undefined)
       throw new StaveError('platform-mismatch', `cannot find ${platform.os}/${platform.architecture} in ${source.title}@${root.digest}`)
-    }
     for (const entry of images) {
       // Two entries for one platform (a zstd twin, another os.version) both belong to it.
       if (entry === best || (entry.platform !== undefined && samePlatform(entry.platform, best.platform!))) chosen.add(entry)

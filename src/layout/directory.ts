@@ -26,9 +26,8 @@ const contentPattern = /^(?:[0-9a-f]{64}|[0-9a-f]{128}|signature-\d+)(?:\.manife
  */
 export async function openDirectory(path: string): Promise<Source> {
   await withFileErrors(`open the directory ${path}`, async () => {
-    if ((await stat(join(path, manifestFile)).catch(() => undefined)) === undefined) {
+    if ((await stat(join(path, manifestFile)).catch(() => undefined)) === undefined)
       throw new StaveError('not-found', `cannot open dir:${path}: there is no file ${manifestFile}`)
-    }
   })
   return placeAt(path)
 }
@@ -38,9 +37,8 @@ export async function createDirectory(path: string): Promise<Target> {
   await withFileErrors(`create the directory ${path}`, async () => {
     makeDirectories(path)
     const names = await readdir(path)
-    if (names.length > 0 && !names.includes(versionFile)) {
+    if (names.length > 0 && !names.includes(versionFile))
       throw new StaveError('conflict', `cannot write dir:${path}: the directory is not empty`, { hint: 'Choose a new or empty directory.' })
-    }
     await replaceFile(join(path, versionFile), (temporary) => writeFile(temporary, versionText))
   })
   return placeAt(path)

@@ -48,9 +48,8 @@ describe('layouts', () => {
       { descriptor: { digest: one.descriptor.digest }, names: ['1'] },
       { descriptor: { digest: two.descriptor.digest }, names: ['2', 'ghcr.io/acme/two:2'] },
     ])
-    for (const name of ['1', '2', 'ghcr.io/acme/two:2', '@0', one.descriptor.digest]) {
+    for (const name of ['1', '2', 'ghcr.io/acme/two:2', '@0', one.descriptor.digest])
       expect(await validate(cx, await openImage(cx, layout, await layout.resolve(cx, name)))).toEqual([])
-    }
     await expect(layout.resolve(cx, '3')).rejects.toMatchObject({ code: 'not-found', hint: 'It has 1, 2.' })
     await expect(layout.resolve(cx, '')).rejects.toMatchObject({ code: 'not-found' })
     expect((await readdir(path)).toSorted()).toEqual(['blobs', 'index.json', 'oci-layout'])
@@ -139,9 +138,8 @@ describe('layouts', () => {
       ['wrong', 'digest-mismatch'],
       ['righ', 'size-mismatch'],
       ['righttt', 'size-mismatch'],
-    ] as const) {
+    ] as const)
       await expect(layout.write(cx, what, of(text))).rejects.toMatchObject({ code })
-    }
     expect(await readdir(join(path, 'blobs', 'sha256'))).toEqual([])
     await expect(layout.name(cx, what, 'x')).rejects.toMatchObject({ code: 'blob-unknown' })
     await layout.write(cx, what, of('right'))

@@ -70,9 +70,8 @@ async function checkVersion(root: string): Promise<boolean> {
   const document = join(root, layoutFile)
   const fields = fieldsOf(parseJson(bytes, limit.manifestBytes, document), { document, section: 'image-spec, "oci-layout file"', path: '' })
   const version = fields['imageLayoutVersion']
-  if (typeof version !== 'string' || !version.startsWith('1.')) {
+  if (typeof version !== 'string' || !version.startsWith('1.'))
     throw new StaveError('unsupported', `cannot open the OCI layout ${root}: its version is ${JSON.stringify(version)}, not 1`)
-  }
   return true
 }
 

@@ -182,9 +182,7 @@ function openEnds({ sources, targets }: MirrorOptions): Ends {
   const ends: Ends = {
     registry: (reference) => once(`to ${reference.registry}/${reference.repository}`, async () => (await targets()).open(reference)),
     async source(cx, place, account) {
-      if (place.transport === 'dir') {
-        return openFiles(cx, place, around)
-      }
+      if (place.transport === 'dir') return openFiles(cx, place, around)
       const { registry, repository } = place.reference
       const source = await once(`from ${account ?? ''} ${registry}/${repository}`, async () =>
         (await sources(account)).open(place.reference),
@@ -192,9 +190,7 @@ function openEnds({ sources, targets }: MirrorOptions): Ends {
       return { source, name: nameOf(place.reference) }
     },
     async target(place) {
-      if (place.transport === 'dir') {
-        return { target: (await createFiles(place, around)).target, name: '' }
-      }
+      if (place.transport === 'dir') return { target: (await createFiles(place, around)).target, name: '' }
       const { reference } = place
       const registry = await ends.registry(reference)
       if (!holders.has(reference.registry)) holders.set(reference.registry, new Map())

@@ -35,9 +35,7 @@ export function parseList(text: string, file: string): List {
   const registries: ListedRegistry[] = []
   for (const [name, value] of yaml.map([], yaml.value)) {
     const settings = new Map(yaml.map([name], value))
-    for (const key of settings.keys()) {
-      if (!keys.includes(key)) unknown.push({ key: `${name}: ${key}`, ...lineOf(yaml.span([name, key])) })
-    }
+    for (const key of settings.keys()) if (!keys.includes(key)) unknown.push({ key: `${name}: ${key}`, ...lineOf(yaml.span([name, key])) })
     const credentials = new Map(yaml.map([name, 'credentials'], settings.get('credentials')))
     const username = yaml.text([name, 'credentials', 'username'], credentials.get('username'))
     const password = yaml.text([name, 'credentials', 'password'], credentials.get('password'))

@@ -59,9 +59,8 @@ function placeOf({ scope }: Found, { transport, target, scoped = false, suffix =
   if (
     transport === 'dir' &&
     `${kept}${suffix}`.split('/').some((part) => part === '' || part === '.' || part === '..' || part.includes('\0'))
-  ) {
+  )
     throw new StaveError('escape', `cannot sync ${JSON.stringify(scope)} to dir:${target}: its name leads out of that directory`)
-  }
   const name = `${target.replace(/\/+$/, '')}/${kept}${suffix}`
   return transport === 'dir' ? { transport, path: name } : { transport, reference: parseReference(name) }
 }

@@ -57,9 +57,8 @@ export function parseNetworks(words: readonly string[], flags: PlaceFlags = {}):
   const twice = networks.find(({ name }, at) => networks.findIndex((other) => other.name === name) !== at)
   if (twice !== undefined) throw usage(`--network names ${twice.name} twice`)
   const { aliases = [], ...single } = placeFlags(flags)
-  if (networks.length > 1 && Object.keys(single).length > 0) {
+  if (networks.length > 1 && Object.keys(single).length > 0)
     throw usage('--ip, --ip6 and --mac-address are for one network', 'With several, write --network NAME:ip=ADDRESS for each.')
-  }
   return {
     mode: 'networks',
     networks: networks.map((place) => ({

@@ -37,9 +37,8 @@ export function parsePorts(words: readonly string[]): readonly PortMapping[] {
 function parsePort(word: string): readonly PortMapping[] {
   const [, body = '', protocolText = 'tcp'] = /^([^/]*)(?:\/(.*))?$/.exec(word) ?? []
   const protocol = protocolText.toLowerCase()
-  if (protocol !== 'tcp' && protocol !== 'udp') {
+  if (protocol !== 'tcp' && protocol !== 'udp')
     throw usage(`-p ${word}: ${JSON.stringify(protocolText)} cannot be published`, 'There are tcp and udp.')
-  }
   const { address, host, container } = partsOf(body, word)
   const [first, last] = rangeOf(container, word)
   const count = last - first + 1

@@ -101,9 +101,8 @@ export function newNetwork(
 }
 
 function checkName(name: string): void {
-  if (!isNetworkName(name)) {
+  if (!isNetworkName(name))
     throw usage(`cannot name a network ${JSON.stringify(name)}: names begin with a letter or digit, then also have _ . and -`)
-  }
   if (reserved.includes(name)) throw usage(`cannot name a network ${name}: --network ${name} means something else`)
 }
 
@@ -111,9 +110,7 @@ function subnetOf(text: string): Subnet {
   const subnet = text.includes('/') ? parseSubnet(text) : undefined
   if (subnet === undefined) throw usage(`--subnet ${JSON.stringify(text)} is not a network such as 10.89.5.0/24`)
   const [least, most] = subnet.address.length === 4 ? [8, 30] : [16, 126]
-  if (subnet.bits < least || subnet.bits > most) {
-    throw usage(`--subnet ${text} cannot be used: its size must be from /${least} to /${most}`)
-  }
+  if (subnet.bits < least || subnet.bits > most) throw usage(`--subnet ${text} cannot be used: its size must be from /${least} to /${most}`)
   return { address: firstOf(subnet), bits: subnet.bits }
 }
 

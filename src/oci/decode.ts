@@ -25,9 +25,8 @@ export function decodeJson<T>(bytes: Uint8Array, maxBytes: number, document: str
 
 /** Parses bytes as JSON in UTF-8. @throws StaveError `invalid-document`, `too-large` */
 export function parseJson(bytes: Uint8Array, maxBytes: number, document: string): unknown {
-  if (bytes.length > maxBytes) {
+  if (bytes.length > maxBytes)
     throw new StaveError('too-large', `cannot read ${document}: it has ${bytes.length} bytes, more than the ${maxBytes} that are allowed`)
-  }
   try {
     return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
   } catch (error) {
@@ -142,9 +141,7 @@ export function object<const R extends Decoders, const O extends Decoders>(
   return (value, at) => {
     const fields = fieldsOf(value, at)
     const result: Record<string, unknown> = {}
-    for (const [key, decoder] of Object.entries(required)) {
-      result[key] = decoder(own(fields, key), below(at, key))
-    }
+    for (const [key, decoder] of Object.entries(required)) result[key] = decoder(own(fields, key), below(at, key))
     for (const [key, decoder] of Object.entries(optional)) {
       const field = own(fields, key)
       if (field !== undefined && field !== null) result[key] = decoder(field, below(at, key))

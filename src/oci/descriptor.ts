@@ -36,9 +36,8 @@ export const annotations: Decoder<Readonly<Record<string, string>>> = record(str
 export const descriptor: Decoder<Descriptor> = (value, at) => {
   const decoded = descriptorFields(value, { ...at, section })
   // It becomes a field of a request, and is shown: what no media type has in it is not let in.
-  if (!/^[\x21-\x7e][\x20-\x7e]*$/.test(decoded.mediaType) || decoded.mediaType.length > limit.mediaTypeLength) {
+  if (!/^[\x21-\x7e][\x20-\x7e]*$/.test(decoded.mediaType) || decoded.mediaType.length > limit.mediaTypeLength)
     throw invalid(below({ ...at, section }, 'mediaType'), 'a media type', decoded.mediaType)
-  }
   return decoded
 }
 

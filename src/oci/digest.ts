@@ -18,12 +18,10 @@ export function parseDigest(text: string): Digest {
   const colon = text.indexOf(':')
   const length = hexLength[text.slice(0, colon)]
   const hex = text.slice(colon + 1)
-  if (length === undefined) {
+  if (length === undefined)
     throw new StaveError('invalid-digest', `cannot use digest ${JSON.stringify(text)}: its algorithm is not sha256 or sha512`)
-  }
-  if (hex.length !== length || !/^[0-9a-f]*$/.test(hex)) {
+  if (hex.length !== length || !/^[0-9a-f]*$/.test(hex))
     throw new StaveError('invalid-digest', `cannot use digest ${JSON.stringify(text)}: expected ${length} lower-case hexadecimal digits`)
-  }
   return text as Digest
 }
 

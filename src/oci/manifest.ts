@@ -115,9 +115,8 @@ function unambiguous(
       hint: 'Convert it with a tool that still reads it (`skopeo copy --format v2s2`), or have it built anew.',
     })
   }
-  if (own !== undefined && given !== undefined && own !== given) {
+  if (own !== undefined && given !== undefined && own !== given)
     throw new StaveError('invalid-document', `cannot read ${document}: it came as ${given} but says that it is ${own} (CVE-2021-41190)`)
-  }
   const mediaType = given ?? own
   if (mediaType !== undefined && !isExpected(mediaType)) {
     throw new StaveError(

@@ -102,12 +102,9 @@ export function parsePlatform(text: string, host: Platform = { os: 'linux', arch
   }
   const [first = '', architecture, variant] = parts
   const { os, version } = splitVersion(first)
-  if (architecture !== undefined) {
+  if (architecture !== undefined)
     return normalizePlatform({ os, architecture, ...(variant !== undefined && { variant }), ...(version && { 'os.version': version }) })
-  }
-  if (operatingSystems.has(normalizeOs(os))) {
-    return normalizePlatform({ ...host, os, ...(version && { 'os.version': version }) })
-  }
+  if (operatingSystems.has(normalizeOs(os))) return normalizePlatform({ ...host, os, ...(version && { 'os.version': version }) })
   const alone = normalizePlatform({ os: host.os, architecture: os })
   if (architectures.has(alone.architecture)) return alone
   throw new StaveError('usage', `cannot use ${JSON.stringify(text)} as a platform: it is neither an operating system nor an architecture`, {

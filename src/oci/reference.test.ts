@@ -92,9 +92,8 @@ describe('references', () => {
 
   test('parsing takes no longer than its input is long', () => {
     const started = performance.now()
-    for (const evil of ['a'.repeat(100_000), `${'a-'.repeat(50_000)}!`, `${'a_'.repeat(50_000)}!/x`, `${'a.'.repeat(50_000)}!/x`]) {
+    for (const evil of ['a'.repeat(100_000), `${'a-'.repeat(50_000)}!`, `${'a_'.repeat(50_000)}!/x`, `${'a.'.repeat(50_000)}!/x`])
       expect(() => parseReference(evil)).toThrow()
-    }
     expect(performance.now() - started).toBeLessThan(2000)
   })
 

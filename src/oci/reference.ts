@@ -38,9 +38,7 @@ export function parseReference(text: string): Reference {
   const { name, tag, digest } = split(text)
   const { registry, repository } = splitRegistry(name)
 
-  if (/^[0-9a-f]{64}$/.test(text)) {
-    throw bad(text, '64 hexadecimal digits are an identifier, not a name')
-  }
+  if (/^[0-9a-f]{64}$/.test(text)) throw bad(text, '64 hexadecimal digits are an identifier, not a name')
   if (!registryPattern.test(registry)) throw bad(text, `${quote(registry)} is not a host name with an optional port`)
   if (repository === '') throw bad(text, 'the repository is missing')
   if (/[A-Z]/.test(repository)) {
@@ -55,9 +53,8 @@ export function parseReference(text: string): Reference {
     )
   }
   if (repository.length > limit.repositoryLength) throw bad(text, `the repository has more than ${limit.repositoryLength} characters`)
-  if (tag !== undefined && !tagPattern.test(tag)) {
+  if (tag !== undefined && !tagPattern.test(tag))
     throw bad(text, `${quote(tag)} is not a tag: at most 128 of A-Z, a-z, 0-9, \`_\`, \`.\`, \`-\`, and none of the last two at its start`)
-  }
   const effectiveTag = tag ?? (digest === undefined ? defaultTag : undefined)
   return {
     registry,
@@ -105,9 +102,8 @@ function split(text: string): { name: string; tag: string | undefined; digest: s
   const at = text.indexOf('@')
   const digest = at < 0 ? undefined : text.slice(at + 1)
   const rest = at < 0 ? text : text.slice(0, at)
-  if (digest !== undefined && !isDigest(digest)) {
+  if (digest !== undefined && !isDigest(digest))
     throw bad(text, `${quote(digest)} is not a digest`, 'A digest is `sha256:` and 64 lower-case hexadecimal digits.')
-  }
   // A colon before the last slash belongs to the port.
   const colon = rest.indexOf(':', rest.lastIndexOf('/') + 1)
   return colon < 0 ? { name: rest, tag: undefined, digest } : { name: rest.slice(0, colon), tag: rest.slice(colon + 1), digest }

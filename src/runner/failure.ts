@@ -56,8 +56,8 @@ export function failureError(verb: Verb, failure: Failure): StaveError {
     failure.kind === 'command-not-found' ? 127 : failure.kind === 'command-not-executable' ? 126 : starts(verb) ? 125 : undefined
   return new StaveError(codes[failure.kind] ?? 'runner', failure.message, {
     cause: new RunnerFailure(failure),
-    ...(hint === undefined ? {} : { hint }),
-    ...(exitCode === undefined ? {} : { exitCode }),
+    ...(hint !== undefined && { hint }),
+    ...(exitCode !== undefined && { exitCode }),
   })
 }
 

@@ -16,8 +16,7 @@ export function parseDevice(text: string): Device {
   const hasAccess = parts.length === 3 || (parts.length === 2 && /^[rwm]+$/.test(last))
   const access = hasAccess ? last : 'rwm'
   const target = parts.length === 3 || (parts.length === 2 && !hasAccess) ? parts[1]! : path
-  if (parts.length > 3 || !path.startsWith('/') || !/^\/dev\/./.test(target) || !/^[rwm]+$/.test(access)) {
+  if (parts.length > 3 || !path.startsWith('/') || !/^\/dev\/./.test(target) || !/^[rwm]+$/.test(access))
     throw new StaveError('usage', `cannot read device ${JSON.stringify(text)}: expected /dev/HOST[:/dev/CONTAINER][:rwm]`)
-  }
   return { path, target, access }
 }

@@ -55,9 +55,8 @@ function swapOf({ memory, 'memory-swap': swap }: ResourceWords, memoryBytes: num
   if (swap === undefined) return 0
   if (swap === '-1') return -1
   const bytes = parseBytes(swap, '--memory-swap')
-  if (bytes > 0 && memoryBytes === 0) {
+  if (bytes > 0 && memoryBytes === 0)
     throw new StaveError('usage', '--memory-swap limits memory and swap together, and needs --memory beside it')
-  }
   if (bytes > 0 && bytes < memoryBytes) {
     throw new StaveError('usage', `--memory-swap ${swap} is below --memory ${memory}`, {
       hint: 'It is the sum of both: with the same value there is no swap.',
@@ -70,9 +69,8 @@ function swapOf({ memory, 'memory-swap': swap }: ResourceWords, memoryBytes: num
 function cpusOf(words: ResourceWords): number {
   const quota = number(words, 'cpu-quota') ?? 0
   const period = number(words, 'cpu-period') ?? 0
-  if (period !== 0 && (period < periodUs.least || period > periodUs.most)) {
+  if (period !== 0 && (period < periodUs.least || period > periodUs.most))
     throw new StaveError('usage', `--cpu-period takes ${periodUs.least} to ${periodUs.most}, not ${period}`)
-  }
   if (words.cpus === undefined) return quota <= 0 ? 0 : quota / (period === 0 ? periodUs.usual : period)
   if (quota !== 0) throw new StaveError('usage', '--cpus and --cpu-quota exclude each other')
   return count(words, 'cpus')

@@ -55,9 +55,8 @@ type Dependence = ReturnType<typeof dependence>
  */
 export function parseSeccompProfile(text: Uint8Array, title: string, target: SeccompTarget): SeccompProfile {
   const document = decodeJson(text, limit.jsonBytes, title, 'runtime-spec, "Seccomp"', profile)
-  if (document.listenerPath !== undefined) {
+  if (document.listenerPath !== undefined)
     throw new StaveError('unsupported', `cannot use ${title}: it hands system calls over to another process (listenerPath)`)
-  }
   return {
     defaultAction: document.defaultAction,
     ...(document.defaultErrnoRet !== undefined && { defaultErrno: document.defaultErrnoRet }),

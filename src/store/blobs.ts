@@ -156,9 +156,8 @@ export function createBlobs(root: string, directory: number, database: Database,
         try {
           await pump(cx, what, bytes, hasher, (batch) => writeAll(file, batch))
           const actual = hasher?.digest() ?? what.digest
-          if (actual !== what.digest) {
+          if (actual !== what.digest)
             throw new StaveError('digest-mismatch', `cannot store ${what.digest}: the content that arrived has the digest ${actual}`)
-          }
         } catch (error) {
           await file.close()
           throw error
@@ -255,16 +254,14 @@ async function pump(cx: Context, what: Descriptor, bytes: Bytes, hasher: Hasher 
     cx.signal.throwIfAborted()
     hasher?.update(chunk)
     size += chunk.length
-    if (size > what.size) {
+    if (size > what.size)
       throw new StaveError('size-mismatch', `cannot store ${what.digest}: more than the ${what.size} bytes of its descriptor arrived`)
-    }
     batch.push(chunk)
     batched += chunk.length
     if (batched >= batchBytes) await flush()
   }
-  if (size !== what.size) {
+  if (size !== what.size)
     throw new StaveError('size-mismatch', `cannot store ${what.digest}: ${size} bytes arrived instead of ${what.size}`)
-  }
   await flush()
   await writing
 }

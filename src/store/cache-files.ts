@@ -65,9 +65,8 @@ export async function removeCacheFiles(cx: Context, store: LocalStore, files: re
   const trees: Place[] = []
   for (const { path, isTree, used } of files) {
     const own = pathOf(store, path)
-    if (!isTree) {
-      rmSync(own, { force: true })
-    } else if ((stat(`${own}.used`)?.mtimeMs ?? 0) <= used) {
+    if (!isTree) rmSync(own, { force: true })
+    else if ((stat(`${own}.used`)?.mtimeMs ?? 0) <= used) {
       // Out of the way first: half of it is never found by a build.
       renameSync(own, `${own}.removed`)
       rmSync(`${own}.used`, { force: true })

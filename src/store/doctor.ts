@@ -102,9 +102,8 @@ async function damagedTars(cx: Context, store: LocalStore, repair: boolean): Pro
     const [id, diff] = [String(row['id']), parseDigest(String(row['diff']))]
     const hasher = createHasher(digestAlgorithm(diff))
     try {
-      for await (const chunk of createReadStream(pathOf(store, layout.snapshotTar(id)), { highWaterMark: 1 << 20, signal: cx.signal })) {
+      for await (const chunk of createReadStream(pathOf(store, layout.snapshotTar(id)), { highWaterMark: 1 << 20, signal: cx.signal }))
         hasher.update(chunk as Buffer)
-      }
     } catch (error) {
       // Lost ones are told of elsewhere.
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') continue

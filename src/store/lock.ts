@@ -21,13 +21,9 @@ export function tryLock(store: Store, name: string): Disposable | undefined {
       return { [Symbol.dispose]: () => remove(path) }
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException
-      if (code === 'ENOENT') {
-        mkdirSync(dirname(path), { recursive: true })
-      } else if (code !== 'EEXIST') {
-        throw error
-      } else if (!isStale(path)) {
-        return undefined
-      }
+      if (code === 'ENOENT') mkdirSync(dirname(path), { recursive: true })
+      else if (code !== 'EEXIST') throw error
+      else if (!isStale(path)) return undefined
     }
   }
   return undefined
@@ -37,9 +33,7 @@ export function tryLock(store: Store, name: string): Disposable | undefined {
 export async function lock(cx: Context, store: Store, name: string): Promise<Disposable & { readonly waited: boolean }> {
   for (let waited = false; ; waited = true) {
     const held = tryLock(store, name)
-    if (held !== undefined) {
-      return Object.assign(held, { waited })
-    }
+    if (held !== undefined) return Object.assign(held, { waited })
     await delay(pollMs, undefined, { signal: cx.signal })
   }
 }
@@ -47,13 +41,9 @@ export async function lock(cx: Context, store: Store, name: string): Promise<Dis
 /** Removes the lock of a process that is no more. */
 function isStale(path: string): boolean {
   const holder = readHolder(path)
-  if (holder === undefined) {
-    return true
-  }
+  if (holder === undefined) return true
   const [pid = 0, start = 0] = holder.split(' ').map(Number)
-  if (isAlive({ pid, start })) {
-    return false
-  }
+  if (isAlive({ pid, start })) return false
   // Several may see it dead. One moves it away; if that was a successor's lock meanwhile, it goes back.
   const aside = `${path}.${self().pid}`
   try {
@@ -61,11 +51,8 @@ function isStale(path: string): boolean {
   } catch {
     return true
   }
-  if (readHolder(aside) === holder) {
-    remove(aside)
-  } else {
-    renameSync(aside, path)
-  }
+  if (readHolder(aside) === holder) remove(aside)
+  else renameSync(aside, path)
   return true
 }
 
@@ -82,8 +69,6 @@ function remove(path: string): void {
   try {
     unlinkSync(path)
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') {
-      throw error
-    }
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
 }

@@ -71,9 +71,8 @@ export function indexDocument(database: Database, blobs: BlobFiles, descriptor: 
       JSON.stringify(entry),
     )
   }
-  if (document.kind === 'index') {
-    for (const child of document.index.manifests) indexDocument(database, blobs, child, depth + 1)
-  } else if (isConfig(document.manifest.config.mediaType)) {
+  if (document.kind === 'index') for (const child of document.index.manifests) indexDocument(database, blobs, child, depth + 1)
+  else if (isConfig(document.manifest.config.mediaType)) {
     const id = digestHex(document.manifest.config.digest)
     const platform = descriptor.platform === undefined ? own : { ...own, platform: descriptor.platform }
     database.run('INSERT OR REPLACE INTO image (id, manifest, descriptor) VALUES (?, ?, ?)', id, own.digest, JSON.stringify(platform))
@@ -84,9 +83,8 @@ export function indexDocument(database: Database, blobs: BlobFiles, descriptor: 
 export function imagesById(database: Database, prefix: string): Map<string, Descriptor> {
   const found = new Map<string, Descriptor>()
   // `g` sorts after every hexadecimal digit, so this range is what begins with the prefix.
-  for (const row of database.all('SELECT id, descriptor FROM image WHERE id >= ? AND id < ? LIMIT 50', prefix, `${prefix}g`)) {
+  for (const row of database.all('SELECT id, descriptor FROM image WHERE id >= ? AND id < ? LIMIT 50', prefix, `${prefix}g`))
     found.set(String(row['id']), JSON.parse(String(row['descriptor'])) as Descriptor)
-  }
   return found
 }
 

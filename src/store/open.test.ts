@@ -218,9 +218,8 @@ describe('names', () => {
         mediaType: manifest.mediaType,
       })
     }
-    for (const text of ['debian', 'debian:13', id.slice(0, 3), digestOf('nothing'), `debian@${digestOf('nothing')}`, 'f'.repeat(64)]) {
+    for (const text of ['debian', 'debian:13', id.slice(0, 3), digestOf('nothing'), `debian@${digestOf('nothing')}`, 'f'.repeat(64)])
       expect(await codeOf(store.resolve(cx, text)), text).toBe('not-found')
-    }
   })
 
   test("podman's localhost/NAME and Docker's NAME stand for each other, where there is only one", async () => {
@@ -232,15 +231,13 @@ describe('names', () => {
       ['localhost/web:latest', web],
       ['own:2', own],
       ['localhost/team/app', team],
-    ] as const) {
+    ] as const)
       expect(await store.resolve(cx, text), text).toMatchObject({ digest: manifest.digest })
-    }
     const both = await addImage('localhost/web', 'four')
     expect(await store.resolve(cx, 'localhost/web')).toMatchObject({ digest: both.manifest.digest })
     expect(await store.resolve(cx, 'web')).toMatchObject({ digest: web.manifest.digest })
-    for (const text of ['localhost:5000/web', 'registry.example/web', 'app', 'localhost/own']) {
+    for (const text of ['localhost:5000/web', 'registry.example/web', 'app', 'localhost/own'])
       expect(await codeOf(store.resolve(cx, text)), text).toBe('not-found')
-    }
   })
 
   test('a name that looks like an id wins over the id', async () => {

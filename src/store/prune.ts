@@ -159,9 +159,8 @@ function dropSnapshots(store: LocalStore, marked: Reach, evicted: ReadonlySet<st
         let at: SnapshotRow | undefined = row;
         at !== undefined && !keep.has(at.chain);
         at = at.parent === null ? undefined : byChain.get(at.parent)
-      ) {
+      )
         keep.add(at.chain)
-      }
     }
     const gone = rows.filter((row) => !keep.has(row.chain))
     for (const row of gone) database.run('DELETE FROM snapshot WHERE chain = ?', row.chain)

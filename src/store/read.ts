@@ -34,9 +34,8 @@ export function createKnown(database: Database): Known {
 /** Reads a small blob as a stream of one piece. */
 export async function* readSmall(known: Known, path: string, what: Descriptor): AsyncGenerator<Uint8Array> {
   const bytes = readBlob(known, path, what.digest, what.size)
-  if (bytes.length !== what.size) {
+  if (bytes.length !== what.size)
     throw new StaveError('size-mismatch', `cannot read ${what.digest} from the store: its size is not ${what.size} bytes`, damaged)
-  }
   yield bytes
 }
 
@@ -69,12 +68,10 @@ export async function* readVerified(cx: Context, path: string, what: Descriptor,
       hasher?.update(chunk)
       yield chunk
     }
-    if (position !== what.size) {
+    if (position !== what.size)
       throw new StaveError('size-mismatch', `cannot read ${what.digest} from ${place}: its size is not ${what.size} bytes`, damaged)
-    }
-    if (hasher !== undefined && hasher.digest() !== what.digest) {
+    if (hasher !== undefined && hasher.digest() !== what.digest)
       throw new StaveError('digest-mismatch', `cannot read ${what.digest} from ${place}: its content is another`, damaged)
-    }
   } finally {
     await next?.catch(() => {})
     await file.close()
@@ -99,9 +96,8 @@ export function readBlob(known: Known, path: string, digest: Digest, maxBytes: n
       throw new StaveError('too-large', `cannot read ${digest}: it has ${stat.size} bytes, more than the ${maxBytes} that are allowed`)
     const bytes = readFileSync(file)
     if (known.has(digest, stat)) return bytes
-    if (digestOf(bytes, digestAlgorithm(digest)) !== digest) {
+    if (digestOf(bytes, digestAlgorithm(digest)) !== digest)
       throw new StaveError('digest-mismatch', `cannot read ${digest} from the store: its content is another`, damaged)
-    }
     known.add(digest, stat)
     return bytes
   } finally {

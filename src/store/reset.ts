@@ -23,9 +23,8 @@ export function isStoreAlone(root: string): boolean {
   if (!stat.isDirectory()) throw new StaveError('usage', `cannot remove the store ${root}: it is not a directory`)
   const there = readdirSync(root)
   if (there.length === 0) return false
-  if (!existsSync(join(root, layout.database)) && !there.some((name) => tellTale.includes(name))) {
+  if (!existsSync(join(root, layout.database)) && !there.some((name) => tellTale.includes(name)))
     throw new StaveError('usage', `cannot remove the store ${root}: it is not one`, { hint: 'stave info says where the store is.' })
-  }
   const strangers = strangersIn(root)
   if (strangers.length > 0) {
     const shown = strangers.slice(0, 3).join(', ')

@@ -323,9 +323,7 @@ export async function sweepSnapshots(cx: Context, options: SnapshotOptions): Pro
   const garbage = database.transaction(() => {
     const known = new Set(database.all('SELECT id FROM snapshot').map((row) => String(row['id'])))
     const living = new Map<string, boolean>()
-    for (const row of database.all('SELECT id, pid, start FROM pending')) {
-      if (lives(row, living)) known.add(String(row['id']))
-    }
+    for (const row of database.all('SELECT id, pid, start FROM pending')) if (lives(row, living)) known.add(String(row['id']))
     return readdirSync(join(root, layout.snapshots)).filter((id) => !known.has(id))
   })
   if (garbage.length === 0) return 0

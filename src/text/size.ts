@@ -11,9 +11,8 @@ const powerOf: Readonly<Record<string, number>> = { '': 0, k: 1, m: 2, g: 3, t: 
  */
 export function parseBytes(text: string, flag = 'size'): number {
   const bytes = count(text)
-  if (bytes === undefined) {
+  if (bytes === undefined)
     throw new StaveError('usage', `cannot read ${flag} ${JSON.stringify(text)}: expected a number and a unit such as k, m or g`)
-  }
   if (!Number.isSafeInteger(bytes)) throw new StaveError('usage', `cannot use ${flag} ${JSON.stringify(text)}: it is too large`)
   return bytes
 }

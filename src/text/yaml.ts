@@ -32,9 +32,8 @@ export function openYaml(text: string, file: string): Yaml {
     return { file, line: start.line, column: start.col, endLine: end.line, endColumn: end.col + 1 }
   }
   const [error] = document.errors
-  if (error !== undefined) {
+  if (error !== undefined)
     throw new StaveError('invalid-document', `cannot read ${file}: ${error.message}`, { span: spanOf(error.pos), text })
-  }
   // Nothing is where a value could stand.
   const isNothing = (value: unknown) => value === undefined || value === null || value === ''
   const yaml: Yaml = {

@@ -217,7 +217,7 @@ describe('certificates', () => {
       annotations: {
         'dev.cosignproject.cosign/signature': Buffer.from(signature).toString('base64'),
         'dev.sigstore.cosign/certificate': certificate,
-        ...(bundle === undefined ? {} : { 'dev.sigstore.cosign/bundle': bundle }),
+        ...(bundle !== undefined && { 'dev.sigstore.cosign/bundle': bundle }),
       },
     }
     const config = place.put(Buffer.from('{}'), mediaTypes.ociConfig)

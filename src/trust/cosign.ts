@@ -69,9 +69,8 @@ async function readSignatures(
 /** Adds a signature to those that a manifest has. One that is there already is not added again. */
 export async function attach(cx: Context, target: Target, digest: Digest, payload: Uint8Array, signature: Uint8Array): Promise<Descriptor> {
   const before = await readSignatures(cx, target, digest)
-  if ((before?.manifest.layers.length ?? 0) >= limit.signatures) {
+  if ((before?.manifest.layers.length ?? 0) >= limit.signatures)
     throw new StaveError('too-large', `cannot sign ${digest}: it has ${limit.signatures} signatures`, { hint: 'Delete old ones first.' })
-  }
   // What was there stays where it is: only what is new is written.
   const place = overlay(`a signature of ${digest}`, new Map(), target)
   const layer = { ...place.top.put(payload, payloadType), annotations: { [keys.signature]: Buffer.from(signature).toString('base64') } }

@@ -43,7 +43,7 @@ export function signPayload(key: KeyObject, payload: Uint8Array): Uint8Array {
 export async function privateKey(text: string, passphrase: string | undefined, what: string): Promise<KeyObject> {
   const [, , body] = /-----BEGIN ENCRYPTED (SIGSTORE|COSIGN) PRIVATE KEY-----([^-]+)-----END/.exec(text) ?? []
   try {
-    if (body === undefined) return createPrivateKey({ key: text, ...(passphrase === undefined ? {} : { passphrase }) })
+    if (body === undefined) return createPrivateKey({ key: text, ...(passphrase !== undefined && { passphrase }) })
     return createPrivateKey({ key: await unsealed(Buffer.from(body, 'base64'), passphrase ?? '', what), format: 'der', type: 'pkcs8' })
   } catch (cause) {
     if (cause instanceof StaveError) throw cause

@@ -35,7 +35,7 @@ export function readClaim(bytes: Uint8Array, type: string): Claim | undefined {
 
 /** Writes a payload. `now`: in seconds since 1970; `creator`: the program. */
 export function writeClaim({ digest, reference }: Claim, type: string, creator: string, now: number | undefined): Uint8Array {
-  const optional = { creator, ...(now === undefined ? {} : { timestamp: now }) }
+  const optional = { creator, ...(now !== undefined && { timestamp: now }) }
   const critical = { identity: { 'docker-reference': reference }, image: { 'docker-manifest-digest': digest }, type }
   return new TextEncoder().encode(JSON.stringify({ critical, optional }))
 }

@@ -125,15 +125,14 @@ function sigstoreSigned(reader: Reader, value: unknown, where: string): Requirem
   const rekor = materials(reader, given, ['rekorPublicKey'], where)
   const fulcio = given['fulcio'] === undefined ? undefined : fulcioOf(reader, given['fulcio'], `${where}.fulcio`)
   const pki = given['pki'] === undefined ? undefined : pkiOf(reader, given['pki'], `${where}.pki`)
-  if ([keys.length > 0, fulcio !== undefined, pki !== undefined].filter(Boolean).length !== 1) {
+  if ([keys.length > 0, fulcio !== undefined, pki !== undefined].filter(Boolean).length !== 1)
     reader.fail(where, 'it names keys, or fulcio, or pki: exactly one of them')
-  }
   if (fulcio !== undefined && rekor.length === 0) reader.fail(where, 'fulcio needs the key of a transparency log: rekorPublicKeyPath')
   return {
     type: 'sigstoreSigned',
     keys,
-    ...(fulcio === undefined ? {} : { fulcio }),
-    ...(pki === undefined ? {} : { pki }),
+    ...(fulcio !== undefined && { fulcio }),
+    ...(pki !== undefined && { pki }),
     rekor,
     identity: identityOf(reader, given, where),
   }
@@ -147,9 +146,8 @@ function materials(reader: Reader, given: Readonly<Record<string, unknown>>, nam
   const [form] = present
   if (form === undefined) return []
   const list = form.endsWith('s') ? given[form] : [given[form]]
-  if (!Array.isArray(list) || list.length === 0 || !list.every((item) => typeof item === 'string' && item !== '')) {
+  if (!Array.isArray(list) || list.length === 0 || !list.every((item) => typeof item === 'string' && item !== ''))
     return reader.fail(where, `${form} is not text`)
-  }
   return (list as string[]).map((text) => (form.includes('Path') ? { path: text } : { data: Buffer.from(text, 'base64') }))
 }
 
@@ -174,7 +172,7 @@ function pkiOf(reader: Reader, value: unknown, where: string): Pki {
     return reader.fail(where, 'it needs subjectEmail or subjectHostname')
   return {
     roots,
-    ...(intermediates === undefined ? {} : { intermediates }),
+    ...(intermediates !== undefined && { intermediates }),
     ...(typeof subjectEmail === 'string' ? { subjectEmail } : {}),
     ...(typeof subjectHostname === 'string' ? { subjectHostname } : {}),
   }

@@ -22,9 +22,8 @@ export function loggedAt(bundle: string, logs: readonly KeyObject[], what: Logge
   const { SignedEntryTimestamp: promise, Payload: entry } = isRecord(document) ? document : {}
   if (typeof promise !== 'string' || !isRecord(entry)) return 'its entry in the log cannot be read'
   const { body, integratedTime, logID, logIndex } = entry
-  if (typeof body !== 'string' || typeof integratedTime !== 'number' || typeof logID !== 'string' || typeof logIndex !== 'number') {
+  if (typeof body !== 'string' || typeof integratedTime !== 'number' || typeof logID !== 'string' || typeof logIndex !== 'number')
     return 'its entry in the log cannot be read'
-  }
   // The log signs the canonical form: keys in order, no white space.
   const signed = Buffer.from(JSON.stringify({ body, integratedTime, logID, logIndex }))
   if (!logs.some((log) => verifies(log, signed, Buffer.from(promise, 'base64')))) return 'none of the logs has promised its entry'

@@ -6,9 +6,7 @@ import { paragraphs } from './paragraphs.ts'
 export function apk(from: string, text: string, release: Release): readonly Package[] {
   return paragraphs(text).flatMap((fields) => {
     const [name, version] = [fields.get('P'), fields.get('V')]
-    if (!name || !version) {
-      return []
-    }
+    if (!name || !version) return []
     const license = fields.get('L')
     return [
       {
@@ -16,7 +14,7 @@ export function apk(from: string, text: string, release: Release): readonly Pack
         version,
         url: systemUrl('apk', release, 'alpine', name, version, fields.get('A')),
         from,
-        ...(license === undefined ? {} : { license }),
+        ...(license !== undefined && { license }),
       },
     ]
   })

@@ -7,9 +7,7 @@ export function dpkg(from: string, text: string, release: Release): readonly Pac
   return paragraphs(text).flatMap((fields) => {
     const [name, version, status] = [fields.get('Package'), fields.get('Version'), fields.get('Status')]
     // Removed packages stay in the list, with their configuration.
-    if (!name || !version || (status !== undefined && !/\binstalled$/.test(status)) || status?.includes('not-installed') === true) {
-      return []
-    }
+    if (!name || !version || (status !== undefined && !/\binstalled$/.test(status)) || status?.includes('not-installed') === true) return []
     const supplier = fields.get('Maintainer')
     return [
       {
@@ -17,7 +15,7 @@ export function dpkg(from: string, text: string, release: Release): readonly Pac
         version,
         url: systemUrl('deb', release, 'debian', name, version, fields.get('Architecture')),
         from,
-        ...(supplier === undefined ? {} : { supplier }),
+        ...(supplier !== undefined && { supplier }),
       },
     ]
   })

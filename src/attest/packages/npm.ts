@@ -11,9 +11,7 @@ export function npm(from: string, text: string): readonly Package[] {
     return []
   }
   const { name, version, license } = document ?? {}
-  if (typeof name !== 'string' || typeof version !== 'string' || name === '' || version === '') {
-    return []
-  }
+  if (typeof name !== 'string' || typeof version !== 'string' || name === '' || version === '') return []
   // A slash parts the scope from the name; anything else of a URL is escaped.
   const url = `pkg:npm/${name.split('/').map(escaped).join('/')}@${escaped(version)}`
   return [{ name, version, url, from, ...(typeof license === 'string' ? { license } : {}) }]

@@ -10,9 +10,7 @@ export function python(from: string, text: string): readonly Package[] {
     fields?.get('Version'),
     fields?.get('License-Expression') ?? fields?.get('License'),
   ]
-  if (!name || !version) {
-    return []
-  }
+  if (!name || !version) return []
   const url = `pkg:pypi/${escaped(name.toLowerCase().replace(/[-_.]+/g, '-'))}@${escaped(version)}`
   return [{ name, version, url, from, ...(license === undefined || license === '' ? {} : { license }) }]
 }

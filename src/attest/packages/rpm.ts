@@ -18,17 +18,13 @@ export async function rpm(from: string, bytes: Buffer, release: Release): Promis
   // Deserialised in memory: the file of the image is not opened, and nothing of it is executed.
   const database = new DatabaseSync(':memory:')
   try {
-    if (!('deserialize' in database)) {
-      return []
-    }
+    if (!('deserialize' in database)) return []
     ;(database as unknown as { deserialize(bytes: Uint8Array): void }).deserialize(bytes)
     const rows = database.prepare('SELECT blob FROM Packages').all() as { blob: Uint8Array }[]
     return rows.flatMap(({ blob }) => {
       const header = parseHeader(Buffer.from(blob))
       const { name, version } = header
-      if (!name || !version || name === 'gpg-pubkey') {
-        return []
-      }
+      if (!name || !version || name === 'gpg-pubkey') return []
       const full = header.release === undefined ? version : `${version}-${header.release}`
       return [
         {
@@ -36,8 +32,8 @@ export async function rpm(from: string, bytes: Buffer, release: Release): Promis
           version: full,
           url: systemUrl('rpm', release, 'rpm', name, full, header.arch),
           from,
-          ...(header.license === undefined ? {} : { license: header.license }),
-          ...(header.vendor === undefined ? {} : { supplier: header.vendor }),
+          ...(header.license !== undefined && { license: header.license }),
+          ...(header.vendor !== undefined && { supplier: header.vendor }),
         },
       ]
     })
@@ -49,14 +45,10 @@ export async function rpm(from: string, bytes: Buffer, release: Release): Promis
 /** Two counts, then entries of tag, type, offset and count, then the data. Big-endian. Every number is checked. */
 export function parseHeader(blob: Buffer): Partial<Record<(typeof tags)[number], string>> {
   const result: Partial<Record<(typeof tags)[number], string>> = {}
-  if (blob.length < 8) {
-    return result
-  }
+  if (blob.length < 8) return result
   const entries = blob.readUInt32BE(0)
   const data = 8 + entries * 16
-  if (data > blob.length) {
-    return result
-  }
+  if (data > blob.length) return result
   for (let at = 8; at < data; at += 16) {
     const field = tags[blob.readUInt32BE(at)]
     const type = blob.readUInt32BE(at + 4)

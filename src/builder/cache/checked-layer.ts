@@ -35,9 +35,7 @@ export async function* checked(descriptor: Descriptor, diffID: Digest, bytes: By
   ended.catch(() => {})
   try {
     for await (const chunk of bytes) {
-      if (!unpack.write(chunk)) {
-        await Promise.race([once(unpack, 'drain'), failed])
-      }
+      if (!unpack.write(chunk)) await Promise.race([once(unpack, 'drain'), failed])
       yield chunk
     }
     unpack.end()
@@ -49,7 +47,6 @@ export async function* checked(descriptor: Descriptor, diffID: Digest, bytes: By
 }
 
 function compare(descriptor: Descriptor, said: Digest, actual: Digest): void {
-  if (said !== actual) {
+  if (said !== actual)
     throw new StaveError('digest-mismatch', `cannot use the layer ${descriptor.digest}: its tar has the digest ${actual}, not ${said}`)
-  }
 }

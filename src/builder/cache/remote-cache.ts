@@ -97,9 +97,7 @@ async function openOne(cx: Context, options: BuildOptions, backend: CacheBackend
     root.kind === 'manifest' ? [root] : await Promise.all(root.index.manifests.map((entry) => readManifest(cx, source, entry)))
   const caches: OpenCache[] = []
   for (const document of manifests) {
-    if (document.kind !== 'manifest') {
-      continue
-    }
+    if (document.kind !== 'manifest') continue
     const image = view(source, document.descriptor, document.manifest, document.raw)
     const config = JSON.parse(new TextDecoder().decode(await image.rawConfig(cx))) as Record<string, unknown>
     const records = decodeCache(config[cacheField])
@@ -124,9 +122,8 @@ function isUsable({ mediaType, urls }: Descriptor): boolean {
 /** Believes nothing: of what has not the form, nothing is used. */
 function decodeCache(value: unknown): CacheDocument | undefined {
   const document = value as Partial<CacheDocument> | undefined
-  if (document === null || typeof document !== 'object' || document.version !== keyVersion || !Array.isArray(document.records)) {
+  if (document === null || typeof document !== 'object' || document.version !== keyVersion || !Array.isArray(document.records))
     return undefined
-  }
   const records = (document.records as CacheDocument['records']).filter((record) => {
     try {
       parseDigest(record.key)
@@ -161,12 +158,8 @@ function combine(options: BuildOptions, caches: readonly OpenCache[]): RemoteCac
   const byKey = new Map<Digest, { cache: OpenCache; record: CacheDocument['records'][number] }>()
   const bySelection = new Map<string, Digest>()
   for (const cache of [...caches].reverse()) {
-    for (const record of cache.document.records) {
-      byKey.set(record.key, { cache, record })
-    }
-    for (const [key, digest] of Object.entries(cache.document.selections)) {
-      bySelection.set(key, digest)
-    }
+    for (const record of cache.document.records) byKey.set(record.key, { cache, record })
+    for (const [key, digest] of Object.entries(cache.document.selections)) bySelection.set(key, digest)
   }
   const offered = new Map<Digest, { cache: OpenCache; descriptor: Descriptor; diffID: Digest }>()
   const refused = new Set<Digest>()
@@ -174,9 +167,7 @@ function combine(options: BuildOptions, caches: readonly OpenCache[]): RemoteCac
   const findMount = (name: string): { cache: OpenCache; layer: Layer } | undefined => {
     for (const cache of caches) {
       const layer = cache.mounts.get(name)
-      if (layer !== undefined) {
-        return { cache, layer }
-      }
+      if (layer !== undefined) return { cache, layer }
     }
     return undefined
   }
@@ -192,17 +183,13 @@ function combine(options: BuildOptions, caches: readonly OpenCache[]): RemoteCac
 
   function blame(digest: Digest, error: unknown): unknown {
     refused.add(digest)
-    if (typeof error === 'object' && error !== null) {
-      faults.add(error)
-    }
+    if (typeof error === 'object' && error !== null) faults.add(error)
     return error
   }
 
   function sourceOf(digest: Digest): Source | undefined {
     const offer = offered.get(digest)
-    if (offer === undefined) {
-      return undefined
-    }
+    if (offer === undefined) return undefined
     const { source } = offer.cache
     const { diffID } = offer
     const guard: Source = {
@@ -227,21 +214,13 @@ function combine(options: BuildOptions, caches: readonly OpenCache[]): RemoteCac
   return {
     find(key) {
       const found = byKey.get(key.key)
-      if (found === undefined || Date.parse(found.record.created) < (options.cacheSince ?? 0)) {
-        return undefined
-      }
+      if (found === undefined || Date.parse(found.record.created) < (options.cacheSince ?? 0)) return undefined
       const { cache, record } = found
-      if (record.layer === undefined) {
-        return { layer: undefined }
-      }
+      if (record.layer === undefined) return { layer: undefined }
       const { digest, diffID, treeDigest } = record.layer
-      if (refused.has(digest)) {
-        return undefined
-      }
+      if (refused.has(digest)) return undefined
       const descriptor = cache.layers.get(digest)
-      if (descriptor === undefined) {
-        return { promise: { digest, diffID, treeDigest, created: record.created } }
-      }
+      if (descriptor === undefined) return { promise: { digest, diffID, treeDigest, created: record.created } }
       offered.set(digest, { cache, descriptor, diffID })
       const { size, mediaType } = descriptor
       // Not kept as a record of this store: what a cache says counts for the builds that name it.
@@ -251,11 +230,8 @@ function combine(options: BuildOptions, caches: readonly OpenCache[]): RemoteCac
     selection: (key) => bySelection.get(key),
     async fetch(cx, layers) {
       const missing: Descriptor[] = []
-      for (const { descriptor } of layers) {
-        if (offered.has(descriptor.digest) && !(await store.blobs.has(descriptor.digest, descriptor.size))) {
-          missing.push(descriptor)
-        }
-      }
+      for (const { descriptor } of layers)
+        if (offered.has(descriptor.digest) && !(await store.blobs.has(descriptor.digest, descriptor.size))) missing.push(descriptor)
       await forEachBounded(missing, transfers, async (descriptor) => {
         const source = sourceOf(descriptor.digest) as Source
         await store.write(cx, descriptor, await source.open(cx, descriptor))
@@ -272,17 +248,13 @@ function combine(options: BuildOptions, caches: readonly OpenCache[]): RemoteCac
     },
     blame(layers, error) {
       const said = layers.filter(({ descriptor }) => offered.has(descriptor.digest))
-      if (said.length > 0 && error instanceof StaveError && (error.code === 'invalid-layer' || error.code === 'digest-mismatch')) {
+      if (said.length > 0 && error instanceof StaveError && (error.code === 'invalid-layer' || error.code === 'digest-mismatch'))
         said.forEach(({ descriptor }) => blame(descriptor.digest, error))
-      }
       return error
     },
     isAtFault(error) {
-      for (let cause: unknown = error; typeof cause === 'object' && cause !== null; cause = (cause as Error).cause) {
-        if (faults.has(cause)) {
-          return true
-        }
-      }
+      for (let cause: unknown = error; typeof cause === 'object' && cause !== null; cause = (cause as Error).cause)
+        if (faults.has(cause)) return true
       return false
     },
   }
@@ -303,9 +275,7 @@ export async function cacheDocument(
   const own = new Set(plan.stage.history.flatMap(({ step }) => (step === undefined ? [] : [step])))
   for (const step of plan.steps) {
     const key = session.keys.get(step.id)
-    if (!makesLayer(step) || key === undefined) {
-      continue
-    }
+    if (!makesLayer(step) || key === undefined) continue
     const state = await solution.state(step)
     const { promise } = state
     if (promise !== undefined) {
@@ -337,9 +307,7 @@ export async function cacheDocument(
 export async function exportCaches(cx: Context, session: Session, plans: readonly Plan[], solution: Solution): Promise<void> {
   const { options } = session
   for (const backend of options.cacheTo ?? []) {
-    if (backend.type === 'inline') {
-      continue
-    }
+    if (backend.type === 'inline') continue
     const id = `cache ${titleOf(backend)}`
     const started = performance.now()
     const step = { type: 'step', id, title: `writing the cache ${titleOf(backend)}` } as const
@@ -394,6 +362,6 @@ async function exportOne(
   })
   const { target, name } = await options.places.target(cx, locationOf(options, backend))
   await withoutStall(cx, stallFactor * (options.cacheTimeoutMs ?? defaultTimeoutMs), (watched) =>
-    copy(watched, image.source, image.descriptor, target, { parent: id, stepPrefix: id, ...(name === undefined ? {} : { name }) }),
+    copy(watched, image.source, image.descriptor, target, { parent: id, stepPrefix: id, ...(name !== undefined && { name }) }),
   )
 }

@@ -22,9 +22,8 @@ export function mountsOf(layers: readonly Layer[]): ReadonlyMap<string, Layer> {
   const mounts = new Map<string, Layer>()
   for (const { descriptor, diffId } of layers) {
     const name = descriptor.annotations?.[annotation]
-    if (name !== undefined && /^[0-9a-f]{64}$/.test(name) && descriptor.size <= limit.cacheMountBytes) {
+    if (name !== undefined && /^[0-9a-f]{64}$/.test(name) && descriptor.size <= limit.cacheMountBytes)
       mounts.set(name, { descriptor, diffId })
-    }
   }
   return mounts
 }
@@ -32,9 +31,8 @@ export function mountsOf(layers: readonly Layer[]): ReadonlyMap<string, Layer> {
 /** Brings the content of a mount into the store. A cache that does not give it costs a warning: a mount may be empty. */
 export async function fetchMount(cx: Context, store: Store, source: Source, { descriptor, diffId }: Layer): Promise<Place | undefined> {
   try {
-    if (!(await store.blobs.has(descriptor.digest, descriptor.size))) {
+    if (!(await store.blobs.has(descriptor.digest, descriptor.size)))
       await store.write(cx, descriptor, checked(descriptor, diffId, await source.open(cx, descriptor)))
-    }
     return store.blobs.place(descriptor.digest)
   } catch (error) {
     cx.signal.throwIfAborted()
@@ -83,16 +81,12 @@ async function packMount(
   mount: CacheMount,
 ): Promise<(Layer & { readonly source: Source }) | undefined> {
   const { store } = session
-  if (!existsSync(pathOf(store, layout.cacheMount(name)))) {
-    return session.remote?.mountLayer(name)
-  }
+  if (!existsSync(pathOf(store, layout.cacheMount(name)))) return session.remote?.mountLayer(name)
   const selection = { from: { kind: 'directory' as const, root: cacheMountPlace(store, name) }, sources: ['.'], literal: true }
   const {
     selections: [size],
   } = await store.runner.digest(cx, { selections: [{ selection }] })
-  if (size === undefined || size.entries === 0) {
-    return undefined
-  }
+  if (size === undefined || size.entries === 0) return undefined
   if (size.bytes > limit.cacheMountBytes) {
     const message = `the cache mount ${mount.id} is left out of the cache: it has ${size.bytes} bytes, and ${limit.cacheMountBytes} is the most`
     cx.report({ type: 'warning', message })

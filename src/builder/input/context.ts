@@ -51,9 +51,8 @@ type Opened = Directory & {
 
 export function openContexts(options: BuildOptions, secrets: Secrets): Contexts {
   const { store, cwd } = options
-  if (options.ignoreFile !== undefined && !existsSync(resolve(cwd, options.ignoreFile))) {
+  if (options.ignoreFile !== undefined && !existsSync(resolve(cwd, options.ignoreFile)))
     missing(options.ignoreFile, 'It was named with --ignorefile.')
-  }
   const main = parseContext(options.context)
   const named = new Map(Object.entries(options.buildContexts ?? {}).map(([name, value]) => [name.toLowerCase(), parseContext(value)]))
   const trust = trustOf(options, main, [...named.values()])
@@ -70,15 +69,14 @@ export function openContexts(options: BuildOptions, secrets: Secrets): Contexts 
   }
 
   async function dockerfile(cx: Context): Promise<{ text: string; file: string; path: string | undefined }> {
-    if (options.file === '-') {
-      return { text: decode(await readStdin(options, limit.dockerfileBytes), '-'), file: 'stdin', path: undefined }
-    }
+    if (options.file === '-') return { text: decode(await readStdin(options, limit.dockerfileBytes), '-'), file: 'stdin', path: undefined }
     if (options.file !== undefined && isHttpUrl(options.file)) return downloadDockerfile(cx, options, options.file)
-    if (options.file !== undefined && isAbsolute(options.file))
+    if (options.file !== undefined && isAbsolute(options.file)) {
       return (
         (await readLocal(options.file, options.file, main.kind === 'directory' ? resolve(cwd, main.path) : undefined)) ??
         missing(options.file)
       )
+    }
     if (main.kind === 'directory' && options.file !== undefined) {
       const path = resolve(cwd, options.file)
       const context = resolve(cwd, main.path)
@@ -90,9 +88,7 @@ export function openContexts(options: BuildOptions, secrets: Secrets): Contexts 
       )
     }
     const context = await openNamed(cx, '')
-    if (context.dockerfile !== undefined) {
-      return { text: decode(context.dockerfile, 'Dockerfile'), file: 'Dockerfile', path: undefined }
-    }
+    if (context.dockerfile !== undefined) return { text: decode(context.dockerfile, 'Dockerfile'), file: 'Dockerfile', path: undefined }
     const names = options.file === undefined ? defaultNames : [options.file]
     const { local } = context
     if (local !== undefined) {
@@ -143,9 +139,7 @@ export function openContexts(options: BuildOptions, secrets: Secrets): Contexts 
     },
     async open(cx, name) {
       const context = await openNamed(cx, name)
-      if (context.local === undefined) {
-        return context
-      }
+      if (context.local === undefined) return context
       if (name === '' && options.ignoreFile !== undefined) {
         const file = resolve(cwd, options.ignoreFile)
         return {
@@ -228,9 +222,8 @@ async function downloadDockerfile(
 }
 
 function decode(bytes: Uint8Array, file: string): string {
-  if (bytes.length > limit.dockerfileBytes) {
+  if (bytes.length > limit.dockerfileBytes)
     throw new StaveError('too-large', `cannot read ${file}: it has ${bytes.length} bytes, and at most ${limit.dockerfileBytes} are read`)
-  }
   return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes)
 }
 
@@ -254,9 +247,7 @@ async function ignoreOf(
   ]
   for (const path of candidates) {
     const found = await readIgnore(path, cwd, context)
-    if (found !== undefined) {
-      return found
-    }
+    if (found !== undefined) return found
   }
   return { ignore: [], ignoreFile: undefined }
 }
@@ -268,9 +259,7 @@ async function readIgnore(
 ): Promise<{ ignore: readonly IgnorePattern[]; ignoreFile: string } | undefined> {
   const file = shown(cwd, path)
   const found = await readLocal(path, file, context)
-  if (found === undefined) {
-    return undefined
-  }
+  if (found === undefined) return undefined
   const { parseIgnore } = await import('#dockerfile/ignore.ts')
   return { ignore: parseIgnore(found.text, file), ignoreFile: file }
 }
@@ -299,9 +288,7 @@ async function openLocation(cx: Context, opening: Opening, location: ContextLoca
     case 'directory': {
       const path = resolve(cwd, location.path)
       const fd = openPath(path, `${title} ${location.path}`)
-      if (fd.isDirectory) {
-        return { ...rest, root: { fd: fd.fd }, local: path, dispose: () => closeSync(fd.fd) }
-      }
+      if (fd.isDirectory) return { ...rest, root: { fd: fd.fd }, local: path, dispose: () => closeSync(fd.fd) }
       try {
         return await unpackContext(cx, store, { fd: fd.fd }, rest, sub)
       } finally {
@@ -310,9 +297,8 @@ async function openLocation(cx: Context, opening: Opening, location: ContextLoca
     }
     case 'stdin': {
       const { receive } = await import('./fetch.ts')
-      if (options.stdin === undefined || options.file === '-') {
+      if (options.stdin === undefined || options.file === '-')
         throw new StaveError('usage', 'cannot read both the context and the Dockerfile from standard input')
-      }
       const { file, dispose } = await receive(store, options.stdin, 'the build context')
       try {
         return await unpackContext(cx, store, file, rest, sub)
@@ -407,16 +393,13 @@ function readHead(path: string): Buffer {
 }
 
 async function readStdin(options: BuildOptions, maxBytes: number): Promise<Uint8Array> {
-  if (options.stdin === undefined) {
-    throw new StaveError('usage', 'cannot read the Dockerfile from standard input: there is none')
-  }
+  if (options.stdin === undefined) throw new StaveError('usage', 'cannot read the Dockerfile from standard input: there is none')
   const chunks: Uint8Array[] = []
   let size = 0
   for await (const chunk of options.stdin) {
     size += chunk.length
-    if (size > maxBytes) {
+    if (size > maxBytes)
       throw new StaveError('too-large', `cannot read the Dockerfile from standard input: it has more than ${maxBytes} bytes`)
-    }
     chunks.push(chunk)
   }
   return Buffer.concat(chunks)

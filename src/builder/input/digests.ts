@@ -42,11 +42,11 @@ export function selectionOf(item: CopySource & { kind: 'select' }): Omit<Selecti
   const { sources, exclude, parents, resetOwner, modes, unpack } = item
   return {
     sources,
-    ...(exclude === undefined ? {} : { exclude }),
-    ...(parents === undefined ? {} : { parents }),
-    ...(resetOwner === undefined ? {} : { resetOwner }),
-    ...(modes === undefined ? {} : { modes }),
-    ...(unpack === undefined ? {} : { unpack }),
+    ...(exclude !== undefined && { exclude }),
+    ...(parents !== undefined && { parents }),
+    ...(resetOwner !== undefined && { resetOwner }),
+    ...(modes !== undefined && { modes }),
+    ...(unpack !== undefined && { unpack }),
   }
 }
 
@@ -77,16 +77,10 @@ export function createDigests(store: Store, remote: RemoteCache | undefined): Di
   }
 
   async function one(cx: Context, chosen: Chosen, from: Solved): Promise<Digest> {
-    if (from.kind === 'file') {
-      return from.digest
-    }
-    if (from.kind === 'directory') {
-      return run(cx, [wanted(chosen, from)]).then(([digest]) => digest as Digest)
-    }
+    if (from.kind === 'file') return from.digest
+    if (from.kind === 'directory') return run(cx, [wanted(chosen, from)]).then(([digest]) => digest as Digest)
     const state = await from.id
-    if (isWhole(chosen)) {
-      return state
-    }
+    if (isWhole(chosen)) return state
     const key = keyOf(state, chosen)
     const known = store.cache.get(key)?.explanation
     let digest = known === undefined ? undefined : parseDigest(known)
@@ -101,9 +95,7 @@ export function createDigests(store: Store, remote: RemoteCache | undefined): Di
 
   async function claimed(cx: Context, chosen: Chosen, from: State): Promise<Digest | undefined> {
     const state = await from.claimed
-    if (isWhole(chosen)) {
-      return state
-    }
+    if (isWhole(chosen)) return state
     const key = keyOf(state, chosen)
     const said = remote?.selection(key)
     if (said !== undefined) {
@@ -128,9 +120,7 @@ export function createDigests(store: Store, remote: RemoteCache | undefined): Di
       const keys: string[] = []
       const all: Wanted[] = []
       for (const step of steps) {
-        if (step.op.kind !== 'copy' && step.op.kind !== 'exec') {
-          continue
-        }
+        if (step.op.kind !== 'copy' && step.op.kind !== 'exec') continue
         for (const chosen of chosenBy(step.op)) {
           const source = step.inputs[chosen.input] as Step
           const directory = directories.get(source)
@@ -141,9 +131,7 @@ export function createDigests(store: Store, remote: RemoteCache | undefined): Di
           }
         }
       }
-      if (all.length === 0) {
-        return
-      }
+      if (all.length === 0) return
       const done = run(cx, all)
       for (const [at, key] of keys.entries()) {
         const digest = done.then((digests) => digests[at] as Digest)
@@ -161,9 +149,7 @@ export function createDigests(store: Store, remote: RemoteCache | undefined): Di
     async claimed(cx, step, solved) {
       const digests = await Promise.all(
         digestSources(step.op as CopyOp | ExecOp, step, solved).map(async ({ chosen, input, source }) => {
-          if (chosen === undefined) {
-            return (input as Download).digest
-          }
+          if (chosen === undefined) return (input as Download).digest
           return input.kind === 'state' ? claimed(cx, chosen, input) : ofDirectory(cx, { chosen, input, source })
         }),
       )

@@ -80,8 +80,7 @@ function onlySource(planning: Planning, { stage, base }: ResolvedStage): Step & 
   const [adding, ...more] = steps.filter(({ op }) => op.kind === 'copy')
   const [source] = adding?.inputs ?? []
   const isOne = adding?.op.kind === 'copy' && adding.op.items.length === 1 && more.length === 0
-  if (!isOne || source === undefined || (source.op.kind !== 'fetch' && source.op.kind !== 'git')) {
+  if (!isOne || source === undefined || (source.op.kind !== 'fetch' && source.op.kind !== 'git'))
     throw fail('it does not have exactly one ADD with one source from the network')
-  }
   return source as Step & { readonly op: FetchOp | GitOp }
 }

@@ -50,11 +50,8 @@ function fetched(op: Partial<FetchOp>, secrets: Record<string, string> = {}): Re
 
 test('a file is kept, and asked for again by its ETag', async () => {
   answer = (request, response) => {
-    if (request.headers['if-none-match'] === '"one"') {
-      response.writeHead(304).end()
-    } else {
-      response.writeHead(200, { etag: '"one"', 'last-modified': 'Thu, 01 Jan 2026 00:00:00 GMT' }).end('content')
-    }
+    if (request.headers['if-none-match'] === '"one"') response.writeHead(304).end()
+    else response.writeHead(200, { etag: '"one"', 'last-modified': 'Thu, 01 Jan 2026 00:00:00 GMT' }).end('content')
   }
   const first = await fetched({})
   expect(first).toMatchObject({ digest: digestOf('content'), mtime: 1767225600 })

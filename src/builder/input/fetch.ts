@@ -122,12 +122,10 @@ async function fetched(cx: Context, session: Omit<Fetching, 'materials'>, step: 
   }
   const note = pathOf(store, layout.download(digestHex(digestOf(op.url))))
   const known = await readNote(store, note)
-  if (known !== undefined && op.checksum === known.digest) {
-    return asDownload(store, known)
-  }
+  if (known !== undefined && op.checksum === known.digest) return asDownload(store, known)
   const validators: Record<string, string> = {
-    ...(known?.etag === undefined ? {} : { 'if-none-match': known.etag }),
-    ...(known?.lastModified === undefined ? {} : { 'if-modified-since': known.lastModified }),
+    ...(known?.etag !== undefined && { 'if-none-match': known.etag }),
+    ...(known?.lastModified !== undefined && { 'if-modified-since': known.lastModified }),
   }
   try {
     const { url } = splitUserinfo(op.url)
@@ -155,8 +153,8 @@ async function fetched(cx: Context, session: Omit<Fetching, 'materials'>, step: 
     const remembered: Remembered = {
       digest,
       size,
-      ...(etag === undefined ? {} : { etag }),
-      ...(lastModified === undefined ? {} : { lastModified }),
+      ...(etag !== undefined && { etag }),
+      ...(lastModified !== undefined && { lastModified }),
     }
     mkdirSync(pathOf(store, layout.downloads), { recursive: true })
     writeFileSync(`${note}.${process.pid}`, JSON.stringify(remembered))
@@ -168,12 +166,8 @@ async function fetched(cx: Context, session: Omit<Fetching, 'materials'>, step: 
 }
 
 async function matches(store: Store, received: Received, checksum: string): Promise<boolean> {
-  if (received.digest === checksum) {
-    return true
-  }
-  if (!checksum.startsWith('sha512:')) {
-    return false
-  }
+  if (received.digest === checksum) return true
+  if (!checksum.startsWith('sha512:')) return false
   const hash = createHash('sha512')
   const { createReadStream } = await import('node:fs')
   await pipeline(createReadStream(pathOf(store, received.file.path)), hash)

@@ -68,7 +68,7 @@ function environment(remote: string, means: GitMeans): Record<string, string> {
     GIT_SSH_COMMAND: ssh,
     HOME: '/nonexistent',
     LC_ALL: 'C',
-    ...(means.agent === undefined ? {} : { SSH_AUTH_SOCK: means.agent }),
+    ...(means.agent !== undefined && { SSH_AUTH_SOCK: means.agent }),
     // In the environment, since arguments can be read by others.
     ...(means.authorization === undefined
       ? {}
@@ -96,15 +96,14 @@ function proxies(given: Readonly<Record<string, string>> = {}): Record<string, s
 
 function run(cx: Context, args: readonly string[], remote: string, env: Record<string, string>, cwd: string | undefined): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn('git', args, { env, stdio: ['ignore', 'pipe', 'pipe'], signal: cx.signal, ...(cwd === undefined ? {} : { cwd }) })
+    const child = spawn('git', args, { env, stdio: ['ignore', 'pipe', 'pipe'], signal: cx.signal, ...(cwd !== undefined && { cwd }) })
     let stdout = ''
     let stderr = ''
     child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()))
     child.stderr.on('data', (chunk: Buffer) => (stderr = (stderr + chunk.toString()).slice(-4096)))
     child.once('error', (error) => {
-      if (cx.signal.aborted) {
-        reject(new StaveError('cancelled', 'git was cancelled', { cause: error }))
-      } else {
+      if (cx.signal.aborted) reject(new StaveError('cancelled', 'git was cancelled', { cause: error }))
+      else {
         const missing = (error as NodeJS.ErrnoException).code === 'ENOENT'
         reject(new StaveError('io', 'cannot start git', { cause: error, ...(missing ? { hint: 'Install it: apt-get install git' } : {}) }))
       }
@@ -126,6 +125,6 @@ function failure(args: readonly string[], remote: string, why: string): StaveErr
     : undefined
   return new StaveError('network', `cannot get ${redactUrl(remote)}: git ${verb} failed`, {
     cause: new Error(why),
-    ...(hint === undefined ? {} : { hint }),
+    ...(hint !== undefined && { hint }),
   })
 }

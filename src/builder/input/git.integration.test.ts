@@ -39,9 +39,7 @@ function git(directory: string, ...args: string[]): string {
 }
 
 beforeAll(async () => {
-  if (!isThere) {
-    return
-  }
+  if (!isThere) return
   repositories = mkdtempSync(join(tmpdir(), 'stave-git-'))
   const work = join(repositories, 'r.git')
   mkdirSync(join(work, 'sub'), { recursive: true })
@@ -76,9 +74,7 @@ beforeAll(async () => {
 })
 afterAll(() => {
   server?.kill()
-  if (isThere) {
-    rmSync(repositories, { recursive: true })
-  }
+  if (isThere) rmSync(repositories, { recursive: true })
 })
 beforeEach(async () => {
   root = mkdtempSync(join(tmpdir(), 'stave-git-store-'))

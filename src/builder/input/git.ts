@@ -61,11 +61,8 @@ export async function checkout(cx: Context, store: Store, url: string, options: 
     mkdirSync(path)
     const hasSubmodules =
       source.submodules && (await git(['--git-dir', repository, 'ls-tree', '--name-only', commit, '.gitmodules'])).trim() !== ''
-    if (keep || hasSubmodules) {
-      await clone(git, repository, path, { remote: source.remote, commit, format, ref: found.ref, hasSubmodules })
-    } else {
-      await git(['--git-dir', repository, '--work-tree', path, 'read-tree', '--reset', '-u', commit])
-    }
+    if (keep || hasSubmodules) await clone(git, repository, path, { remote: source.remote, commit, format, ref: found.ref, hasSubmodules })
+    else await git(['--git-dir', repository, '--work-tree', path, 'read-tree', '--reset', '-u', commit])
     const subdir = source.subdir === undefined ? '' : posix.join('/', source.subdir)
     const ignore = keep ? [] : [{ pattern: '**/.git', negated: false, line: 0 }]
     const root = placeOf(store, subdir === '/' ? directory : `${directory}${subdir}`)
@@ -222,8 +219,8 @@ export function checkoutOf(
   op: GitOp,
 ): ReturnType<typeof checkout> {
   return checkout(cx, store, op.url, {
-    ...(op.keepGitDir === undefined ? {} : { keepGitDir: op.keepGitDir }),
-    ...(op.checksum === undefined ? {} : { checksum: op.checksum }),
+    ...(op.keepGitDir !== undefined && { keepGitDir: op.keepGitDir }),
+    ...(op.checksum !== undefined && { checksum: op.checksum }),
     agent: op.isForeign ? undefined : options.ssh?.find(({ id }) => id === 'default')?.socket,
     authorization: gitAuthorization(cx, secrets, op.isForeign ? { ...contexts.trust, isLocal: false } : contexts.trust, op.url),
     proxy: options.proxy,

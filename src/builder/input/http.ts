@@ -43,23 +43,21 @@ export async function get(cx: Context, request: HttpRequest): Promise<HttpAnswer
   const isFromPublic = !(await leadsInside(url.hostname))
   for (let redirects = 0; ; redirects++) {
     const authorization = url.origin === origin ? request.authorization : undefined
-    const answer = await once(cx, url, { ...request.headers, ...(authorization === undefined ? {} : { authorization }) }, request, shown)
+    const answer = await once(cx, url, { ...request.headers, ...(authorization !== undefined && { authorization }) }, request, shown)
     const location = answer.headers['location']
     if (answer.status < 300 || answer.status >= 400 || answer.status === 304 || location === undefined) return answer
     await answer.discard()
     if (redirects === limit.redirects) throw failed(shown, `it redirects more than ${limit.redirects} times`)
     url = redirected(url, location, shown)
-    if (isFromPublic && (await leadsInside(url.hostname))) {
+    if (isFromPublic && (await leadsInside(url.hostname)))
       throw new StaveError('denied', `cannot download ${shown}: it redirects to ${url.host}, an address of this machine or its network`)
-    }
   }
 }
 
 function redirected(from: URL, location: string, shown: string): URL {
   const next = URL.parse(location, from.href)
-  if (next === null || (next.protocol !== 'http:' && next.protocol !== 'https:')) {
+  if (next === null || (next.protocol !== 'http:' && next.protocol !== 'https:'))
     throw failed(shown, `it redirects to ${redactUrl(location)}, which is neither http nor https`)
-  }
   if (from.protocol === 'https:' && next.protocol === 'http:') throw failed(shown, `it redirects from https to ${redactUrl(next.href)}`)
   // Who answers chooses no credentials.
   next.username = ''

@@ -128,14 +128,8 @@ export function createImages(options: Pick<BuildOptions, 'store' | 'places' | 'p
     },
     async fetch(cx, base, layers) {
       const missing: Layer[] = []
-      for (const layer of layers) {
-        if (!(await store.blobs.has(layer.descriptor.digest, layer.descriptor.size))) {
-          missing.push(layer)
-        }
-      }
-      if (missing.length === 0) {
-        return
-      }
+      for (const layer of layers) if (!(await store.blobs.has(layer.descriptor.digest, layer.descriptor.size))) missing.push(layer)
+      if (missing.length === 0) return
       if (base.origin === undefined) {
         throw new StaveError('blob-unknown', `cannot use ${base.reference}: the store lacks its layer ${missing[0]?.descriptor.digest}`, {
           hint: `Pull it again: stave pull ${base.reference}`,
@@ -166,9 +160,7 @@ function isShortId(text: string): boolean {
 
 /** The full name, or nothing for what is no image reference (`oci:dir:tag`). */
 function nameOf(need: ImageNeed): string | undefined {
-  if (isLocalPlace(need.reference)) {
-    return undefined
-  }
+  if (isLocalPlace(need.reference)) return undefined
   return formatReference(parseReference(need.reference.replace(/^docker:\/\//, '')))
 }
 
@@ -177,9 +169,7 @@ async function fromStore(cx: Context, store: Store, name: string, need: ImageNee
     return await openNearest(cx, store, await store.resolve(cx, name), need.platform)
   } catch (error) {
     // It is there for another platform, or only in part: its registry may have the rest.
-    if (hasCode(error, 'not-found', 'platform-mismatch', 'blob-unknown')) {
-      return undefined
-    }
+    if (hasCode(error, 'not-found', 'platform-mismatch', 'blob-unknown')) return undefined
     throw error
   }
 }
@@ -199,18 +189,14 @@ async function fromPin(
   named: Pick<BaseImage, 'reference' | 'platform'>,
   open: () => Promise<{ source: Source }>,
 ): Promise<BaseImage | undefined> {
-  if (!(await store.blobs.has(descriptor.digest, descriptor.size)) || !(await store.blobs.has(config.digest, config.size))) {
-    return undefined
-  }
+  if (!(await store.blobs.has(descriptor.digest, descriptor.size)) || !(await store.blobs.has(config.digest, config.size))) return undefined
   const origin = async (): Promise<Source> => (await open()).source
   const image = await openImage(cx, store, descriptor)
   return { ...named, image: view(readThrough(store, 'the cache', origin), image.descriptor, image.manifest, image.raw), origin }
 }
 
 async function fetchLayer(cx: Context, store: Store, source: Source, descriptor: Descriptor, reference: string): Promise<void> {
-  if (await store.adopt?.(cx, descriptor, source)) {
-    return
-  }
+  if (await store.adopt?.(cx, descriptor, source)) return
   const id = `fetch ${descriptor.digest}`
   const started = performance.now()
   const title = `fetching ${reference} ${descriptor.digest.slice(0, 19)}`

@@ -57,9 +57,7 @@ export function readThrough(store: Store, title: string, origin: Source | (() =>
     title,
     resolve: (cx, name) => store.resolve(cx, name),
     async open(cx, what, from) {
-      if (has(what)) {
-        return store.open(cx, what, from)
-      }
+      if (has(what)) return store.open(cx, what, from)
       opened ??= await (origin as () => Promise<Source>)()
       return opened.open(cx, what, from)
     },

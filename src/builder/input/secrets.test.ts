@@ -6,9 +6,7 @@ const bytes = (text: string): Uint8Array => Buffer.from(text)
 
 function masked(secrets: readonly string[], chunks: readonly string[]): string {
   const mask = createMask(secrets.map(bytes))
-  if (mask === undefined) {
-    return chunks.join('')
-  }
+  if (mask === undefined) return chunks.join('')
   return [...chunks.map((chunk) => mask.push(Buffer.from(chunk)).toString('latin1')), mask.end().toString('latin1')].join('')
 }
 

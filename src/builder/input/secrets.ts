@@ -20,15 +20,13 @@ export function createSecrets(sources: readonly SecretSource[] = []): Secrets {
 
   function get(id: string, required: boolean, span: Span | undefined): Uint8Array | undefined {
     const known = values.get(id)
-    if (known !== undefined) {
-      return known
-    }
+    if (known !== undefined) return known
     const source = byId.get(id)
     if (source === undefined) {
       if (required) {
         throw new StaveError('secret-missing', `cannot mount the secret ${JSON.stringify(id)}: it was not given`, {
           hint: `Give it with --secret id=${id},src=FILE or --secret id=${id},env=NAME.`,
-          ...(span === undefined ? {} : { span }),
+          ...(span !== undefined && { span }),
         })
       }
       return undefined
@@ -71,12 +69,10 @@ function read(id: string, file: string, span: Span | undefined): Uint8Array {
     }
     return readFileSync(file)
   } catch (error) {
-    if (error instanceof StaveError) {
-      throw error
-    }
+    if (error instanceof StaveError) throw error
     throw new StaveError('secret-missing', `cannot read the secret ${JSON.stringify(id)} from ${file}`, {
       cause: error,
-      ...(span === undefined ? {} : { span }),
+      ...(span !== undefined && { span }),
     })
   }
 }
@@ -97,15 +93,9 @@ export function createMask(secrets: readonly Uint8Array[]): Mask | undefined {
   const needles = new Set<string>()
   for (const secret of secrets) {
     const text = Buffer.from(secret).toString('latin1')
-    for (const part of [text, text.trim(), ...text.split(/\r?\n/)]) {
-      if (part.length >= shortest) {
-        needles.add(part)
-      }
-    }
+    for (const part of [text, text.trim(), ...text.split(/\r?\n/)]) if (part.length >= shortest) needles.add(part)
   }
-  if (needles.size === 0) {
-    return undefined
-  }
+  if (needles.size === 0) return undefined
   const sorted = [...needles].sort((a, b) => b.length - a.length)
   let held = ''
 

@@ -46,11 +46,7 @@ export function planCopy(draft: Draft, instruction: Copy): void {
       ...(instruction.kind === 'ADD' && instruction.unpack !== false ? { unpack: true } : {}),
     })
   }
-  if (instruction.kind === 'ADD') {
-    for (const source of sources.filter(isRemote)) {
-      items.push(remote(draft, instruction, source, input))
-    }
-  }
+  if (instruction.kind === 'ADD') for (const source of sources.filter(isRemote)) items.push(remote(draft, instruction, source, input))
   for (const heredoc of instruction.heredocs) {
     const content = heredoc.expand ? scope.expandHeredoc(heredoc.content, span) : heredoc.content
     items.push({ kind: 'inline', name: heredoc.name, content })
@@ -101,25 +97,19 @@ function warnOfEmptySource({ planner }: Draft, { kind, span }: Copy): void {
 function check(instruction: Copy, sources: readonly string[], { chown, chmod, checksum }: Flags): void {
   const { span, kind } = instruction
   const fail = (message: string, hint?: string): never => {
-    throw new StaveError('dockerfile', message, { span, ...(hint === undefined ? {} : { hint }) })
+    throw new StaveError('dockerfile', message, { span, ...(hint !== undefined && { hint }) })
   }
   const remotes = sources.filter(isRemote)
-  if (kind === 'COPY' && remotes.length > 0) {
+  if (kind === 'COPY' && remotes.length > 0)
     fail(`cannot COPY ${redactUrl(remotes[0]!)}: COPY takes no URL`, 'Use ADD for what comes from the network.')
-  }
   if (
     instruction.kind === 'ADD' &&
     checksum !== undefined &&
     (remotes.length !== 1 || sources.length !== 1 || instruction.heredocs.length > 0)
-  ) {
+  )
     fail('cannot use ADD --checksum: it is for exactly one source that is a URL or a git repository')
-  }
-  if (chmod !== undefined && chmod !== '') {
-    withSpan(() => parseChmod(chmod), instruction)
-  }
-  if (chown !== undefined && chown !== '') {
-    withSpan(() => parseChown(chown), instruction)
-  }
+  if (chmod !== undefined && chmod !== '') withSpan(() => parseChmod(chmod), instruction)
+  if (chown !== undefined && chown !== '') withSpan(() => parseChown(chown), instruction)
 }
 
 function withSpan(parse: () => unknown, instruction: Copy): void {

@@ -46,7 +46,7 @@ export function push(draft: Draft, instruction: Instruction, createdBy: string, 
   const step: Step = {
     id: newId(planner),
     op,
-    ...(draft.top === undefined ? {} : { parent: draft.top }),
+    ...(draft.top !== undefined && { parent: draft.top }),
     inputs,
     span: instruction.span,
     title: `[${stageTitle(planner, draft.stage)}${draft.position}/${draft.total}] ${redactUrl(titleText(instruction))}`,
@@ -54,7 +54,7 @@ export function push(draft: Draft, instruction: Instruction, createdBy: string, 
     useCache: draft.useCache,
   }
   draft.top = step
-  draft.history.push({ createdBy, step, ...(draft.author === undefined ? {} : { author: draft.author }) })
+  draft.history.push({ createdBy, step, ...(draft.author !== undefined && { author: draft.author }) })
 }
 
 function titleText(instruction: Instruction): string {
@@ -71,9 +71,7 @@ export function newId(planner: Planner): string {
 /** `build `, or nothing for the only stage of a file. */
 export function stageTitle(planner: Planner, stage: ResolvedStage): string {
   const prefix = planner.options.prefix === undefined ? '' : `${planner.options.prefix} `
-  if (stage.stage.name !== undefined) {
-    return `${prefix}${stage.stage.name} `
-  }
+  if (stage.stage.name !== undefined) return `${prefix}${stage.stage.name} `
   return planner.stages.length === 1 ? prefix : `${prefix}stage-${stage.index} `
 }
 
@@ -119,9 +117,7 @@ export function contextStep(planner: Planner): Step {
 export function addStep(planner: Planner, op: Op, rest: Pick<Step, 'title' | 'span' | 'stage' | 'useCache'>): Step {
   const key = JSON.stringify(op)
   const known = planner.steps.get(key)
-  if (known !== undefined) {
-    return known
-  }
+  if (known !== undefined) return known
   const step: Step = { id: newId(planner), op, inputs: [], ...rest }
   planner.steps.set(key, step)
   return step

@@ -74,16 +74,12 @@ export function foreignState(state: Digest, diffID: Digest): Digest {
 
 /** What of an operation decides its result. Content of secrets, agents and cache mounts never does; nor do proxies and addresses of hosts. */
 function keyPart(op: CopyOp | ExecOp): Record<string, unknown> {
-  if (op.kind === 'copy') {
-    return { ...op }
-  }
+  if (op.kind === 'copy') return { ...op }
   const { proxyEnv: _proxy, shell: _shell, mounts, ...rest } = op
   return {
     ...rest,
     mounts: mounts.map((mount) => {
-      if (mount.type !== 'cache') {
-        return mount
-      }
+      if (mount.type !== 'cache') return mount
       // Which directory it is, and who else may use it, does not change what the command is to do.
       const { id: _id, sharing: _sharing, mode: _mode, uid: _uid, gid: _gid, ...cache } = mount
       return cache
@@ -94,14 +90,10 @@ function keyPart(op: CopyOp | ExecOp): Record<string, unknown> {
 /** JSON with sorted keys and without what is undefined: equal values are equal texts. */
 export function canonical(value: unknown): string {
   return JSON.stringify(value, (_key, part: unknown) => {
-    if (part === null || typeof part !== 'object' || Array.isArray(part)) {
-      return part
-    }
+    if (part === null || typeof part !== 'object' || Array.isArray(part)) return part
     const record = part as Record<string, unknown>
     const sorted: Record<string, unknown> = {}
-    for (const key of Object.keys(record).sort()) {
-      sorted[key] = record[key]
-    }
+    for (const key of Object.keys(record).sort()) sorted[key] = record[key]
     return sorted
   })
 }

@@ -34,9 +34,7 @@ function planOf(text: string, change: Partial<PlanOptions> = {}, bases: Record<s
   const configs = new Map<string, ImageConfig>()
   for (let round = 0; round < 10; round++) {
     const planned = plan(dockerfile, { ...options, ...change }, configs)
-    if ('plan' in planned) {
-      return planned.plan
-    }
+    if ('plan' in planned) return planned.plan
     for (const { key, reference } of planned.needs) {
       const config = bases[reference]
       configs.set(key, config === undefined ? debian : { ...debian, config })
@@ -369,9 +367,7 @@ RUN --mount=target=src,source=/a --mount=type=bind,from=s,target=/s,rw --mount=t
 describe('keys', () => {
   const keyOf = (text: string, change: Partial<PlanOptions> = {}): string => {
     const step = planOf(text, change).steps.at(-1)
-    if (step === undefined || !makesLayer(step)) {
-      throw new Error('no layer')
-    }
+    if (step === undefined || !makesLayer(step)) throw new Error('no layer')
     return stepKey(step.op, imageState([]), [], {}).key
   }
 

@@ -63,14 +63,8 @@ export function plan(dockerfile: Dockerfile, options: PlanOptions, bases: BaseCo
     count: 0,
   }
   const order = reach(planner, target.index)
-  if (planner.needs.size === 0) {
-    for (const index of order) {
-      planner.planned.set(index, planStage(planner, stages[index] as ResolvedStage))
-    }
-  }
-  if (planner.needs.size > 0) {
-    return { needs: [...planner.needs.values()] }
-  }
+  if (planner.needs.size === 0) for (const index of order) planner.planned.set(index, planStage(planner, stages[index] as ResolvedStage))
+  if (planner.needs.size > 0) return { needs: [...planner.needs.values()] }
   const stage = planner.planned.get(target.index) as PlannedStage
   return { plan: { stage, steps: collect(stage.top), globals, target: planner.options.targetPlatform, warnings: planner.warnings } }
 }
@@ -100,9 +94,7 @@ function reach(planner: Planner, target: number): readonly number[] {
       const stage = planner.stages[index] as ResolvedStage
       throw new StaveError('dockerfile', `cannot plan stage ${stageName(stage)}: it depends on itself`, { span: stage.stage.from.span })
     }
-    if (seen === undefined) {
-      enter(index)
-    }
+    if (seen === undefined) enter(index)
   }
   return order
 }
@@ -110,37 +102,27 @@ function reach(planner: Planner, target: number): readonly number[] {
 function dependencies(planner: Planner, stage: ResolvedStage): readonly number[] {
   const result: number[] = []
   const follow = (origin: Origin, platform: Platform, span: Span): void => {
-    if (origin.kind === 'stage') {
-      result.push(origin.index)
-    } else if (origin.kind === 'image') {
-      need(planner, origin.reference, platform, span)
-    }
+    if (origin.kind === 'stage') result.push(origin.index)
+    else if (origin.kind === 'image') need(planner, origin.reference, platform, span)
   }
   const platform = platformOf(planner, stage)
   const base = baseOf(planner, stage)
   const replaced = replacement(planner, stage)
   follow(base, platform, stage.stage.from.span)
-  if (replaced !== undefined) {
-    return result
-  }
+  if (replaced !== undefined) return result
   const triggers = base.kind === 'image' ? onbuild(planner, stage, base.reference, platform) : []
   for (const trigger of triggers) planner.foreign.add(trigger)
   const inherited = base.kind === 'stage' ? stageTriggers(planner, base.index) : []
   planner.triggers.set(stage.index, [...triggers, ...inherited])
-  for (const instruction of [...triggers, ...inherited, ...stage.stage.instructions]) {
-    for (const from of fromsOf(instruction)) {
-      follow(originOf(planner, stage, from, instruction), platform, instruction.span)
-    }
-  }
+  for (const instruction of [...triggers, ...inherited, ...stage.stage.instructions])
+    for (const from of fromsOf(instruction)) follow(originOf(planner, stage, from, instruction), platform, instruction.span)
   return result
 }
 
 /** ONBUILD triggers that a stage of this file leaves to those that are based on it. */
 function stageTriggers(planner: Planner, index: number): readonly Instruction[] {
   const stage = planner.stages[index]
-  if (stage === undefined || replacement(planner, stage) !== undefined) {
-    return []
-  }
+  if (stage === undefined || replacement(planner, stage) !== undefined) return []
   return stage.stage.instructions.flatMap((instruction) => (instruction.kind === 'ONBUILD' ? [instruction.trigger] : []))
 }
 
@@ -153,12 +135,8 @@ function onbuild(planner: Planner, stage: ResolvedStage, reference: string, plat
 }
 
 function fromsOf(instruction: Instruction): readonly string[] {
-  if (instruction.kind === 'COPY') {
-    return instruction.from === undefined ? [] : [instruction.from]
-  }
-  if (instruction.kind === 'RUN') {
-    return instruction.mounts.flatMap((text) => mountFrom(text) ?? [])
-  }
+  if (instruction.kind === 'COPY') return instruction.from === undefined ? [] : [instruction.from]
+  if (instruction.kind === 'RUN') return instruction.mounts.flatMap((text) => mountFrom(text) ?? [])
   return []
 }
 
@@ -173,15 +151,12 @@ function collect(top: Step | undefined): readonly Step[] {
       order.push(frame.step)
       continue
     }
-    if (seen.has(frame.step)) {
-      continue
-    }
+    if (seen.has(frame.step)) continue
     seen.add(frame.step)
     stack.push({ step: frame.step, entered: true })
     // Pushed in reverse, so that what is written first comes first.
-    for (const input of [...(frame.step.parent === undefined ? [] : [frame.step.parent]), ...frame.step.inputs].reverse()) {
+    for (const input of [...(frame.step.parent === undefined ? [] : [frame.step.parent]), ...frame.step.inputs].reverse())
       stack.push({ step: input, entered: false })
-    }
   }
   return order
 }

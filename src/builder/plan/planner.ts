@@ -111,12 +111,8 @@ export function replacement(planner: Planner, stage: ResolvedStage): { name: str
 /** What a stage starts from. */
 export function baseOf(planner: Planner, stage: ResolvedStage): Origin {
   const replaced = replacement(planner, stage)
-  if (replaced !== undefined) {
-    return asOrigin(replaced)
-  }
-  if (stage.base.kind !== 'image') {
-    return stage.base
-  }
+  if (replaced !== undefined) return asOrigin(replaced)
+  if (stage.base.kind !== 'image') return stage.base
   const context = contextForImage(planner, stage.base.name, platformOf(planner, stage))
   if (context !== undefined) return asOrigin(context)
   if (!planner.options.isLocal) refusePlace(stage.base.name, 'the Dockerfile', stage.stage.from.span)
@@ -127,9 +123,7 @@ export function baseOf(planner: Planner, stage: ResolvedStage): Origin {
 export function originOf(planner: Planner, stage: ResolvedStage, from: string, instruction: Instruction): Origin {
   const { span } = instruction
   const found = resolveFrom(planner.stages, from, { stage: stage.index, span, what: instruction.kind === 'RUN' ? 'RUN' : 'COPY' })
-  if (found.kind !== 'image') {
-    return found
-  }
+  if (found.kind !== 'image') return found
   const context = contextForImage(planner, found.name, platformOf(planner, stage))
   if (context !== undefined) return asOrigin(context)
   const isForeign = planner.foreign.has(instruction)
@@ -169,23 +163,17 @@ function contextForImage(planner: Planner, name: string, platform: Platform): { 
     `docker.io/${bare}`,
   ]) {
     const context = contextFor(planner, form, platform)
-    if (context !== undefined) {
-      return context
-    }
+    if (context !== undefined) return context
   }
   return undefined
 }
 
 function contextFor(planner: Planner, name: string, platform: Platform): { name: string; location: ContextLocation } | undefined {
   const { contexts } = planner.options
-  if (contexts.size === 0 || name === 'scratch' || name === 'context') {
-    return undefined
-  }
+  if (contexts.size === 0 || name === 'scratch' || name === 'context') return undefined
   for (const key of [`${name.toLowerCase()}::${formatPlatform(platform)}`, name.toLowerCase()]) {
     const location = contexts.get(key)
-    if (location !== undefined) {
-      return { name: key, location }
-    }
+    if (location !== undefined) return { name: key, location }
   }
   return undefined
 }
@@ -193,9 +181,7 @@ function contextFor(planner: Planner, name: string, platform: Platform): { name:
 export function platformOf(planner: Planner, stage: ResolvedStage): Platform {
   let current: ResolvedStage | undefined = stage
   while (current !== undefined) {
-    if (current.platform !== undefined) {
-      return current.platform
-    }
+    if (current.platform !== undefined) return current.platform
     current = current.base.kind === 'stage' ? planner.stages[current.base.index] : undefined
   }
   return planner.options.targetPlatform
@@ -205,9 +191,7 @@ export function platformOf(planner: Planner, stage: ResolvedStage): Platform {
 export function need(planner: Planner, reference: string, platform: Platform, span: Span | undefined): ImageConfig | undefined {
   const key = imageKey(reference, platform)
   const config = planner.bases.get(key)
-  if (config === undefined && !planner.needs.has(key)) {
-    planner.needs.set(key, { key, reference, platform, span })
-  }
+  if (config === undefined && !planner.needs.has(key)) planner.needs.set(key, { key, reference, platform, span })
   return config
 }
 

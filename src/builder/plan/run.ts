@@ -13,9 +13,7 @@ export function planRun(draft: Draft, instruction: InstructionOf<'RUN'>): void {
   const { scope, planner } = draft
   const { span } = instruction
   const { args, script } = runCommand(instruction, shellOf(draft))
-  if (args.length === 0) {
-    throw new StaveError('dockerfile', 'cannot RUN nothing: the command is empty', { span })
-  }
+  if (args.length === 0) throw new StaveError('dockerfile', 'cannot RUN nothing: the command is empty', { span })
   const inputs: Step[] = []
   const mounts: ExecMount[] = []
   let agents = 0
@@ -60,9 +58,9 @@ export function planRun(draft: Draft, instruction: InstructionOf<'RUN'>): void {
     ...(insecure ? { insecure } : {}),
     mounts,
     ...(devices.length > 0 ? { devices } : {}),
-    ...(script === undefined ? {} : { script }),
+    ...(script !== undefined && { script }),
     ...(planner.options.hosts.length > 0 ? { hosts: planner.options.hosts } : {}),
-    ...(planner.options.sandbox === undefined ? {} : { sandbox: planner.options.sandbox }),
+    ...(planner.options.sandbox !== undefined && { sandbox: planner.options.sandbox }),
     platform: draft.platform,
     proxyEnv: scope.proxyEnv(),
     shell: shellOf(draft),
@@ -109,15 +107,15 @@ function placed(draft: Draft, instruction: InstructionOf<'RUN'>, mount: Mount, i
         readonly,
         ...(mount.from === undefined || mount.from === 'scratch' ? {} : { input: input(mount.from) }),
         source: posix.resolve('/', mount.source),
-        ...(mode === undefined ? {} : { mode }),
-        ...(uid === undefined ? {} : { uid }),
-        ...(gid === undefined ? {} : { gid }),
+        ...(mode !== undefined && { mode }),
+        ...(uid !== undefined && { uid }),
+        ...(gid !== undefined && { gid }),
       }
     }
     case 'tmpfs':
       return { ...mount, target: rootless(absolute(mount.target), instruction) }
     case 'secret':
-      return { ...mount, ...(mount.target === undefined ? {} : { target: absolute(mount.target) }) }
+      return { ...mount, ...(mount.target !== undefined && { target: absolute(mount.target) }) }
     case 'ssh':
       return { ...mount, target: mount.target === undefined ? `/run/buildkit/ssh_agent.${agent}` : absolute(mount.target) }
   }
@@ -125,8 +123,7 @@ function placed(draft: Draft, instruction: InstructionOf<'RUN'>, mount: Mount, i
 
 /** A mount over the root would hide all that the command needs. */
 function rootless(target: string, instruction: InstructionOf<'RUN'>): string {
-  if (target === '/') {
+  if (target === '/')
     throw new StaveError('dockerfile', 'cannot mount over /', { span: instruction.span, hint: 'Give the mount another target.' })
-  }
   return target
 }

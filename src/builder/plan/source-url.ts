@@ -11,31 +11,20 @@ export type ContextLocation =
 
 /** Which of them a text names. What is no URL is a path: a directory, or a tar file. */
 export function parseContext(text: string): ContextLocation {
-  if (text === '-') {
-    return { kind: 'stdin' }
-  }
-  if (text.startsWith('docker-image://')) {
-    return { kind: 'image', location: text.slice('docker-image://'.length) }
-  }
+  if (text === '-') return { kind: 'stdin' }
+  if (text.startsWith('docker-image://')) return { kind: 'image', location: text.slice('docker-image://'.length) }
   if (text.startsWith('oci-layout://')) {
     // A digest counts, and a tag before it does not; both are what comes after the path.
     const [, path = '', tag, digest] = /^(.*?)(?::([^:/@]*))?(?:@(.*))?$/s.exec(text.slice('oci-layout://'.length)) ?? []
     const name = digest ?? tag
     return { kind: 'image', location: name === undefined ? `oci:${path}` : `oci:${path}:${name}` }
   }
-  if (isGitUrl(text)) {
-    return { kind: 'git', url: text }
-  }
-  if (text.startsWith('github.com/')) {
-    return { kind: 'git', url: `https://${text}` }
-  }
-  if (isHttpUrl(text)) {
-    return { kind: 'http', url: text }
-  }
+  if (isGitUrl(text)) return { kind: 'git', url: text }
+  if (text.startsWith('github.com/')) return { kind: 'git', url: `https://${text}` }
+  if (isHttpUrl(text)) return { kind: 'http', url: text }
   const scheme = /^([a-z][a-z0-9+.-]*):(?:\/\/)?/.exec(text)?.[1]
-  if (scheme === 'target' || scheme === 'input') {
+  if (scheme === 'target' || scheme === 'input')
     throw new StaveError('unsupported', `cannot use context ${JSON.stringify(text)}: ${scheme}: contexts exist only in bake files`)
-  }
   if (scheme !== undefined && text.startsWith(`${scheme}://`)) {
     throw new StaveError('usage', `cannot use context ${JSON.stringify(text)}: unknown scheme ${scheme}://`, {
       hint: 'Known are docker-image://, oci-layout://, git URLs (https://….git, ssh://, git://, git@…), http:// and https://.',
@@ -50,9 +39,7 @@ export function isHttpUrl(text: string): boolean {
 
 /** `https` is git only where its path ends in `.git`. @see builder reference, "ADD git" */
 export function isGitUrl(text: string): boolean {
-  if (/^(?:ssh|git):\/\//i.test(text) || /^[a-z0-9_.-]+@[a-z0-9.-]+:(?!\/\/)/i.test(text)) {
-    return true
-  }
+  if (/^(?:ssh|git):\/\//i.test(text) || /^[a-z0-9_.-]+@[a-z0-9.-]+:(?!\/\/)/i.test(text)) return true
   return isHttpUrl(text) && /\.git$/i.test(text.replace(/[?#].*$/s, ''))
 }
 
@@ -92,14 +79,12 @@ export function parseGitUrl(text: string): GitSource {
     query.has('branch') ? under('refs/heads/', query.get('branch')!) : undefined,
     ref === '' ? undefined : ref,
   ].filter((part) => part !== undefined)
-  if (new Set(named).size > 1 || (subdir !== '' && query.has('subdir') && query.get('subdir') !== subdir)) {
+  if (new Set(named).size > 1 || (subdir !== '' && query.has('subdir') && query.get('subdir') !== subdir))
     fail('what it says of the ref, or of the directory, contradicts itself')
-  }
   const [wanted] = named
   // A ref is given to git as an argument: one that looks like an option, or like a refspec, is none.
-  if (wanted !== undefined && (wanted.startsWith('-') || /[\s:+^~?*[\\\x00-\x1f]/.test(wanted) || wanted.includes('..'))) {
+  if (wanted !== undefined && (wanted.startsWith('-') || /[\s:+^~?*[\\\x00-\x1f]/.test(wanted) || wanted.includes('..')))
     fail(`${JSON.stringify(wanted)} is not a branch, tag or commit`)
-  }
   if (remote.startsWith('-') || /[\x00-\x20]/.test(remote)) fail('it has blanks or starts with a dash')
   const mtime = query.get('mtime') ?? 'checkout'
   if (mtime !== 'checkout' && mtime !== 'commit') return fail(`mtime is checkout or commit, not ${JSON.stringify(mtime)}`)

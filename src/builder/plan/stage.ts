@@ -20,9 +20,7 @@ export function planStage(planner: Planner, stage: ResolvedStage): PlannedStage 
   const total = 1 + instructions.filter((instruction) => layerKinds.has(instruction.kind)).length
   const start = startOf(planner, stage, total)
   const draft: Draft = { ...start.draft, position: 1, total, hasCommand: false }
-  for (const instruction of instructions) {
-    atSpan(instruction.span, () => evaluate(draft, instruction))
-  }
+  for (const instruction of instructions) atSpan(instruction.span, () => evaluate(draft, instruction))
   return {
     name: stageName(stage),
     index: stage.index,
@@ -105,9 +103,7 @@ function startOf(planner: Planner, stage: ResolvedStage, total: number): Start {
   const scope = scopeOf([])
   const config: ExecutionConfig = { WorkingDir: '/' }
   const draft = { ...shared, os: platform.os, scope, history: [], config, author: undefined, top: undefined }
-  if (origin.kind === 'scratch') {
-    return { draft, base: undefined }
-  }
+  if (origin.kind === 'scratch') return { draft, base: undefined }
   // A directory in place of a base image: its files are the first layer.
   const source = sourceStep(planner, origin, stage, stage.stage.from.span)
   const title = `[${stageTitle(planner, stage)}1/${total}] FROM ${origin.name}`
@@ -142,9 +138,7 @@ function evaluate(draft: Draft, instruction: Instruction): void {
     }
     case 'ENV': {
       const pairs = expandPairs(draft, instruction)
-      for (const [key, value] of pairs) {
-        scope.set(key, value)
-      }
+      for (const [key, value] of pairs) scope.set(key, value)
       return note(draft, `ENV ${pairs.map(([key, value]) => `${key}=${value}`).join(' ')}`)
     }
     case 'LABEL': {
@@ -168,9 +162,8 @@ function evaluate(draft: Draft, instruction: Instruction): void {
     }
     case 'VOLUME': {
       const paths = instruction.paths.map((path) => scope.expand(path, span).trim())
-      if (paths.some((path) => path === '')) {
+      if (paths.some((path) => path === ''))
         throw new StaveError('dockerfile', 'cannot use VOLUME: a path is empty after expansion', { span })
-      }
       draft.config.Volumes = { ...draft.config.Volumes, ...Object.fromEntries(paths.map((path) => [path, {}])) }
       return note(draft, `VOLUME [${paths.join(' ')}]`)
     }
@@ -183,9 +176,7 @@ function evaluate(draft: Draft, instruction: Instruction): void {
         instruction.command.form === 'exec' && instruction.command.args.length === 0
           ? null
           : shellCommand(instruction.command, shellOf(draft))
-      if (!draft.hasCommand) {
-        draft.config.Cmd = null
-      }
+      if (!draft.hasCommand) draft.config.Cmd = null
       return note(draft, `ENTRYPOINT ${quoted(draft.config.Entrypoint ?? [])}`)
     case 'SHELL':
       draft.config.Shell = instruction.command
@@ -226,7 +217,7 @@ function workdir(draft: Draft, instruction: InstructionOf<'WORKDIR'>): void {
     draft,
     instruction,
     `WORKDIR ${shown}`,
-    { kind: 'copy', to: path, items: [{ kind: 'directory' }], ...(user === undefined ? {} : { user }) },
+    { kind: 'copy', to: path, items: [{ kind: 'directory' }], ...(user !== undefined && { user }) },
     [],
   )
 }
@@ -264,5 +255,5 @@ function quoted(words: readonly string[]): string {
 }
 
 function note(draft: Draft, createdBy: string): void {
-  draft.history.push({ createdBy, ...(draft.author === undefined ? {} : { author: draft.author }) })
+  draft.history.push({ createdBy, ...(draft.author !== undefined && { author: draft.author }) })
 }

@@ -56,13 +56,11 @@ export async function assemble(
   const additions: Addition[] = []
   for (const line of stage.history) {
     const layer = line.step === undefined ? undefined : await (await solution.state(line.step)).layer
-    if (layer !== undefined && epoch === undefined) {
-      created = isoTime(layer.createdAt.getTime())
-    }
+    if (layer !== undefined && epoch === undefined) created = isoTime(layer.createdAt.getTime())
     const history = {
-      ...(created === undefined ? {} : { created }),
+      ...(created !== undefined && { created }),
       created_by: line.createdBy,
-      ...(line.author === undefined ? {} : { author: line.author }),
+      ...(line.author !== undefined && { author: line.author }),
       comment,
     }
     additions.push({
@@ -96,7 +94,7 @@ export async function assemble(
     freshManifest: true,
     extra: { ...extra, ...(without.history === true ? { history: undefined } : {}) },
     format: options.format ?? 'oci',
-    ...(stage.author === undefined ? {} : { author: stage.author }),
+    ...(stage.author !== undefined && { author: stage.author }),
     ...labelsOf(options),
     ...(Object.keys(annotations).length === 0 ? {} : { annotations }),
   })
@@ -109,7 +107,7 @@ function platformOf({ platforms = [] }: BuildOptions, target: Platform, base: Im
   const variant = target.variant ?? (isSame ? base.variant : undefined)
   const version = target['os.version'] ?? (isSame ? base['os.version'] : undefined)
   const { variant: _variant, 'os.version': _version, ...rest } = target
-  return { ...rest, ...(variant === undefined ? {} : { variant }), ...(version === undefined ? {} : { 'os.version': version }) }
+  return { ...rest, ...(variant !== undefined && { variant }), ...(version !== undefined && { 'os.version': version }) }
 }
 
 function labelsOf({ labels = {}, without }: BuildOptions): Pick<ImageEdit, 'labels'> {
@@ -139,16 +137,12 @@ async function squash(
   solution: Solution,
   additions: readonly Addition[],
 ): Promise<readonly Addition[]> {
-  if (what === 'new' && additions.filter(({ layer }) => layer !== undefined).length < 2) {
-    return additions
-  }
+  if (what === 'new' && additions.filter(({ layer }) => layer !== undefined).length < 2) return additions
   const { squashAll, squashNew } = await import('./squash.ts')
   const state = await solution.state(plan.stage.top)
   const layer = what === 'all' ? await squashAll(cx, session, state) : await squashNew(cx, session, state)
   const lines = additions.map(({ history }) => (history === undefined ? {} : { history }))
-  if (layer === undefined) {
-    return lines
-  }
+  if (layer === undefined) return lines
   const epoch = session.output.epoch
   const created = isoTime(epoch === undefined ? layer.createdAt.getTime() : epoch * 1000)
   const history = { created, created_by: 'squash', comment }

@@ -34,9 +34,8 @@ export async function attest(
   for (const [at, result] of results.entries()) {
     const names = normalizeTags(options.tags ?? []).map((tag) => imageUrl(tag, result.platform))
     const statements: Statement[] = []
-    if (options.provenance) {
+    if (options.provenance)
       statements.push(provenance(await factsOf(cx, session, plans[at] as Plan, bases, result.platform), options.provenance))
-    }
     if (options.sbom === true) statements.push(await bill(cx, session, result))
     attested.push({ subject: { descriptor: result.image.descriptor, names }, statements })
   }

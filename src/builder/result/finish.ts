@@ -72,9 +72,7 @@ export async function finish(
 /** The cache records that go into the config of the image itself. */
 async function inlineCache(session: Session, plan: Plan, solution: Solution): Promise<Readonly<Record<string, unknown>>> {
   const { options } = session
-  if (options.cacheTo?.some(({ type }) => type === 'inline') !== true && options.buildArgs?.['BUILDKIT_INLINE_CACHE'] !== '1') {
-    return {}
-  }
+  if (options.cacheTo?.some(({ type }) => type === 'inline') !== true && options.buildArgs?.['BUILDKIT_INLINE_CACHE'] !== '1') return {}
   const { cacheDocument, cacheField } = await import('../cache/remote-cache.ts')
   const { document } = await cacheDocument(session, plan, solution, 'min')
   return { [cacheField]: document }
@@ -120,7 +118,7 @@ async function gather(session: Session, results: readonly Result[], attestations
   }))
   const epoch = session.output.epoch
   const own = {
-    ...(epoch === undefined ? {} : { 'org.opencontainers.image.created': isoTime(epoch * 1000) }),
+    ...(epoch !== undefined && { 'org.opencontainers.image.created': isoTime(epoch * 1000) }),
     ...annotationsOf(annotations, 'index'),
   }
   const index = makeIndex([...entries, ...attestations], Object.keys(own).length === 0 ? {} : { annotations: own })

@@ -55,9 +55,7 @@ export async function deliver(
       case 'image': {
         const wanted = output.names ?? tags
         names.push(...(await intoStore(cx, session, delivery, wanted)))
-        if (output.push === true) {
-          pushed.push(...(await push(cx, session, delivery, wanted, output.byDigest === true)))
-        }
+        if (output.push === true) pushed.push(...(await push(cx, session, delivery, wanted, output.byDigest === true)))
         image = true
         break
       }
@@ -104,9 +102,7 @@ async function intoStore(cx: Context, session: Session, delivery: Delivery, tags
   const quiet: Context = isThere ? { signal: cx.signal, report() {} } : cx
   await copy(quiet, source, descriptor, session.store, { stepPrefix: 'store' })
   await copyReferrers(quiet, delivery, session.store, 'store')
-  for (const name of names) {
-    await session.store.name(cx, descriptor, name)
-  }
+  for (const name of names) await session.store.name(cx, descriptor, name)
   return names
 }
 
@@ -157,13 +153,10 @@ function repositories(tags: readonly string[]): readonly string[] {
 async function openOrigins(session: Session, results: readonly Result[]): Promise<void> {
   for (const { state } of results) {
     let root = state
-    while (root.parent !== undefined) {
-      root = root.parent
-    }
+    while (root.parent !== undefined) root = root.parent
     const { base } = root
-    if (base?.origin !== undefined && base.image.manifest.layers.some((layer) => session.store.file?.(layer) === undefined)) {
+    if (base?.origin !== undefined && base.image.manifest.layers.some((layer) => session.store.file?.(layer) === undefined))
       await base.origin()
-    }
   }
 }
 
@@ -186,17 +179,13 @@ async function put(cx: Context, delivery: Delivery, target: Target, names: reado
   const { source, descriptor } = delivery
   // Without a name it is an entry of the layout nevertheless: else nobody would find it there.
   await copy(cx, source, descriptor, target, { stepPrefix: target.title, name: names[0] ?? '' })
-  for (const other of names.slice(1)) {
-    await target.name(cx, descriptor, other)
-  }
+  for (const other of names.slice(1)) await target.name(cx, descriptor, other)
   await copyReferrers(cx, delivery, target, target.title)
 }
 
 function stdoutOf(session: Session): NodeJS.WritableStream {
   const stdout = session.options.places.stdout?.()
-  if (stdout === undefined) {
-    throw new StaveError('usage', 'cannot write the result to standard output: there is none')
-  }
+  if (stdout === undefined) throw new StaveError('usage', 'cannot write the result to standard output: there is none')
   return stdout
 }
 
@@ -208,9 +197,8 @@ function withoutAttestations(cx: Context, delivery: Delivery): Delivery {
 }
 
 async function copyReferrers(cx: Context, { referrers }: Delivery, target: Target, stepPrefix: string, parent?: string): Promise<void> {
-  for (const { source, descriptor } of referrers) {
-    await copy(cx, source, descriptor, target, { stepPrefix: `${stepPrefix} attestation`, ...(parent === undefined ? {} : { parent }) })
-  }
+  for (const { source, descriptor } of referrers)
+    await copy(cx, source, descriptor, target, { stepPrefix: `${stepPrefix} attestation`, ...(parent !== undefined && { parent }) })
 }
 
 function platformDirectory({ os, architecture, variant }: Platform): string {
@@ -251,7 +239,7 @@ async function placePlainly(cx: Context, session: Session, state: State, plain: 
     items: [{ kind: 'select', selection }, ...documents],
     to: '/',
     plain,
-    ...(epoch === undefined ? {} : { epoch }),
+    ...(epoch !== undefined && { epoch }),
   })
 }
 
@@ -264,9 +252,8 @@ async function toTar(cx: Context, session: Session, delivery: Delivery, dest: st
   const scratch = split ? await store.snapshots.create() : undefined
   try {
     let from
-    if (scratch === undefined) {
-      from = { kind: 'lowers' as const, lowers: (await results[0]?.state.trees()) ?? [] }
-    } else {
+    if (scratch === undefined) from = { kind: 'lowers' as const, lowers: (await results[0]?.state.trees()) ?? [] }
+    else {
       for (const [at, { state, platform }] of results.entries()) {
         const directory = placeOf(store, `${layout.snapshotTree(scratch.id)}/${platformDirectory(platform)}`)
         mkdirSync(pathOf(store, directory.path), { recursive: true })
@@ -281,17 +268,14 @@ async function toTar(cx: Context, session: Session, delivery: Delivery, dest: st
       layer: { blob, compression: 'none', ...epoch },
       ...epoch,
     })
-    if (dest === '-') {
-      await pipeline(createReadStream(path), stdoutOf(session), { end: false, signal: cx.signal })
-    } else {
+    if (dest === '-') await pipeline(createReadStream(path), stdoutOf(session), { end: false, signal: cx.signal })
+    else {
       const target = absolute(session, dest)
       await withFileErrors(`write ${target}`, async () => makeDirectories(dirname(target)))
       await deliverFile(cx, path, target)
     }
   } finally {
     await store.blobs.discard(blob)
-    if (scratch !== undefined) {
-      await store.snapshots.discard(scratch.id)
-    }
+    if (scratch !== undefined) await store.snapshots.discard(scratch.id)
   }
 }

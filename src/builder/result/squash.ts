@@ -12,9 +12,7 @@ export async function squashAll(cx: Context, session: Session, state: State): Pr
   return oneLayer(session, state, async (layer) => {
     const selection = { from: { kind: 'lowers' as const, lowers: await state.trees() }, sources: ['.'] }
     const { layer: result } = await store.runner.copy(cx, { base: [], items: [{ kind: 'select', selection }], to: '/', layer, ...epoch })
-    if (result === undefined) {
-      throw new StaveError('runner', 'cannot squash the image: the runner made no layer')
-    }
+    if (result === undefined) throw new StaveError('runner', 'cannot squash the image: the runner made no layer')
     return result
   })
 }
@@ -24,9 +22,7 @@ export async function squashNew(cx: Context, session: Session, state: State): Pr
   const lowers = await rootState(state).trees()
   const trees = await state.trees()
   const [upper, ...under] = trees.slice(0, trees.length - lowers.length)
-  if (upper === undefined) {
-    return undefined
-  }
+  if (upper === undefined) return undefined
   return oneLayer(session, state, (layer) => session.store.runner.diff(cx, { upper, under, lowers, layer }))
 }
 
@@ -45,9 +41,7 @@ async function oneLayer(session: Session, state: State, make: (layer: LayerOutpu
 
 function rootState(state: State): State {
   let current = state
-  while (current.parent !== undefined) {
-    current = current.parent
-  }
+  while (current.parent !== undefined) current = current.parent
   return current
 }
 
@@ -55,9 +49,7 @@ async function newest(state: State): Promise<Date> {
   let time = new Date(0)
   for (let current: State | undefined = state; current !== undefined; current = current.parent) {
     const layer = await current.layer
-    if (layer !== undefined && layer.createdAt > time) {
-      time = layer.createdAt
-    }
+    if (layer !== undefined && layer.createdAt > time) time = layer.createdAt
   }
   return time
 }

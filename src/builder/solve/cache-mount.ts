@@ -54,9 +54,7 @@ export async function openCacheMount(
   for (let other = 0; ; other++) {
     const name = other === 0 ? identity : `${identity}-${other}`
     const held = tryLock(store, `${layout.cacheMount(name)}.lock`)
-    if (held !== undefined) {
-      return withLock(held, name)
-    }
+    if (held !== undefined) return withLock(held, name)
   }
 
   async function withLock(held: Disposable, name: string): Promise<OpenCacheMount> {
@@ -111,19 +109,13 @@ async function make(
   mkdirSync(dirname(path), { recursive: true })
   // Before it is looked for: what is used from now on is not pruned.
   touchCacheMount(store, name)
-  if (existsSync(path)) {
-    return
-  }
+  if (existsSync(path)) return
   using _making = await lock(cx, store, `${layout.cacheMount(name)}.making`)
-  if (existsSync(path)) {
-    return
-  }
+  if (existsSync(path)) return
   const fresh = `${name}.new`
   const place = cacheMountPlace(store, fresh)
   // What somebody who was killed has left.
-  if (existsSync(`${path}.new`)) {
-    await store.runner.remove(cx, { trees: [place] })
-  }
+  if (existsSync(`${path}.new`)) await store.runner.remove(cx, { trees: [place] })
   const { uid = 0, gid = 0, mode = 0o755, source } = mount
   mkdirSync(`${path}.new`, { recursive: true, mode: 0o755 })
   const file = await archive?.()

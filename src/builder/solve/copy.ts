@@ -35,9 +35,7 @@ export async function copyFiles(
   // An independent layer does not look at what is below it.
   const base = op.link === true ? [] : await parent.trees()
   const items: CopyItem[] = []
-  for (const item of op.items) {
-    items.push(await itemOf(item, inputs))
-  }
+  for (const item of op.items) items.push(await itemOf(item, inputs))
   const snapshot = needsTree ? await store.snapshots.create() : undefined
   const blob = await store.blobs.temporary()
   const output = withTimesOf(session.output, inputs)
@@ -46,45 +44,38 @@ export async function copyFiles(
     base,
     items,
     to: op.to,
-    ...(op.chown === undefined ? {} : { chown: op.chown }),
-    ...(op.user === undefined ? {} : { user: op.user }),
-    ...(op.chmod === undefined ? {} : { chmod: op.chmod }),
-    ...(op.link === undefined ? {} : { link: op.link }),
-    ...(op.parents === undefined ? {} : { parents: op.parents }),
-    ...(snapshot === undefined ? {} : { tree: snapshot.place, form: snapshot.form }),
+    ...(op.chown !== undefined && { chown: op.chown }),
+    ...(op.user !== undefined && { user: op.user }),
+    ...(op.chmod !== undefined && { chmod: op.chmod }),
+    ...(op.link !== undefined && { link: op.link }),
+    ...(op.parents !== undefined && { parents: op.parents }),
+    ...(snapshot !== undefined && { tree: snapshot.place, form: snapshot.form }),
     layer: { ...output, blob },
-    ...(epoch === undefined ? {} : { epoch }),
+    ...(epoch !== undefined && { epoch }),
   }
   try {
     const result = await store.runner.copy(cx, job)
     warnUnmatched(cx, step, result.unmatched)
-    if (result.layer === undefined) {
-      throw new StaveError('runner', `cannot use the result of ${step.title}: the runner made no layer`)
-    }
+    if (result.layer === undefined) throw new StaveError('runner', `cannot use the result of ${step.title}: the runner made no layer`)
     const isWorkdir = op.items.every(({ kind }) => kind === 'directory')
     if (isWorkdir && result.layer.entries === 0) {
       await store.blobs.discard(blob)
-      if (snapshot !== undefined) {
-        await store.snapshots.discard(snapshot.id)
-      }
+      if (snapshot !== undefined) await store.snapshots.discard(snapshot.id)
       return { fs: undefined, snapshot: undefined, layer: undefined }
     }
     const layer = await keepLayer(store, blob, result.layer, session.output)
     const made = result.tree
-    if (made?.why !== undefined) {
+    if (made?.why !== undefined)
       cx.report({ type: 'debug', message: `layer ${layer.descriptor.digest} is unpacked and not mounted: ${made.why}` })
-    }
     return {
       fs: snapshot === undefined ? undefined : { ...snapshot.place, path: `${snapshot.place.path as string}/fs` },
       snapshot: snapshot?.id,
-      ...(made === undefined ? {} : { made }),
+      ...(made !== undefined && { made }),
       layer,
     }
   } catch (error) {
     await store.blobs.discard(blob)
-    if (snapshot !== undefined) {
-      await store.snapshots.discard(snapshot.id)
-    }
+    if (snapshot !== undefined) await store.snapshots.discard(snapshot.id)
     throw withSource(error, step, inputs)
   }
 }
@@ -115,7 +106,7 @@ function warnUnmatched(cx: Context, step: Step, unmatched: readonly string[]): v
       type: 'warning',
       id: step.id,
       message: `${JSON.stringify(pattern)} matches no file`,
-      ...(step.span === undefined ? {} : { file: step.span.file, line: step.span.line }),
+      ...(step.span !== undefined && { file: step.span.file, line: step.span.line }),
     })
   }
 }

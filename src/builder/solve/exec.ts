@@ -66,9 +66,8 @@ export async function exec(
   const run = store.runner.run(cx, job, stdio, { onExit })
   const layer = run.then(
     (result) => {
-      if (result.layer === undefined) {
+      if (result.layer === undefined)
         throw new StaveError('runner', `cannot use the result of ${commandText(op)}: the runner made no layer`)
-      }
       return keepLayer(store, blob, result.layer, session.output)
     },
     (error: unknown) => {
@@ -100,9 +99,7 @@ export async function exec(
     log.close()
     throw located(error, step, op)
   }
-  if (exitCode === 0) {
-    return { fs, snapshot: snapshot.id, layer: layer.finally(() => log.close()) }
-  }
+  if (exitCode === 0) return { fs, snapshot: snapshot.id, layer: layer.finally(() => log.close()) }
   log.close()
   try {
     await session.options.onStop?.({
@@ -185,12 +182,10 @@ function checkPlatform(session: Session, step: Step, op: ExecOp): void {
   if (os !== 'linux') {
     throw new StaveError('isolation', `cannot RUN for ${formatPlatform(op.platform)} in stage ${step.stage}: this machine runs Linux`, {
       hint: 'COPY, ADD and all that sets the config work for it. Make files in a stage of FROM --platform=$BUILDPLATFORM.',
-      ...(step.span === undefined ? {} : { span: step.span }),
+      ...(step.span !== undefined && { span: step.span }),
     })
   }
-  if (architecture === session.architecture || compatible[session.architecture]?.includes(architecture) === true) {
-    return
-  }
+  if (architecture === session.architecture || compatible[session.architecture]?.includes(architecture) === true) return
   const name = qemuNames[architecture] ?? architecture
   let registered: readonly string[] = []
   try {
@@ -204,7 +199,7 @@ function checkPlatform(session: Session, step: Step, op: ExecOp): void {
       `cannot RUN for ${formatPlatform(op.platform)} in stage ${step.stage}: this machine is ${session.architecture}, and has no emulator for it`,
       {
         hint: `Install qemu-user-static (binfmt), or use FROM --platform=$BUILDPLATFORM and cross-compile.`,
-        ...(step.span === undefined ? {} : { span: step.span }),
+        ...(step.span !== undefined && { span: step.span }),
       },
     )
   }
@@ -226,7 +221,7 @@ function failed(buildId: string, step: Step, op: ExecOp, exitCode: number, oomKi
   const why = oomKilled ? `it was killed, since memory was short (exit code ${exitCode})` : `exit code ${exitCode}`
   return new StaveError('build-failed', `cannot run ${commandText(op)}: ${why}`, {
     ...(tail === '' ? {} : { cause: new Error(`the last lines of its output were\n${tail}`) }),
-    ...(step.span === undefined ? {} : { span: step.span }),
+    ...(step.span !== undefined && { span: step.span }),
     hint: oomKilled ? 'Give it more with --memory.' : `stave logs ${buildId} shows all of its output.`,
   })
 }
@@ -247,9 +242,7 @@ function shortened(text: string): string {
 
 /** A command that could not be started is a failure of its line in the Dockerfile. */
 function located(error: unknown, step: Step, op: ExecOp): unknown {
-  if (!(error instanceof StaveError) || error.span !== undefined || error.code === 'cancelled') {
-    return error
-  }
+  if (!(error instanceof StaveError) || error.span !== undefined || error.code === 'cancelled') return error
   const message = `cannot run ${commandText(op)}: ${error.message}`
-  return error.with({ message, exitCode: 1, ...(step.span === undefined ? {} : { span: step.span }) })
+  return error.with({ message, exitCode: 1, ...(step.span !== undefined && { span: step.span }) })
 }

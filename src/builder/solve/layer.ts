@@ -25,9 +25,7 @@ export async function keepLayer(store: Store, blob: Place, result: LayerResult, 
 /** The layer of a cache record, if the store still has it. */
 export async function recordedLayer(store: Store, layer: NonNullable<CacheRecord['layer']>): Promise<BuiltLayer | undefined> {
   const digest = parseDigest(layer.digest)
-  if (!(await store.blobs.has(digest, layer.size))) {
-    return undefined
-  }
+  if (!(await store.blobs.has(digest, layer.size))) return undefined
   return {
     descriptor: { mediaType: layer.mediaType, digest, size: layer.size },
     diffId: parseDigest(layer.diffID),

@@ -42,21 +42,15 @@ export async function lookUpRemote(
   const { cx, session } = solver
   if (mayBeKnown(session.store, op) && (await isOwn([parent, ...inputs]))) {
     const found = await lookUp(solver, step, parent, await keyOf(solver, step, op, parent, inputs))
-    if (found !== undefined) {
-      return found
-    }
+    if (found !== undefined) return found
   }
   const digests = await session.digests.claimed(cx, step, inputs).catch((error: unknown) => {
     throw withSource(error, step, inputs)
   })
-  if (digests === undefined) {
-    return undefined
-  }
+  if (digests === undefined) return undefined
   const key = stepKey(op, await parent.claimed, digests, withTimesOf(session.format, inputs))
   const found = session.remote?.find(key)
-  if (found === undefined || ('promise' in found && solver.inResult.has(solver.names.get(step) as string))) {
-    return undefined
-  }
+  if (found === undefined || ('promise' in found && solver.inResult.has(solver.names.get(step) as string))) return undefined
   session.keys.set(step.id, key)
   report(solver, step, 'cached', 0)
   if (!('promise' in found)) return cachedState(cx, session, parent, found.layer)
@@ -72,11 +66,7 @@ export async function lookUpRemote(
 }
 
 async function isOwn(solved: readonly Solved[]): Promise<boolean> {
-  for (const one of solved) {
-    if (one.kind === 'state' && (one.isPromised || (await one.id) !== (await one.claimed))) {
-      return false
-    }
-  }
+  for (const one of solved) if (one.kind === 'state' && (one.isPromised || (await one.id) !== (await one.claimed))) return false
   return true
 }
 
@@ -85,9 +75,7 @@ export async function lookUp(solver: Solver, step: Step, parent: State, key: Ste
   const { cx, session } = solver
   const { store } = session
   const record = store.cache.get(key.key)
-  if (record === undefined || record.createdAt.getTime() < (session.options.cacheSince ?? 0)) {
-    return undefined
-  }
+  if (record === undefined || record.createdAt.getTime() < (session.options.cacheSince ?? 0)) return undefined
   let layer: BuiltLayer | undefined
   if (record.layer !== undefined) {
     layer = await recordedLayer(store, record.layer)
@@ -104,9 +92,7 @@ export async function lookUp(solver: Solver, step: Step, parent: State, key: Ste
 export async function explain(solver: Solver, step: Step, keyed: Promise<StepKey>): Promise<void> {
   const { session } = solver
   const key = await keyed.catch(() => undefined)
-  if (key === undefined) {
-    return
-  }
+  if (key === undefined) return
   const { explainMiss } = await import('../record/explain.ts')
   const { cacheSince = 0 } = session.options
   const isTooOld = (session.store.cache.get(key.key)?.createdAt.getTime() ?? Infinity) < cacheSince

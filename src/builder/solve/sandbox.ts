@@ -72,20 +72,16 @@ export async function sandboxOf(
         break
       }
       case 'tmpfs':
-        mounts.push({ type: 'tmpfs', target: mount.target, ...(mount.sizeBytes === undefined ? {} : { sizeBytes: mount.sizeBytes }) })
+        mounts.push({ type: 'tmpfs', target: mount.target, ...(mount.sizeBytes !== undefined && { sizeBytes: mount.sizeBytes }) })
         break
       case 'secret': {
         const value = session.secrets.get(mount.id, mount.required, step.span)
-        if (value === undefined) {
-          break
-        }
+        if (value === undefined) break
         if (mount.target !== undefined) {
           const { target, mode, uid, gid } = mount
           mounts.push({ type: 'content', target, base64: Buffer.from(value).toString('base64'), mode, uid, gid })
         }
-        if (mount.env !== undefined) {
-          env.push(`${mount.env}=${Buffer.from(value).toString()}`)
-        }
+        if (mount.env !== undefined) env.push(`${mount.env}=${Buffer.from(value).toString()}`)
         break
       }
       case 'ssh': {
@@ -94,7 +90,7 @@ export async function sandboxOf(
           if (mount.required) {
             throw new StaveError('secret-missing', `cannot mount the SSH agent ${JSON.stringify(mount.id)}: it was not given`, {
               hint: `Give it with --ssh ${mount.id}.`,
-              ...(step.span === undefined ? {} : { span: step.span }),
+              ...(step.span !== undefined && { span: step.span }),
             })
           }
           break
@@ -127,7 +123,7 @@ export async function sandboxOf(
     env,
     cwd: op.cwd,
     makeCwd: true,
-    ...(op.user === undefined ? {} : { user: op.user }),
+    ...(op.user !== undefined && { user: op.user }),
     hostname: op.hostname ?? defaultHostname,
     namespaces: { network: op.network },
     capabilities: sandbox.capabilities ?? capabilities,
@@ -136,9 +132,9 @@ export async function sandboxOf(
     ...(op.insecure === true ? { privileged: true } : {}),
     mounts,
     ...(devices.length === 0 ? {} : { devices }),
-    ...(sandbox.resources === undefined ? {} : { resources: sandbox.resources }),
-    ...(options.ulimits === undefined ? {} : { ulimits: options.ulimits }),
-    ...(options.shmBytes === undefined ? {} : { shmBytes: options.shmBytes }),
+    ...(sandbox.resources !== undefined && { resources: sandbox.resources }),
+    ...(options.ulimits !== undefined && { ulimits: options.ulimits }),
+    ...(options.shmBytes !== undefined && { shmBytes: options.shmBytes }),
   }
 }
 
@@ -150,16 +146,15 @@ function isThere({ name, required }: NonNullable<ExecOp['devices']>[number], { s
   if (!required && (path || !cdiDirectories.some((directory) => existsSync(directory)))) return false
   throw new StaveError('not-found', `there is no device ${name}`, {
     hint: 'A device is named by its path, as /dev/fuse.',
-    ...(span === undefined ? {} : { span }),
+    ...(span !== undefined && { span }),
   })
 }
 
 function hostBinds({ binds = [] }: Sandbox, held: AsyncDisposableStack): readonly RunMount[] {
   return binds.map(({ source, target, readonly }): RunMount => {
     const found = statSync(source, { throwIfNoEntry: false })
-    if (found === undefined) {
+    if (found === undefined)
       throw new StaveError('not-found', `cannot give RUN ${source}: there is no such file`, { hint: 'It was named with --volume.' })
-    }
     if (!found.isDirectory()) return { type: 'bind', source: hostFile(source, held), target, readonly, file: true }
     const fd = openSync(source, constants.O_RDONLY | constants.O_DIRECTORY)
     held.defer(() => closeSync(fd))
@@ -183,9 +178,9 @@ function hostFiles(session: Session, op: ExecOp): readonly RunMount[] {
   const hosts = withOwnName(hostsText(isHosts ? readText('/etc/hosts') : undefined, addHosts), hostname)
   const { nameserver, search, options } = sandbox.resolver ?? {}
   const resolver = {
-    ...(nameserver === undefined ? {} : { nameservers: nameserver }),
-    ...(search === undefined ? {} : { searchDomains: search }),
-    ...(options === undefined ? {} : { options }),
+    ...(nameserver !== undefined && { nameservers: nameserver }),
+    ...(search !== undefined && { searchDomains: search }),
+    ...(options !== undefined && { options }),
   }
   const content = (target: string, text: string): RunMount => ({
     type: 'content',

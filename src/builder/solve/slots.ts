@@ -12,16 +12,11 @@ export function createSlots(count: number): Slots {
     let held = true
     return {
       [Symbol.dispose]() {
-        if (!held) {
-          return
-        }
+        if (!held) return
         held = false
         const next = waiting.shift()
-        if (next === undefined) {
-          free++
-        } else {
-          next()
-        }
+        if (next === undefined) free++
+        else next()
       },
     }
   }

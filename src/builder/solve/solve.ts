@@ -62,12 +62,8 @@ export async function solve(outer: Context, session: Session, options: SolveOpti
       abort.abort(error)
     },
   }
-  for (const step of options.steps) {
-    solver.names.set(step, nameOf(solver, step))
-  }
-  for (const step of options.inResult) {
-    solver.inResult.add(solver.names.get(step) as string)
-  }
+  for (const step of options.steps) solver.names.set(step, nameOf(solver, step))
+  for (const step of options.inResult) solver.inResult.add(solver.names.get(step) as string)
   markTrees(solver, options)
   await prepareDigests(solver, options.steps)
 
@@ -81,9 +77,7 @@ export async function solve(outer: Context, session: Session, options: SolveOpti
   }
   await Promise.allSettled(solver.running.values())
   await Promise.allSettled(solver.background)
-  if (failures.length > 0) {
-    throw failures[0]
-  }
+  if (failures.length > 0) throw failures[0]
   return {
     state: async (step) => (step === undefined ? emptyTree : ((await solver.running.get(solver.names.get(step) as string)) as State)),
   }
@@ -101,18 +95,13 @@ function nameOf(solver: Solver, step: Step): string {
 /** The trees of which steps are looked at by others: only these are made beside their layers. */
 function markTrees(solver: Solver, { steps, wantTrees }: SolveOptions): void {
   const mark = (step: Step | undefined): void => {
-    if (step !== undefined) {
-      solver.needsTree.add(solver.names.get(step) as string)
-    }
+    if (step !== undefined) solver.needsTree.add(solver.names.get(step) as string)
   }
-  for (const step of wantTrees) {
-    mark(step)
-  }
+  for (const step of wantTrees) mark(step)
   for (const step of [...steps].reverse()) {
     const { op } = step
-    if (op.kind === 'exec' || (op.kind === 'copy' && op.link !== true) || solver.needsTree.has(solver.names.get(step) as string)) {
+    if (op.kind === 'exec' || (op.kind === 'copy' && op.link !== true) || solver.needsTree.has(solver.names.get(step) as string))
       mark(step.parent)
-    }
     step.inputs.forEach(mark)
   }
 }
@@ -121,14 +110,8 @@ function markTrees(solver: Solver, { steps, wantTrees }: SolveOptions): void {
 async function prepareDigests(solver: Solver, steps: readonly Step[]): Promise<void> {
   const { cx, session } = solver
   const directories = new Map<Step, Directory>()
-  for (const step of steps) {
-    if (step.op.kind === 'local') {
-      directories.set(step, await session.contexts.open(cx, step.op.context))
-    }
-  }
-  if (directories.size > 0) {
-    session.digests.prepare(cx, steps, directories)
-  }
+  for (const step of steps) if (step.op.kind === 'local') directories.set(step, await session.contexts.open(cx, step.op.context))
+  if (directories.size > 0) session.digests.prepare(cx, steps, directories)
 }
 
 async function solveStep(solver: Solver, step: Step): Promise<Solved> {
@@ -141,9 +124,7 @@ async function solveStep(solver: Solver, step: Step): Promise<Solved> {
     case 'local':
       return session.contexts.open(cx, op.context)
     case 'image': {
-      if (op.reference === 'scratch') {
-        return emptyTree
-      }
+      if (op.reference === 'scratch') return emptyTree
       const base = solver.bases.get(imageKey(op.reference, op.platform)) as BaseImage
       const isHere = base.image.manifest.layers.every((layer) => session.store.file?.(layer) !== undefined)
       report(solver, step, isHere ? 'cached' : 'done', 0)
@@ -177,16 +158,12 @@ async function solveLayer(solver: Solver, step: Step, op: CopyOp | ExecOp): Prom
   const { cx, session } = solver
   const parent = step.parent === undefined ? emptyTree : ((await solver.running.get(solver.names.get(step.parent) as string)) as State)
   const inputs: Solved[] = []
-  for (const input of step.inputs) {
-    inputs.push((await solver.running.get(solver.names.get(input) as string)) as Solved)
-  }
+  for (const input of step.inputs) inputs.push((await solver.running.get(solver.names.get(input) as string)) as Solved)
   cx.signal.throwIfAborted()
   const make = (): Promise<State> => findOrMake(solver, step, op, parent, inputs)
   if (session.remote !== undefined && step.useCache) {
     const found = await lookUpRemote(solver, step, op, parent, inputs, make)
-    if (found !== undefined) {
-      return found
-    }
+    if (found !== undefined) return found
   }
   return make()
 }
@@ -200,13 +177,9 @@ async function findOrMake(solver: Solver, step: Step, op: CopyOp | ExecOp, paren
   const find = async (): Promise<State | undefined> => lookUp(solver, step, parent, await keyed)
   if (step.useCache && mayBeKnown(store, op)) {
     const found = await find()
-    if (found !== undefined) {
-      return found
-    }
+    if (found !== undefined) return found
   }
-  if (session.options.explain === true) {
-    inBackground(solver, explain(solver, step, keyed))
-  }
+  if (session.options.explain === true) inBackground(solver, explain(solver, step, keyed))
   // Whoever waits for a promise to be kept must hold nothing that its steps wait for: neither a lock nor a slot.
   await keepPromises([parent, ...inputs])
   const claim = await lock(cx, store, layout.running(solver.names.get(step) as string))

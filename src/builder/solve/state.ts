@@ -102,9 +102,7 @@ export function madeState(
     isPromised: false,
     layer,
     trees: once(async () => {
-      if (fs !== undefined) {
-        return [fs, ...(await parent.trees())]
-      }
+      if (fs !== undefined) return [fs, ...(await parent.trees())]
       return (await layer) === undefined ? parent.trees() : unpacked(cx, session, state)
     }),
   }
@@ -121,9 +119,7 @@ export async function layersOf(cx: Context, state: State): Promise<readonly (Lay
   let current: State = state
   while (current.parent !== undefined) {
     const layer = await current.layer
-    if (layer !== undefined) {
-      built.push(layer)
-    }
+    if (layer !== undefined) built.push(layer)
     current = current.parent
   }
   return [...(current.base === undefined ? [] : await current.base.image.layers(cx)), ...built.reverse()]
@@ -132,24 +128,18 @@ export async function layersOf(cx: Context, state: State): Promise<readonly (Lay
 /** The base image at the root of it. */
 export function rootOf(state: State): BaseImage | undefined {
   let current = state
-  while (current.parent !== undefined) {
-    current = current.parent
-  }
+  while (current.parent !== undefined) current = current.parent
   return current.base
 }
 
 async function unpacked(cx: Context, session: Session, state: State): Promise<readonly Place[]> {
   const layers = await layersOf(cx, state)
-  if (layers.length === 0) {
-    return []
-  }
+  if (layers.length === 0) return []
   const { store } = session
   const base = rootOf(state)
   if (store.snapshots.get(layers.map((layer) => layer.diffId)) === undefined) {
     const own = base === undefined ? [] : await base.image.layers(cx)
-    if (base !== undefined) {
-      await session.images.fetch(cx, base, own)
-    }
+    if (base !== undefined) await session.images.fetch(cx, base, own)
     await session.remote?.fetch(cx, layers.slice(own.length))
   }
   const snapshots = await store.snapshots.ensure(cx, stackImage(store, layers)).catch((error: unknown) => {

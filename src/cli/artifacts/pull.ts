@@ -35,9 +35,8 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   const directory = resolve(settings.cwd, flags.output ?? '.')
   await withFileErrors(`make ${directory}`, async () => makeDirectories(directory))
   const paths: string[] = []
-  for (const { layer, title } of files) {
+  for (const { layer, title } of files)
     paths.push(await unpackLayer(cx, source, layer, title, { directory, keepOld: flags['keep-old-files'] === true }))
-  }
   if (flags.config !== undefined) {
     const path = resolve(settings.cwd, flags.config)
     const bytes = Readable.from(await source.open(cx, config))

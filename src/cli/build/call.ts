@@ -14,9 +14,8 @@ export interface Call {
 /** `--call=WHAT[,format=text|json|sarif]`, as buildx has it. @throws StaveError `usage` */
 export function parseCall(text: string): Call {
   const [what = '', ...rest] = text.split(',')
-  if (what !== 'build' && what !== 'check' && what !== 'outline' && what !== 'targets') {
+  if (what !== 'build' && what !== 'check' && what !== 'outline' && what !== 'targets')
     throw new StaveError('usage', `stave build: --call takes build, check, outline or targets, not ${JSON.stringify(what)}`)
-  }
   const bad = rest.find((word) => !/^format=(text|json)$/.test(word) && !(what === 'check' && word === 'format=sarif'))
   if (bad !== undefined) {
     throw new StaveError('usage', `stave build: --call=${text}: ${bad} is not understood`, {
@@ -30,11 +29,11 @@ export function parseCall(text: string): Call {
 /** `stave build --call=outline|targets`: what can be given to a build, and what can be built. */
 export async function describe(job: CheckJob & { readonly what: 'outline' | 'targets' }): Promise<number> {
   const { dockerfile, stageOptions, text } = await withBuildOptions(job, (options) => check(job.cx, options))
-  if (job.format === 'json')
+  if (job.format === 'json') {
     job.report.json(
       job.what === 'targets' ? targetsJson(listTargets(dockerfile), text) : outlineJson(outline(dockerfile, stageOptions), text),
     )
-  else if (job.what === 'targets') printTargets(job.report, listTargets(dockerfile))
+  } else if (job.what === 'targets') printTargets(job.report, listTargets(dockerfile))
   else printOutline(job.report, outline(dockerfile, stageOptions))
   return 0
 }

@@ -13,14 +13,12 @@ export function secretOf(text: string, settings: Settings): SecretSource {
   if (!id) throw new StaveError('usage', `--secret takes id=ID[,src=FILE|env=VAR], not ${JSON.stringify(text)}`)
   refuseUnknown(given, ['id', 'src', 'source', 'env', 'type'], shown)
   const { type } = given
-  if (type !== undefined && type !== 'file' && type !== 'env') {
+  if (type !== undefined && type !== 'file' && type !== 'env')
     throw new StaveError('usage', `${shown}: there is no type ${type}`, { hint: 'There are file and env.' })
-  }
   const file = given['src'] ?? given['source']
   const variable = given['env'] ?? (type === 'env' ? (file ?? id) : undefined)
-  if (variable !== undefined && (type === 'file' || (given['env'] !== undefined && file !== undefined))) {
+  if (variable !== undefined && (type === 'file' || (given['env'] !== undefined && file !== undefined)))
     throw new StaveError('usage', `${shown}: it is either a file or a variable`)
-  }
   if (variable !== undefined) {
     const value = settings.env[variable]
     if (value === undefined) throw new StaveError('secret-missing', `cannot use secret ${id}: the environment has no ${variable}`)
@@ -52,9 +50,8 @@ export function cacheBackend(text: string, settings: Settings, side: 'from' | 't
   const { type = '' } = given
   const mode = given['mode'] as 'min' | 'max' | undefined
   if (['gha', 's3', 'azblob'].includes(type)) throw new StaveError('unsupported', `${shown}: there is no cache of type ${type}`, noService)
-  if (mode !== undefined && !['min', 'max'].includes(mode)) {
+  if (mode !== undefined && !['min', 'max'].includes(mode))
     throw new StaveError('usage', `${shown}: there is no mode ${mode}`, { hint: 'There are min and max.' })
-  }
   const known = side === 'from' ? fromKeys : toKeys
   if (!Object.hasOwn(known, type)) {
     throw new StaveError('usage', `${shown}: there is no cache of type ${type} here`, {

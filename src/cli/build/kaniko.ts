@@ -21,9 +21,8 @@ type KanikoFlags = Values<typeof kanikoFlags>
 /** Builds as kaniko's executor would be told to: pushed to `--destination` unless `--no-push`. */
 export async function run({ cx, flags, settings, report }: Invocation<typeof kanikoFlags>): Promise<void> {
   report.mode(flags.verbosity === 'error' || flags.verbosity === 'fatal' || flags.verbosity === 'panic' ? 'quiet' : 'plain')
-  if (flags.destination.length === 0 && !flags['no-push']) {
+  if (flags.destination.length === 0 && !flags['no-push'])
     throw new StaveError('usage', 'stave kaniko: --destination is missing', { hint: 'Name where to push, or use --no-push.' })
-  }
   const trusting = [flags.insecure, flags['insecure-pull'], flags['skip-tls-verify'], flags['skip-tls-verify-pull']].some(Boolean)
   await using session = await openSession(settings)
   await using places = createPlaces(

@@ -27,9 +27,8 @@ export function outputsOf(flags: OutputFlags, settings: Settings): OutputOptions
     annotations.push(...Object.entries(given).flatMap(([key, value]) => annotationOf(key, value)))
     const own = formOf(given, `--output ${text}`)
     for (const key of Object.keys(own) as (keyof typeof own)[]) {
-      if (form[key] !== undefined && form[key] !== own[key]) {
+      if (form[key] !== undefined && form[key] !== own[key])
         throw new StaveError('usage', `--output ${text}: another output has another ${key}, and the image is written once`)
-      }
     }
     form = { ...form, ...own }
   }

@@ -26,9 +26,8 @@ function unusedSince(filters: readonly string[]): number | undefined {
   let since: number | undefined
   for (const filter of filters) {
     const [key, value = ''] = filter.split(/=(.*)/s)
-    if (key !== 'until' && key !== 'unused-for') {
+    if (key !== 'until' && key !== 'unused-for')
       throw new StaveError('usage', `--filter ${filter} is not understood`, { hint: 'There is until=DURATION, such as until=24h.' })
-    }
     since = Date.now() - parseDuration(value) / 1e6
   }
   return since

@@ -70,9 +70,8 @@ async function service(caller: Caller, session: Session, loaded: Loaded, choices
   const { project } = loaded
   const definition = project.services[name] as Service
   const count = choices.scale.get(name) ?? countOf(definition)
-  if (count > 1 && definition.container_name !== undefined) {
+  if (count > 1 && definition.container_name !== undefined)
     throw new StaveError('usage', `the service ${name} has a container_name, and can have one container only`)
-  }
   const there = membersOf(store, project.name).filter((member) => member.service === name && !member.isOneOff)
   for (const { container, number } of there) {
     if (number <= count) continue
@@ -246,9 +245,8 @@ async function waitForNeeds(
     try {
       await waitForService(caller, session, loaded, other, condition)
     } catch (error) {
-      if (required !== false) {
+      if (required !== false)
         throw new StaveError('container-start', `cannot start the service ${name}: it needs ${other}`, { cause: error, exitCode: 1 })
-      }
       caller.report.event({ type: 'warning', message: `the service ${name} is started without ${other}`, hint: (error as Error).message })
     }
   }

@@ -23,13 +23,11 @@ export async function waitHealthy(cx: Context, store: LocalStore, container: Con
   const lastMs = check.startPeriodMs + check.retries * (check.intervalMs + check.timeoutMs)
   for (;;) {
     const { status } = refresh(store, container)
-    if (status.state !== 'running') {
+    if (status.state !== 'running')
       throw new StaveError('container-state', `the container ${container.name} is ${status.state}, with status ${status.exitCode ?? 0}`)
-    }
     if (await succeeds(cx, store, container, command, check.timeoutMs)) return
-    if (Date.now() - started > lastMs) {
+    if (Date.now() - started > lastMs)
       throw new StaveError('container-state', `the container ${container.name} is unhealthy: ${command.join(' ')} did not succeed`)
-    }
     await delay(Math.min(pauseMs, check.intervalMs), undefined, { signal: cx.signal })
   }
 }

@@ -70,9 +70,8 @@ export async function prepareImages(
     if (service.build === undefined) continue
     const isHere = await has(caller, session, imageOf(loaded.project, name, service))
     if (choices.noBuild) {
-      if (!isHere && service.image === undefined) {
+      if (!isHere && service.image === undefined)
         throw new StaveError('not-found', `the image of the service ${name} was not built`, { hint: 'Leave --no-build out.' })
-      }
     } else if (choices.build || service.pull_policy === 'build' || !isHere) wanted.push(name)
   }
   await buildServices(caller, session, loaded, wanted, choices.quiet ? ['--quiet'] : [])

@@ -125,9 +125,8 @@ async function waitForAll(
         hasCheck ? 'service_healthy' : 'service_started',
       )
       for (const { container } of membersOf(session.store, loaded.project.name).filter(({ service }) => service === name)) {
-        if (!isRunning(container) && container.status.exitCode !== 0) {
+        if (!isRunning(container) && container.status.exitCode !== 0)
           throw new StaveError('container-state', `the container ${container.name} ended with status ${container.status.exitCode}`)
-        }
       }
     }
   } catch (error) {
@@ -179,9 +178,7 @@ async function attend(invocation: Invocation<typeof upFlags>, { store }: Session
     await (stopping ?? stopAll())
     const all = await Promise.all(ended)
     status = from === undefined ? first.code : (all.find(({ service }) => service === from)?.code ?? 0)
-  } else {
-    await Promise.all(ended)
-  }
+  } else await Promise.all(ended)
   await stopping
   // What was written last is still on its way out of the log.
   await Promise.race([output, delay(2000, undefined, { ref: false })])

@@ -168,9 +168,8 @@ function mountWords(project: Project, mount: Mount): string[] {
   switch (mount.type) {
     case 'bind':
       // The short form makes a directory that is not there, as docker's -v does.
-      if (mount.bind?.create_host_path === true && !/[:,"]/.test(`${mount.source}${mount.target}`)) {
+      if (mount.bind?.create_host_path === true && !/[:,"]/.test(`${mount.source}${mount.target}`))
         return ['--volume', `${mount.source}:${mount.target}${mount.read_only === true ? ':ro' : ''}`]
-      }
       return ['--mount', csv(['type=bind', `src=${mount.source ?? ''}`, ...common])]
     case 'tmpfs': {
       const { size, mode } = mount.tmpfs ?? {}

@@ -13,9 +13,8 @@ import type { exportFlags } from './copying-commands.ts'
 export async function run({ cx, flags, args, settings }: Invocation<typeof exportFlags>): Promise<void> {
   await using session = await openSession(settings)
   const container = findContainer(session.store, args[0]!)
-  if (flags.output === undefined && process.stdout.isTTY) {
+  if (flags.output === undefined && process.stdout.isTTY)
     throw new StaveError('usage', 'a tar is not written to a terminal', { hint: 'Use --output FILE, or redirect standard output.' })
-  }
   await exportContainer(cx, session.store, container, async (tar) => {
     if (flags.output === undefined) await pipeline(createReadStream(tar), process.stdout, { end: false, signal: cx.signal })
     else await deliverFile(cx, tar, resolve(settings.cwd, flags.output))

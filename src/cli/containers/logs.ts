@@ -21,9 +21,8 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     for await (const chunk of logs) report.write(chunk)
     return
   }
-  if (container.log === false) {
+  if (container.log === false)
     throw new StaveError('unsupported', `cannot show the logs of ${container.name}: it was made with --log-driver none`)
-  }
   const options = { follow: flags.follow ?? false, ...logTimes(flags) }
   const unfinished = { stdout: false, stderr: false }
   for await (const { stream, time, text } of readLog(cx, store, container, options)) {
@@ -57,9 +56,10 @@ function timeOf(text: string): Date {
   const ago = /[a-z]/.test(text) ? readDuration(text) : undefined
   if (ago !== undefined) return new Date(Date.now() - ago / 1e6)
   const time = /^\d+(\.\d+)?$/.test(text) ? new Date(Number(text) * 1000) : new Date(text)
-  if (Number.isNaN(time.getTime()))
+  if (Number.isNaN(time.getTime())) {
     throw new StaveError('usage', `${JSON.stringify(text)} is not a time`, {
       hint: 'Write 2026-01-31T12:00:00Z, seconds since 1970, or 10m.',
     })
+  }
   return time
 }

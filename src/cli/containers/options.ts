@@ -195,8 +195,7 @@ function addressOf(text: string): string {
 /** `HOST:IP`, where the address may be IPv6. */
 export function hostOf(text: string): { host: string; address: string } {
   const [host = '', address = ''] = text.split(/[:=](.*)/s)
-  if (host === '' || !/^(\[?[0-9a-fA-F:.]+\]?|host-gateway)$/.test(address)) {
+  if (host === '' || !/^(\[?[0-9a-fA-F:.]+\]?|host-gateway)$/.test(address))
     throw new StaveError('usage', `--add-host takes HOST:IP, not ${JSON.stringify(text)}`)
-  }
   return { host, address: address.replace(/^\[|\]$/g, '') }
 }

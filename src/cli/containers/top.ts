@@ -35,9 +35,8 @@ export async function run({ flags, args, settings, report }: Invocation<typeof t
   // ps(1)'s usual ways to ask for all; which processes they are is settled here.
   const wanted = typed.filter((word) => !/^-?(a?ux|ef|e|f)$/.test(word)).map((word) => aliases[word] ?? word)
   const unknown = wanted.find((word) => !Object.hasOwn(columns, word))
-  if (unknown !== undefined) {
+  if (unknown !== undefined)
     throw new StaveError('usage', `stave top: ${unknown} is no column`, { hint: `There are ${Object.keys(columns).join(', ')}.` })
-  }
   await using session = await openSession(settings)
   const processes = containerProcesses(session.store, findContainer(session.store, name))
   const chosen = (wanted.length > 0 ? wanted : usual).map((word) => columns[word]!)

@@ -20,18 +20,16 @@ import { transfer } from '#image/transfer.ts'
 /** Copies an image or an index from one place to another. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof copyFlags>): Promise<void> {
   if (flags.quiet) report.mode('quiet')
-  if (flags['preserve-digests'] && flags.format !== undefined) {
+  if (flags['preserve-digests'] && flags.format !== undefined)
     throw new StaveError('usage', '--preserve-digests and --format exclude each other: another format has another digest')
-  }
   const compression = chosenCompression(settings, {
     compress: flags['dest-compress'],
     decompress: flags['dest-decompress'],
     format: flags['dest-compress-format'],
     level: flags['dest-compress-level'],
   })
-  if (flags['preserve-digests'] && compression !== undefined) {
+  if (flags['preserve-digests'] && compression !== undefined)
     throw new StaveError('usage', '--preserve-digests excludes compressing and decompressing layers: they get other digests')
-  }
   if (flags['preserve-digests'] && flags.platform.length > 1 && flags.sparse !== true) {
     throw new StaveError('usage', '--preserve-digests excludes several of --platform: an index of these has another digest', {
       hint: 'With --sparse the index stays as it is, and mentions what is not copied.',

@@ -72,9 +72,8 @@ export async function pull(
     return { descriptor, name }
   } catch (error) {
     cx.report({ type: 'step', id, title: `pulling ${name}`, state: 'failed', durationMs: performance.now() - started })
-    if (error instanceof StaveError && error.code !== 'cancelled' && !error.message.includes(text)) {
+    if (error instanceof StaveError && error.code !== 'cancelled' && !error.message.includes(text))
       throw error.with({ message: `cannot pull ${name}: ${error.message}` })
-    }
     throw error
   }
 }

@@ -79,9 +79,8 @@ export function parseUntil(text: string, value: string, now = Date.now()): numbe
     return now - parts.reduce((sum, [, count, unit]) => sum + Number(count) * unitMs[unit!]!, 0)
   }
   const moment = /^\d+(\.\d+)?$/.test(value) ? Number(value) * 1000 : Date.parse(value)
-  if (Number.isNaN(moment)) {
+  if (Number.isNaN(moment))
     throw new StaveError('usage', `--filter ${text} is not understood`, { hint: 'Write until=24h, until=2026-01-31 or a time in seconds.' })
-  }
   return moment
 }
 

@@ -30,9 +30,8 @@ export async function create({ cx, flags, args, settings, report }: Invocation<t
   const entries = add.flatMap(({ descriptors }) => descriptors)
   if (entries.length === 0) throw new StaveError('usage', 'imagetools create: a source is missing')
   const other = flags.annotation.find((text) => /^(manifest|manifest-descriptor|index-descriptor)(\[[^\]]*\])?:/.test(text))
-  if (other !== undefined) {
+  if (other !== undefined)
     throw new StaveError('usage', `imagetools create: ${other} is no annotation of the index`, { hint: 'The images stay as they are.' })
-  }
   const annotations = keyValues(
     flags.annotation.map((text) => text.replace(/^index:/, '')),
     '--annotation',

@@ -16,9 +16,8 @@ import { transfer } from '#image/transfer.ts'
 /** Reads the images of an archive into the store. */
 export async function run({ cx, flags, settings, report }: Invocation<typeof loadFlags>): Promise<void> {
   if (flags.quiet) report.mode('quiet')
-  if (flags.input === undefined && process.stdin.isTTY) {
+  if (flags.input === undefined && process.stdin.isTTY)
     throw new StaveError('usage', 'stave load: an archive is not read from a terminal', { hint: 'Use -i FILE, or redirect the input.' })
-  }
   await using session = await openSession(settings)
   await using archive = await open(flags.input ?? '-')
   const loaded: string[] = []

@@ -38,9 +38,8 @@ export interface EntryChange {
 export async function openList(cx: Context, store: LocalStore, text: string): Promise<ManifestList> {
   const name = normalizeName(text)
   const record = store.names.get(name)
-  if (record === undefined) {
+  if (record === undefined)
     throw new StaveError('not-found', `cannot find the list ${text} in the store`, { hint: `stave manifest create ${text} makes it.` })
-  }
   const document = await readManifest(cx, store, record.descriptor)
   if (document.kind !== 'index') throw new StaveError('usage', `cannot use ${text} as a list: it is an image`)
   return { name, raw: document.raw, descriptor: document.descriptor, entries: document.index.manifests }

@@ -10,9 +10,8 @@ import { transfer } from '#image/transfer.ts'
 /** Writes images to one archive. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof saveFlags>): Promise<void> {
   if (flags.quiet) report.mode('quiet')
-  if (flags.output === undefined && process.stdout.isTTY) {
+  if (flags.output === undefined && process.stdout.isTTY)
     throw new StaveError('usage', 'stave save: an archive is not written to a terminal', { hint: 'Use -o FILE, or redirect the output.' })
-  }
   await using session = await openSession(settings)
   // Before anything is written: an archive that lacks an image must not look like a whole one.
   const roots = new Map<string, Descriptor>()
@@ -34,9 +33,8 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
 
 function destination({ output = '-', format }: Values<typeof saveFlags>): Parameters<typeof createFiles>[0] {
   const stream = output === '-' ? process.stdout : undefined
-  if (format !== 'oci-dir') {
+  if (format !== 'oci-dir')
     return { transport: format === 'oci-archive' ? format : 'docker-archive', path: output, name: undefined, stream }
-  }
   if (stream !== undefined) throw new StaveError('usage', 'stave save: --format oci-dir needs -o DIR')
   return { transport: 'oci', path: output, name: undefined }
 }

@@ -21,9 +21,8 @@ export async function run(invocation: Invocation<typeof tagFlags>): Promise<void
           .list()
           .filter(({ descriptor }) => descriptor.digest === root.digest)
           .map(({ name }) => name)
-  for (const name of names) {
+  for (const name of names)
     if (store.names.get(name) === undefined) throw new StaveError('not-found', `cannot remove the name ${name}: it is not in the store`)
-  }
   store.names.set(root.digest, root)
   for (const name of names) if (name !== root.digest) store.names.delete(name)
 }

@@ -7,7 +7,6 @@ import { openSession } from '../session.ts'
 export async function run({ args, settings, report }: Invocation): Promise<void> {
   await using session = await openSession(settings)
   const [name = '', wanted] = args
-  for (const port of portsOf(findContainer(session.store, name), wanted)) {
+  for (const port of portsOf(findContainer(session.store, name), wanted))
     report.print(wanted === undefined ? `${portName(port)} -> ${formatHost(port)}` : formatHost(port))
-  }
 }

@@ -334,9 +334,10 @@ function show(value: unknown): string {
   if (typeof value === 'string') return value
   if (Array.isArray(value)) return `[${value.map(show).join(' ')}]`
   if (value instanceof Date) return value.toISOString()
-  if (typeof value === 'object')
+  if (typeof value === 'object') {
     return `map[${entriesOf(value)
       .map(([key, item]) => `${String(key)}:${show(item)}`)
       .join(' ')}]`
+  }
   return String(value)
 }

@@ -14,9 +14,8 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     const tags = ((await source.list?.(cx)) ?? []).flatMap(({ names }) => names)
     return report.json({ Repository: location.path, Tags: tags })
   }
-  if (location.transport !== 'docker') {
+  if (location.transport !== 'docker')
     throw new StaveError('usage', `cannot list the tags of ${args[0]}`, { hint: `For a registry, write docker://${args[0]}.` })
-  }
   const { registry, repository } = parseReference(location.name)
   const remote = await places.registry(parseReference(location.name))
   report.json({ Repository: `${registry}/${repository}`, Tags: await remote.listTags(cx) })

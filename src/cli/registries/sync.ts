@@ -85,12 +85,13 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     return failures.length === 0 ? 0 : 1
   }
   if (flags.digestfile !== undefined) writeDigests(resolve(settings.cwd, flags.digestfile), outcomes)
-  if (flags.json)
+  if (flags.json) {
     report.json({
       images: outcomes.map(asJson),
       failures: failures.map(({ repository, error }) => ({ repository, error: messageOf(error) })),
       ...(flags.prune && { deletions: isWhole ? doomed.map(formatReference) : [] }),
     })
+  }
   const failed = conclude(report, outcomes, { quiet: flags.quiet ?? false, seconds: (performance.now() - started) / 1000 })
   return failed + failures.length === 0 ? 0 : 1
 }
@@ -138,9 +139,8 @@ function check(flags: SyncFlags, source: string, target: string): void {
       hint: `Write ${operand.slice(prefix.length)}: --src and --dest say what it is.`,
     })
   }
-  if (flags['preserve-digests'] && flags.format !== undefined) {
+  if (flags['preserve-digests'] && flags.format !== undefined)
     throw new StaveError('usage', '--preserve-digests and --format exclude each other: another format has another digest')
-  }
 }
 
 /** Does the source say all that is to be there? */
@@ -159,9 +159,8 @@ async function readList(cx: Context, settings: Settings, path: string): Promise<
   const { parseList } = await import('#mirror/list.ts')
   const text = await withFileErrors(`read ${path}`, async () => readFileSync(resolve(settings.cwd, path), 'utf8'))
   const { registries, unknown } = parseList(text, path)
-  for (const { key, line } of unknown) {
+  for (const { key, line } of unknown)
     cx.report({ type: 'warning', message: `${key} means nothing`, file: path, ...(line !== undefined && { line }) })
-  }
   return registries
 }
 

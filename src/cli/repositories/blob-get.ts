@@ -15,9 +15,7 @@ export async function run({ cx, flags, args, settings }: Invocation<typeof blobG
   const { registry, descriptor } = await openBlobPlace(cx, places, args)
   const bytes = await registry.open(cx, descriptor)
   if (flags.output === undefined || flags.output === '-') {
-    for await (const chunk of bytes) {
-      if (!process.stdout.write(chunk)) await new Promise((drained) => process.stdout.once('drain', drained))
-    }
+    for await (const chunk of bytes) if (!process.stdout.write(chunk)) await new Promise((drained) => process.stdout.once('drain', drained))
     return
   }
   const path = resolve(settings.cwd, flags.output)

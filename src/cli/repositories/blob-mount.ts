@@ -13,9 +13,8 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   const { registry: from, descriptor } = await openBlobPlace(cx, places, [args[0]!])
   const target = registryReference(args[1]!)
   const to = await places.registry(target)
-  if (from.reference.registry !== target.registry) {
+  if (from.reference.registry !== target.registry)
     throw new StaveError('usage', `cannot mount ${descriptor.digest}: ${from.reference.registry} and ${target.registry} are two registries`)
-  }
   if (!(await to.adopt(cx, descriptor, from))) {
     const { registry, repository } = target
     throw new StaveError('unsupported', `cannot mount ${descriptor.digest} into ${formatReference({ registry, repository })}`, {

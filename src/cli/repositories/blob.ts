@@ -11,9 +11,8 @@ import { registryReference } from '../remote.ts'
 export function blobReference([text = '', second]: readonly string[]): { readonly reference: Reference; readonly digest: Digest } {
   const reference = registryReference(text)
   const digest = second === undefined ? reference.digest : parseDigest(second)
-  if (digest === undefined) {
+  if (digest === undefined)
     throw new StaveError('usage', `cannot tell which blob of ${text} is meant: its digest is missing`, { hint: `Write ${text}@sha256:….` })
-  }
   return { reference, digest }
 }
 

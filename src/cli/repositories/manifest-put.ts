@@ -23,9 +23,8 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     title: file === '-' ? 'on stdin' : file,
     ...(flags['content-type'] !== undefined && { mediaType: flags['content-type'] }),
   })
-  if (reference.digest !== undefined && reference.digest !== content.digest) {
+  if (reference.digest !== undefined && reference.digest !== content.digest)
     throw new StaveError('digest-mismatch', `cannot push ${place}: the manifest has the digest ${content.digest}`)
-  }
   const descriptor = { ...bytes, mediaType }
   await registry.write(cx, descriptor, await content.open(0))
   // Of a name without a tag the tag `latest` was meant, as everywhere; a digest asks for none.

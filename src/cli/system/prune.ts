@@ -18,12 +18,10 @@ const whatTakesRoom = 1
 /** Removes what nothing uses: by default images without a name, and what no name, container or cache entry needs. */
 export async function run({ cx, flags, settings, report }: Invocation<typeof pruneFlags>): Promise<void> {
   const kinds = new Set(flags.only.length > 0 ? flags.only : ['images'])
-  if (flags.filter.length > 0 && !kinds.has('images') && !kinds.has('containers')) {
+  if (flags.filter.length > 0 && !kinds.has('images') && !kinds.has('containers'))
     throw new StaveError('usage', 'stave prune: --filter chooses images and containers, and neither is pruned here')
-  }
-  if (flags.all && kinds.has('images') && !flags.force && !(await isConfirmed())) {
+  if (flags.all && kinds.has('images') && !flags.force && !(await isConfirmed()))
     throw new StaveError('cancelled', 'nothing was removed', { hint: 'stave prune --all --force does not ask.' })
-  }
   await using session = await openSession(settings)
   const { store } = session
   const containers = kinds.has('containers') ? await pruneContainers(cx, store, flags.filter) : []

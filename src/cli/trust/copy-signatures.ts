@@ -103,9 +103,8 @@ async function signWithGpg({ choices, settings, to }: SignatureJob, { digest }: 
 
 async function sigstoreSignature(cx: Context, job: SignatureJob, { digest }: Descriptor): Promise<() => Promise<void>> {
   const { choices, settings, to, places } = job
-  if (to.transport !== 'docker') {
+  if (to.transport !== 'docker')
     throw new StaveError('unsupported', 'cannot sign what is copied for sigstore: only images in registries have such signatures')
-  }
   const file = choices.sigstoreKey!
   const key = await privateKey((await readNamed(file, settings)).toString(), await passphraseOf(choices.passphraseFile, settings), file)
   const claim = writeClaim(
@@ -166,8 +165,7 @@ function directoryStore(path: string): SignatureStore {
 async function writeNumbered(prefix: string, signatures: readonly Uint8Array[]): Promise<void> {
   await withFileErrors(`write signatures to ${dirname(prefix)}`, async () => {
     await mkdir(dirname(prefix), { recursive: true })
-    for (const [at, signature] of signatures.entries()) {
+    for (const [at, signature] of signatures.entries())
       await replaceFile(`${prefix}${at + 1}`, (temporary) => writeFile(temporary, signature))
-    }
   })
 }

@@ -22,8 +22,7 @@ export async function readNamed(file: string, settings: Settings): Promise<Buffe
 /** An image in a registry, as `docker://NAME` or a bare name. */
 export function registryName(text: string, verb: string): string {
   const [, transport, rest] = /^([a-z][a-z-]*):(?!\d+(?:\/|$))(.*)$/s.exec(text) ?? []
-  if (transport !== undefined && transport !== 'docker') {
+  if (transport !== undefined && transport !== 'docker')
     throw new StaveError('usage', `cannot ${verb} ${text}: only images in registries have signatures`, { hint: 'Write docker://NAME.' })
-  }
   return (rest ?? text).replace(/^\/\//, '')
 }

@@ -13,9 +13,8 @@ import { passphraseOf, readNamed, registryName } from './passphrase.ts'
 
 /** Signs the manifest that a name stands for now. Prints its digest, and the tag of the signatures. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof signFlags>): Promise<void> {
-  if (flags.key === undefined) {
+  if (flags.key === undefined)
     throw new StaveError('usage', 'stave sign: --key is missing', { hint: 'stave generate-sigstore-key makes a pair of keys.' })
-  }
   if (flags.quiet) report.mode('quiet')
   const key = await privateKey(
     (await readNamed(flags.key, settings)).toString(),

@@ -62,9 +62,7 @@ export function createAuthenticator(ask: Ask): Authenticator {
 
   async function authorize(cx: Context, realm: Realm, challenge: Challenge, scopes: readonly Scope[]): Promise<string | undefined> {
     const credential = await realm.credential(cx)
-    if (challenge.scheme === 'basic') {
-      return credential?.kind === 'password' ? basic(credential.username, credential.password) : undefined
-    }
+    if (challenge.scheme === 'basic') return credential?.kind === 'password' ? basic(credential.username, credential.password) : undefined
     if (credential?.kind === 'registry-token') return `Bearer ${credential.token}`
     return bearer(cx, realm, challenge, scopes, credential)
   }
@@ -117,9 +115,7 @@ export function createAuthenticator(ask: Ask): Authenticator {
     if (credential?.kind === 'password') {
       url.searchParams.set('account', credential.username)
       headers.authorization = basic(credential.username, credential.password)
-    } else if (credential?.kind === 'identity-token') {
-      headers.authorization = basic(credential.username, credential.token)
-    }
+    } else if (credential?.kind === 'identity-token') headers.authorization = basic(credential.username, credential.token)
     return readToken(await ask(cx, { method: 'GET', url, headers }), realm, credential)
   }
 
@@ -141,9 +137,8 @@ export function createAuthenticator(ask: Ask): Authenticator {
 
   async function readToken(response: Response, realm: Realm, credential: Credential | undefined): Promise<Token> {
     const doing = `cannot get a token for ${realm.registry} from ${response.url.host}`
-    if (response.status !== 200) {
+    if (response.status !== 200)
       throw await responseProblem(response, doing, { registry: realm.registry, credentialsFrom: credential?.from })
-    }
     const bytes = await readAll(response.body, limit.jsonBytes)
     const body = decodeToken(bytes)
     if (body === undefined) {
@@ -209,7 +204,7 @@ export function realmUrl(realm: Pick<Realm, 'origin' | 'registry' | 'isInsecure'
 function refusedRealm({ registry }: Pick<Realm, 'registry'>, challenge: Challenge, why: string, hint?: string): StaveError {
   return new StaveError('registry-problem', `cannot log in to ${registry}: ${why}`, {
     cause: new Error(`WWW-Authenticate names the token server ${JSON.stringify((challenge.parameters.realm ?? '').slice(0, 200))}`),
-    ...(hint === undefined ? {} : { hint }),
+    ...(hint !== undefined && { hint }),
   })
 }
 
@@ -232,9 +227,8 @@ export function parseScopes(text: string): Scope[] {
   for (const part of text.split(' ')) {
     // A name may hold a colon (host:port), so the outer ones count.
     const match = /^([a-z]+)(?:\([a-z]+\))?:(.+):([a-z*,]+)$/.exec(part)
-    if (match !== null && (match[1] === 'repository' || match[1] === 'registry')) {
+    if (match !== null && (match[1] === 'repository' || match[1] === 'registry'))
       scopes.push({ type: match[1], name: match[2]!, actions: match[3]!.split(',').filter((action) => action !== '') })
-    }
   }
   return scopes
 }

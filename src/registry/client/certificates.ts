@@ -87,9 +87,8 @@ export function readBundle({ file, directories }: TrustBundle): readonly string[
   const found = new Set<string>()
   for (const name of files) {
     const text = readListed(name, file)
-    for (const [certificate] of text.matchAll(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----/g)) {
+    for (const [certificate] of text.matchAll(/-----BEGIN (?:TRUSTED )?CERTIFICATE-----[^-]+-----END (?:TRUSTED )?CERTIFICATE-----/g))
       found.add(certificate)
-    }
   }
   if (found.size > 0) return [...found]
   throw new StaveError('tls', `cannot trust anybody: there is no certificate in ${files.join(', ') || directories}`, {

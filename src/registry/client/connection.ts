@@ -21,7 +21,7 @@ export async function openDispatcher(settings: ConnectionSettings): Promise<Disp
   const tls = {
     rejectUnauthorized: verify,
     ...(certificates.authorities.length > 0 || settings.authorities !== undefined ? { ca: authorities(settings) } : {}),
-    ...(certificates.client === undefined ? {} : { cert: certificates.client.certificate, key: certificates.client.key }),
+    ...(certificates.client !== undefined && { cert: certificates.client.certificate, key: certificates.client.key }),
   }
   const options = {
     // One HTTP/2 connection would share one TCP window between all blobs.

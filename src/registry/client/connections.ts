@@ -84,7 +84,7 @@ export function createConnections(options: ConnectionOptions): Connections {
         method: call.method,
         url,
         headers,
-        ...(call.body === undefined ? {} : { body: call.body }),
+        ...(call.body !== undefined && { body: call.body }),
         signal: cx.signal,
         headersTimeoutMs: call.isSlow === true || isStream(call.body) ? slowAnswerMs : options.answerMs,
         bodyTimeoutMs: stallMs,

@@ -113,9 +113,8 @@ function readRule(table: TomlTable, file: string): Rule {
   const digestOnly = flag(table['mirror-by-digest-only'], file, 'registry.mirror-by-digest-only')
   const mirrors = tablesOf(table.mirror, file, 'registry.mirror').map((mirror): Mirror => {
     const serves = optional(mirror['pull-from-mirror'], file, 'registry.mirror.pull-from-mirror') ?? (digestOnly ? 'digest-only' : 'all')
-    if (serves !== 'all' && serves !== 'digest-only' && serves !== 'tag-only') {
+    if (serves !== 'all' && serves !== 'digest-only' && serves !== 'tag-only')
       throw broken(file, `pull-from-mirror is ${JSON.stringify(serves)}, not all, digest-only or tag-only`)
-    }
     const place = trim(optional(mirror.location, file, 'registry.mirror.location') ?? '')
     if (place === '') throw broken(file, `a mirror of ${prefix} has no location`)
     return { location: place, isInsecure: flag(mirror.insecure, file, 'registry.mirror.insecure'), serves }
@@ -207,8 +206,8 @@ function trim(location: string): string {
 
 function broken(file: string, why: string, hint?: string, cause?: unknown): StaveError {
   return new StaveError('invalid-document', `cannot use ${file}: ${why}`, {
-    ...(hint === undefined ? {} : { hint }),
-    ...(cause === undefined ? {} : { cause }),
+    ...(hint !== undefined && { hint }),
+    ...(cause !== undefined && { cause }),
   })
 }
 

@@ -100,9 +100,8 @@ async function list(
       doing,
     })
     bytes += raw?.length ?? 0
-    if (raw === undefined || bytes > limit.listBytes) {
+    if (raw === undefined || bytes > limit.listBytes)
       throw new StaveError('too-large', `${doing}: ${raw === undefined ? 'a page' : 'the list'} has more bytes than are read`)
-    }
     const found = decodeNames(raw, key, doing)
     const known = names.size
     for (const name of found) names.add(name)
@@ -111,9 +110,8 @@ async function list(
     before = found
     fruitless = names.size > known ? 0 : fruitless + 1
     page = nextPage(response)
-    if (page !== undefined && fruitless >= limit.fruitlessPages) {
+    if (page !== undefined && fruitless >= limit.fruitlessPages)
       throw new StaveError('registry-problem', `${doing}: the registry announces one page after the other, and nothing is on them`)
-    }
   }
   return [...names].slice(0, most)
 }

@@ -54,9 +54,8 @@ export async function getManifest(cx: Context, remote: Remote, endpoint: Endpoin
   // The digest of a signed schema 1 manifest leaves out its signatures.
   const isComparable = !isSchema1(mediaType)
   if (isComparable && expected !== undefined && digest !== expected) throw mismatch(doing, expected, digest)
-  if (isComparable && said !== undefined && isDigest(said) && digestAlgorithm(said) === digestAlgorithm(digest) && said !== digest) {
+  if (isComparable && said !== undefined && isDigest(said) && digestAlgorithm(said) === digestAlgorithm(digest) && said !== digest)
     throw mismatch(doing, said, digest)
-  }
   return { descriptor: { mediaType, digest: isComparable ? digest : (expected ?? digest), size: raw.length }, raw }
 }
 
@@ -146,9 +145,8 @@ export async function putManifest(
   const response = await inTurn(`${endpoint.host}/${endpoint.repository}@${what.digest}`, put)
   await response.body.discard()
   const stored = response.headers['docker-content-digest']
-  if (stored !== undefined && isDigest(stored) && digestAlgorithm(stored) === digestAlgorithm(what.digest) && stored !== what.digest) {
+  if (stored !== undefined && isDigest(stored) && digestAlgorithm(stored) === digestAlgorithm(what.digest) && stored !== what.digest)
     throw mismatch(doing, what.digest, stored)
-  }
   return response.headers['oci-subject']
 }
 

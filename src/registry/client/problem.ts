@@ -24,7 +24,7 @@ export async function responseProblem(response: Response, doing: string, asked: 
   const hint = hintFor(code, response, asked)
   return new StaveError(code, `${doing}: ${summaries[code] ?? `the registry answered ${response.status}`}`, {
     cause: new Error(exchanged),
-    ...(hint === undefined ? {} : { hint }),
+    ...(hint !== undefined && { hint }),
   })
 }
 

@@ -35,9 +35,8 @@ function isRedirect(response: Response, call: Call): boolean {
 async function redirectTarget(response: Response, call: Call, host: Host): Promise<URL> {
   const target = URL.parse(response.headers.location ?? '', response.url)
   const from = `${call.method} ${redactUrl(response.url)} → ${response.status}`
-  if (target === null || (target.protocol !== 'https:' && target.protocol !== 'http:')) {
+  if (target === null || (target.protocol !== 'https:' && target.protocol !== 'http:'))
     throw new StaveError('registry-problem', `${call.doing}: the registry redirects to no valid address`, { cause: new Error(from) })
-  }
   if (response.url.protocol === 'https:' && target.protocol === 'http:' && !host.isInsecure) {
     throw new StaveError('tls', `${call.doing}: the registry redirects from https to plain http`, {
       cause: new Error(`${from} ${redactUrl(target)}`),

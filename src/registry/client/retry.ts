@@ -84,23 +84,20 @@ export async function repeated(
       response = await once()
     } catch (error) {
       if (cx.signal.aborted) throw abortedError(cx.signal)
-      if (!isReplayable || !isTransient(error) || attempt + 1 >= attemptsFor(error, policy)) {
+      if (!isReplayable || !isTransient(error) || attempt + 1 >= attemptsFor(error, policy))
         throw networkProblem(error, call.doing, call.method, url)
-      }
       await pause(cx, backoffMs(attempt, policy))
       continue
     }
     if (!isPassing(response.status) || call.expect.includes(response.status)) return response
     const asked = retryAfterMs(response.headers)
     const waitMs = asked ?? backoffMs(attempt, policy)
-    if (host !== undefined && asked !== undefined && asked <= policy.maxRetryAfterMs) {
+    if (host !== undefined && asked !== undefined && asked <= policy.maxRetryAfterMs)
       host.pausedUntil = Math.max(host.pausedUntil, performance.now() + asked)
-    }
     if (!isReplayable || attempt + 1 >= policy.attempts || waitMs > policy.maxRetryAfterMs) return response
     await response.body.discard()
-    if (waitMs > 2000) {
+    if (waitMs > 2000)
       cx.report({ type: 'warning', message: `${url.host} answered ${response.status}; trying again in ${Math.ceil(waitMs / 1000)} s` })
-    }
     await pause(cx, waitMs)
   }
 }

@@ -398,9 +398,8 @@ describe('TLS', () => {
     await using rig = await startRig({ tls: server })
     const names = await mkdtemp(path.join(directory, 'bundle-'))
     await writeFile(path.join(names, 'a.pem'), await pem(isOwn ? 'own.pem' : 'ca.crt'))
-    for (const environment of [{ SSL_CERT_FILE: path.join(names, 'a.pem') }, { SSL_CERT_DIR: `${names}:` }]) {
+    for (const environment of [{ SSL_CERT_FILE: path.join(names, 'a.pem') }, { SSL_CERT_DIR: `${names}:` }])
       await pushImage(rig.cx, rig.open('a', { tls: { bundle: bundleOf(environment) } }), 'v1')
-    }
     const error = await failure(rig.open('a', { tls: { bundle: bundleOf({ SSL_CERT_FILE: '/nowhere' }) } }).resolve(rig.cx, 'v1'))
     expect(error).toMatchObject({ code: 'tls', message: expect.stringContaining('$SSL_CERT_FILE') })
   })

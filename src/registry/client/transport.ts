@@ -51,7 +51,7 @@ export function createTransport(options: TransportOptions): Transport {
     // Compressed on the way, bytes would no longer be those that the digest names.
     'accept-encoding': 'identity',
     ...headers,
-    ...(authorization === undefined ? {} : { authorization }),
+    ...(authorization !== undefined && { authorization }),
   })
 
   const dispatch: Send = (cx, { call, host, url, authorization }) =>

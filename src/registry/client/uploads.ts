@@ -66,9 +66,8 @@ export async function uploadBlob(cx: Context, remote: Remote, what: Descriptor, 
       if (!mayRestart) throw error
       await pause(cx, backoffMs(attempt, remote.retry))
       if (await hasBlob(cx, remote, what.digest)) return
-      if (whole === undefined && current !== undefined && what.size >= resumableBytes) {
+      if (whole === undefined && current !== undefined && what.size >= resumableBytes)
         if (await resume(cx, remote, what, content, current)) return
-      }
     }
   }
 }
@@ -133,9 +132,8 @@ async function putWhole(cx: Context, remote: Remote, what: Descriptor, body: Uin
   await response.body.discard()
   const stored = response.headers['docker-content-digest']
   // A registry may keep another algorithm's digest; of the same one it must be the same.
-  if (stored !== undefined && stored !== what.digest && stored.split(':')[0] === what.digest.split(':')[0]) {
+  if (stored !== undefined && stored !== what.digest && stored.split(':')[0] === what.digest.split(':')[0])
     throw new StaveError('digest-mismatch', `${pushing(remote, what)}: the registry stored ${stored}`)
-  }
 }
 
 async function putChunks(cx: Context, remote: Remote, what: Descriptor, content: Content, begun: Session): Promise<void> {

@@ -52,9 +52,8 @@ export function lookUp(file: AuthFile, registry: string, repository: string): Fo
   if (file.format === 'containers') {
     const names = isDockerHub(registry) ? ['docker.io', 'index.docker.io'] : [registry]
     const parts = repository.split('/')
-    for (let length = parts.length; length > 0; length--) {
+    for (let length = parts.length; length > 0; length--)
       for (const name of names) exact.push(`${name}/${parts.slice(0, length).join('/')}`)
-    }
   }
   exact.push(...serverNames(registry))
   for (const key of exact) {
@@ -197,7 +196,7 @@ async function lock(file: string): Promise<() => Promise<void>> {
 
 function broken(file: string, why: string, cause?: unknown): StaveError {
   return new StaveError('credentials', `cannot use credential file ${JSON.stringify(file)}: ${why}`, {
-    ...(cause === undefined ? {} : { cause }),
+    ...(cause !== undefined && { cause }),
     hint: 'Mend or remove it, then log in again with `stave login`.',
   })
 }

@@ -121,7 +121,7 @@ function decode(text: string): { username: string; secret: string } | undefined 
 
 function problem(helper: string, why: string, cause?: unknown): StaveError {
   return new StaveError('credentials', `cannot ask docker-credential-${clean(helper)} for credentials: ${why}`, {
-    ...(cause === undefined ? {} : { cause }),
+    ...(cause !== undefined && { cause }),
     hint: `Run \`docker-credential-${clean(helper)} list\` to see whether it works, or remove it from the credential file.`,
   })
 }

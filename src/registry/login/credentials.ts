@@ -161,8 +161,7 @@ function shorten(file: string, home: string | undefined): string {
 /** The registries that files have credentials for. Those that only a helper program knows are not among them. */
 export async function storedRegistries(paths: CredentialPaths): Promise<string[]> {
   const keys = new Set<string>()
-  for (const file of [paths.store, ...paths.search]) {
+  for (const file of [paths.store, ...paths.search])
     for (const key of Object.keys((await readAuthFile(file.path, file.format))?.auths ?? {})) keys.add(key)
-  }
   return [...keys]
 }

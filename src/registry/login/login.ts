@@ -39,17 +39,15 @@ export async function storeCredential(cx: Context, paths: CredentialPaths, key: 
 export async function eraseCredential(cx: Context, paths: CredentialPaths, key: string): Promise<string[]> {
   const held: string[] = []
   const helper = await helperFor(paths, key)
-  if (helper !== undefined && (await eraseWithHelper(cx, helper.name, helper.server, paths.environment))) {
+  if (helper !== undefined && (await eraseWithHelper(cx, helper.name, helper.server, paths.environment)))
     held.push(`docker-credential-${helper.name}`)
-  }
   const files = [paths.store, ...paths.search.filter((file) => file.path !== paths.store.path)]
   for (const file of files) {
     const content = await readAuthFile(file.path, file.format)
     if (content === undefined) continue
     let had = false
-    for (const name of new Set([key, ...serverNames(key)])) {
+    for (const name of new Set([key, ...serverNames(key)]))
       if (Object.hasOwn(content.auths, name)) had = (await changeAuthFile(file.path, file.format, name, undefined)) || had
-    }
     if (had) held.push(file.path)
   }
   return held

@@ -81,9 +81,8 @@ export async function sendAnswer(response: ServerResponse, method: string, answe
     ...answer.headers,
   }
   response.statusCode = answer.status
-  for (const [name, value] of Object.entries(headers)) {
+  for (const [name, value] of Object.entries(headers))
     if (value !== undefined && !(fault?.dropHeaders ?? []).includes(name)) response.setHeader(name, value)
-  }
   if (method === 'HEAD' || body === undefined || length === 0) {
     response.end()
     return
@@ -123,9 +122,8 @@ async function* spoiled(
       response.destroy()
       return
     }
-    if (fault.bytesPerSecond === undefined) {
-      yield bytes
-    } else {
+    if (fault.bytesPerSecond === undefined) yield bytes
+    else {
       const step = Math.max(1, Math.floor(fault.bytesPerSecond / 20))
       for (let at = 0; at < bytes.length; at += step) {
         yield bytes.subarray(at, at + step)

@@ -27,9 +27,8 @@ afterEach(async () => {
 
 /** Makes everything that is kept look as if nobody had asked for it since long ago. */
 async function age(): Promise<void> {
-  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true }))
     if (entry.isFile() && !entry.name.startsWith('.lock')) await utimes(path.join(entry.parentPath, entry.name), 1, 1)
-  }
 }
 
 const isKept = ({ what }: Sample) =>

@@ -89,9 +89,8 @@ export async function collect(storage: Storage, options: CollectOptions = {}, us
 /** Removes the uploads that were given up a week ago, and what a process that was killed left half written. */
 export async function removeAbandoned(storage: Storage): Promise<void> {
   const beforeMs = Date.now() - uploadMs
-  for await (const repository of storage.walkRepositories()) {
+  for await (const repository of storage.walkRepositories())
     for await (const { id, usedMs } of storage.walkUploads(repository)) if (usedMs < beforeMs) await storage.removeUpload(repository, id)
-  }
   await storage.removeTemporary(beforeMs)
 }
 
@@ -125,9 +124,8 @@ async function sweepRepository(plan: Plan, repository: string): Promise<Set<Dige
     if (!(error instanceof StaveError)) throw error
     // What cannot be read may mention anything.
     count.skipped.push(`${repository}: ${error.message}`)
-    for (const kind of ['blobs', 'manifests'] as const) {
+    for (const kind of ['blobs', 'manifests'] as const)
       for await (const { digest } of storage.walkLinks(repository, kind)) stays.add(digest)
-    }
     return stays
   }
   const live = await sweepManifests(plan, repository, nodes)
@@ -197,11 +195,12 @@ async function sweepManifests(plan: Plan, repository: string, nodes: ReadonlyMap
 /** What each manifest keeps: what it mentions, and what refers to it. */
 function edgesOf(nodes: ReadonlyMap<Digest, Node>): Map<Digest, Digest[]> {
   const needs = new Map<Digest, Digest[]>()
-  for (const [digest, { children }] of nodes)
+  for (const [digest, { children }] of nodes) {
     needs.set(
       digest,
       children.filter((child) => nodes.has(child)),
     )
+  }
   for (const [digest, { subject }] of nodes) if (subject !== undefined) needs.get(subject)?.push(digest)
   return needs
 }

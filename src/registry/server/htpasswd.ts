@@ -75,9 +75,8 @@ function apacheMd5(password: string, kept: string): string | undefined {
     [2, 8, 14],
     [3, 9, 15],
     [4, 10, 5],
-  ] as const) {
+  ] as const)
     encode((state[a]! << 16) | (state[b]! << 8) | state[c]!, 4)
-  }
   encode(state[11]!, 2)
   return `$apr1$${salt}$${text}`
 }

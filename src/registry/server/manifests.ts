@@ -70,12 +70,13 @@ export function createManifests(storage: Storage, { isSparse = false, usage }: M
   }
 
   async function readTag(repository: string, name: string): Promise<Digest | undefined> {
-    if (!isTag(name))
+    if (!isTag(name)) {
       throw new Refusal(
         name.includes(':') ? 400 : 404,
         name.includes(':') ? 'DIGEST_INVALID' : 'MANIFEST_UNKNOWN',
         'neither a tag nor a digest',
       )
+    }
     const text = await storage.readTag(repository, name)
     return text !== undefined && isDigest(text) ? text : undefined
   }
@@ -156,9 +157,8 @@ export function createManifests(storage: Storage, { isSparse = false, usage }: M
     if (mediaType === undefined) throw new Refusal(404, 'MANIFEST_UNKNOWN', `no manifest ${name} in ${repository}`)
     const document = decode(await storage.readManifest(name), mediaType)
     const { subject } = document.kind === 'manifest' ? document.manifest : document.index
-    for (const tag of (await storage.listTags(repository)) ?? []) {
+    for (const tag of (await storage.listTags(repository)) ?? [])
       if ((await storage.readTag(repository, tag)) === name) await storage.deleteTag(repository, tag)
-    }
     await storage.deleteManifest(repository, name)
     if (subject !== undefined) await storage.deleteReferrer(repository, subject.digest, name)
     tell({ action: 'delete', kind, repository, digest: name, mediaType })
@@ -283,9 +283,8 @@ async function readBounded(body: AsyncIterable<Uint8Array>): Promise<Uint8Array>
 
 function decode(raw: Uint8Array, contentType: string): ManifestOrIndex {
   const mediaType = normalizeMediaType(contentType)
-  if (mediaType !== '' && mediaType !== 'application/json' && !isManifestOrIndex(mediaType)) {
+  if (mediaType !== '' && mediaType !== 'application/json' && !isManifestOrIndex(mediaType))
     throw new Refusal(400, 'MANIFEST_INVALID', `${JSON.stringify(mediaType)} is no media type of a manifest or index`)
-  }
   try {
     return decodeManifestOrIndex(raw, isManifestOrIndex(mediaType) ? { mediaType } : {})
   } catch (error) {

@@ -20,12 +20,9 @@ export interface Names {
  */
 export function checkOrigin(headers: IncomingHttpHeaders, names: Names): void {
   const own = URL.parse(`http://${headers.host ?? ''}`)
-  if (own === null || headers.host === undefined || !/^[\w.:[\]-]+$/.test(headers.host)) {
+  if (own === null || headers.host === undefined || !/^[\w.:[\]-]+$/.test(headers.host))
     throw new Refusal(400, 'UNSUPPORTED', 'the Host header is no name of a host')
-  }
-  if (!isOwnName(own.hostname, names)) {
-    throw new Refusal(403, 'DENIED', 'this registry is not served under the name in the Host header')
-  }
+  if (!isOwnName(own.hostname, names)) throw new Refusal(403, 'DENIED', 'this registry is not served under the name in the Host header')
   const { origin } = headers
   const site = headers['sec-fetch-site']
   const isForeign = origin !== undefined && URL.parse(origin)?.host !== own.host

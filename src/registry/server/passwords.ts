@@ -86,9 +86,8 @@ function createChecker(): Checker {
 
   return {
     async check(given, kept) {
-      if (waiting.size >= limit.passwordsWaiting) {
+      if (waiting.size >= limit.passwordsWaiting)
         throw new Refusal(429, 'TOOMANYREQUESTS', 'too many passwords are being checked', { 'retry-after': 1 })
-      }
       const id = next++
       const { promise, resolve } = Promise.withResolvers<boolean>()
       waiting.set(id, resolve)

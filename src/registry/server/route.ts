@@ -161,9 +161,8 @@ async function routeBlob({ storage, isReadOnly }: Parts, { request, repository, 
   }
   let size = await storage.blobSize(repository, digest)
   // Whoever finds it there may push a manifest that mentions it: it is not garbage for a while.
-  if (size !== undefined && method === 'HEAD' && !isReadOnly) {
+  if (size !== undefined && method === 'HEAD' && !isReadOnly)
     if (!(await storage.inTurn(repository, () => storage.renewBlob(repository, digest)))) size = undefined
-  }
   const download = size === undefined && method === 'GET' ? await upstream?.blob(digest) : undefined
   size ??= download?.size ?? (method === 'HEAD' ? await upstream?.blobSize(digest) : await storage.blobSize(repository, digest))
   if (size === undefined) throw unknown()

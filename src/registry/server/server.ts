@@ -99,10 +99,11 @@ export async function serve(options: ServeOptions): Promise<RegistryServer> {
 function checkOptions({ readOnly, collect: collecting, upstreams, quota }: ServeOptions): void {
   if (readOnly && (collecting !== undefined || upstreams !== undefined || quota !== undefined))
     throw new StaveError('usage', 'a registry that is read-only collects no garbage, keeps nothing of upstreams, and has no quota')
-  if (collecting !== undefined && Math.min(collecting.graceMs ?? Infinity, collecting.untaggedMs ?? Infinity) < leastGraceMs)
+  if (collecting !== undefined && Math.min(collecting.graceMs ?? Infinity, collecting.untaggedMs ?? Infinity) < leastGraceMs) {
     throw new StaveError('usage', 'cannot collect what was used in the last two minutes while others push', {
       hint: 'What is collected while it serves has to be older than 2m.',
     })
+  }
 }
 
 async function openParts(options: ServeOptions, opened: AsyncDisposableStack, warn: (message: string) => void): Promise<Parts> {
@@ -197,9 +198,8 @@ async function createServer(
 async function listen(server: Server, options: ServeOptions): Promise<AddressInfo> {
   const host = options.host ?? '127.0.0.1'
   const port = options.port ?? 0
-  if (!Number.isInteger(port) || port < 0 || port > 65_535) {
+  if (!Number.isInteger(port) || port < 0 || port > 65_535)
     throw new StaveError('usage', `cannot serve a registry at port ${port}`, { hint: 'Ports are from 1 to 65535; 0 takes any free one.' })
-  }
   return new Promise((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const code = cause.code === 'EADDRINUSE' ? 'in-use' : cause.code === 'EACCES' ? 'permission' : 'io'

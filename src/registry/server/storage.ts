@@ -199,9 +199,8 @@ export async function openStorage(directory: string, ledger?: Ledger): Promise<S
       }),
     async findBlob(digest, accepts) {
       if ((await sizeOf(blobFile(digest))) === undefined) return undefined
-      for await (const repository of walk(repositories, '')) {
+      for await (const repository of walk(repositories, ''))
         if (accepts(repository) && (await sizeOf(blobLink(repository, digest))) !== undefined) return repository
-      }
       return undefined
     },
     deleteBlob: (repository, digest) => locked(digest, () => removeLink(repository, blobLink(repository, digest), digest)),
@@ -234,9 +233,8 @@ export async function openStorage(directory: string, ledger?: Ledger): Promise<S
     },
     async listRepositories() {
       const names: string[] = []
-      for await (const name of walk(repositories, '')) {
+      for await (const name of walk(repositories, ''))
         if ((await optional(readdir(below(name, '_manifests')))) !== undefined) names.push(name)
-      }
       return names.sort(byBytes)
     },
     walkRepositories: () => walk(repositories, ''),

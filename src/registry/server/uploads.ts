@@ -72,9 +72,8 @@ export function createUploads(storage: Storage, usage?: Usage): Uploads {
 
   async function receive({ repository, id, body, headers }: Upload, state: State, size: number): Promise<number> {
     const start = rangeStart(headers['content-range'])
-    if (start !== undefined && start !== size) {
+    if (start !== undefined && start !== size)
       throw new Refusal(416, 'BLOB_UPLOAD_INVALID', `this upload goes on at byte ${size}`, uploadHeaders(repository, id, size))
-    }
     if (state.hasher !== undefined && state.hasher.size !== size) state.hasher = undefined
     const { hasher } = state
     usage?.check(repository, Number(headers['content-length'] ?? 0))

@@ -189,9 +189,8 @@ function createOrigin(parts: Parts, repository: string, sources: readonly Source
       const answer = await ask(true, (registry) => registry.referrers(cx, subject))
       if (answer.kind !== 'found') return
       const listed = new Map(answer.value.map((descriptor) => [descriptor.digest, descriptor]))
-      for (const old of await storage.listReferrers(repository, subject)) {
+      for (const old of await storage.listReferrers(repository, subject))
         if (!listed.has(old)) await storage.deleteReferrer(repository, subject, old)
-      }
       for (const [digest, descriptor] of listed) await storage.addReferrer(repository, subject, digest, descriptor)
     },
   }

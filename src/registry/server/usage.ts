@@ -57,9 +57,8 @@ export function createUsage(quota: Quota): Usage {
         total += size
       }
       for await (const repository of storage.walkRepositories()) {
-        for (const kind of ['blobs', 'manifests'] as const) {
+        for (const kind of ['blobs', 'manifests'] as const)
           for await (const { digest } of storage.walkLinks(repository, kind)) add(repository, sizes.get(digest) ?? 0)
-        }
         for await (const { size } of storage.walkUploads(repository)) {
           total += size
           add(repository, size)

@@ -56,9 +56,7 @@ export function ttyRenderer(options: { out: NodeJS.WriteStream; color: boolean }
     for (const [id, step] of live) {
       if (step.parent !== undefined && live.has(step.parent)) continue
       lines.push(cut(`${step.title}${amount(step)}`, width - 8) + paint('2', ` ${formatDuration(now - step.since)}`))
-      for (const part of live.values()) {
-        if (part.parent === id) lines.push(paint('2', cut(`  ${part.title}${amount(part)}`, width)))
-      }
+      for (const part of live.values()) if (part.parent === id) lines.push(paint('2', cut(`  ${part.title}${amount(part)}`, width)))
       for (const line of step.tail) lines.push(paint('2', cut(`  ${line}`, width)))
     }
     return lines.slice(0, Math.max((out.rows ?? 24) - 2, 1)).join('\n  ')
@@ -88,10 +86,11 @@ export function ttyRenderer(options: { out: NodeJS.WriteStream; color: boolean }
         case 'step': {
           if (event.state === 'started') {
             live.set(event.id, { title: clean(event.title), since: performance.now(), parent: event.parent, tail: [], partial: '' })
-            if (!spinner)
+            if (!spinner) {
               void loading.then(
                 (ora) => !ended && !spinner && live.size > 0 && start(ora({ stream: out, discardStdin: false, text: picture() })),
               )
+            }
             return
           }
           live.delete(event.id)
