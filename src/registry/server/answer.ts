@@ -1,21 +1,14 @@
 import type { ServerResponse } from 'node:http'
 import { createReadStream } from 'node:fs'
-import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Fault } from './fault.ts'
+import { type FileRange, sendRange } from './send-file.ts'
 
 /** What a handler answers. */
 export interface Answer {
   readonly status: number
   readonly headers?: Readonly<Record<string, string | number | readonly string[] | undefined>>
   readonly body?: Uint8Array | FileRange | Streamed
-}
-
-/** A part of a file, streamed. */
-export interface FileRange {
-  readonly file: string
-  readonly start: number
-  readonly length: number
 }
 
 /** Bytes that are still coming. */
@@ -67,9 +60,6 @@ export function jsonAnswer(status: number, value: unknown, headers: Answer['head
   return { status, headers: { 'content-type': 'application/json', ...headers }, body }
 }
 
-// A larger part at a time means fewer trips to the thread pool; beyond this nothing is gained.
-const readBytes = 1024 * 1024
-
 /** Sends an answer, without its body for HEAD, and with a fault if one is due. */
 export async function sendAnswer(response: ServerResponse, method: string, answer: Answer, fault: Fault | undefined): Promise<void> {
   const { body } = answer
@@ -91,12 +81,13 @@ export async function sendAnswer(response: ServerResponse, method: string, answe
     response.end(body)
     return
   }
-  const source = body instanceof Uint8Array ? [body] : 'stream' in body ? body.stream : readRange(body)
+  if (!(body instanceof Uint8Array) && 'file' in body && !spoilsBody(fault)) return sendRange(response, body)
+  const source = body instanceof Uint8Array ? [body] : 'stream' in body ? body.stream : createReadStream(body.file, endsOf(body))
   await pipeline(spoilsBody(fault) ? spoiled(source, fault!, response) : source, response)
 }
 
-function readRange({ file, start, length }: FileRange): Readable {
-  return createReadStream(file, { start, end: start + length - 1, highWaterMark: readBytes })
+function endsOf({ start, length }: FileRange): { readonly start: number; readonly end: number } {
+  return { start, end: start + length - 1 }
 }
 
 function spoilsBody(fault: Fault | undefined): boolean {

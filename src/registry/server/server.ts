@@ -180,7 +180,7 @@ async function createServer(
   listener: (request: IncomingMessage, response: ServerResponse) => void,
 ): Promise<Server> {
   // A large blob over a slow line takes longer than any limit on the whole request.
-  const settings = { requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 65_000, noDelay: true, highWaterMark: 1024 * 1024 }
+  const settings = { requestTimeout: 0, headersTimeout: 60_000, keepAliveTimeout: 65_000, noDelay: true, highWaterMark: 256 * 1024 }
   if (options.tls === undefined) return createHttpServer(settings, listener)
   const { createServer: createHttpsServer } = await import('node:https')
   const { certificate, key, clientAuthority } = options.tls

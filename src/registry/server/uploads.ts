@@ -34,7 +34,7 @@ interface State {
 /** How long a question where an upload stands waits for the request that is under way. */
 const settleMs = 1000
 /** Bytes are gathered to this size and written while the next are hashed. */
-const writeBytes = 1024 * 1024
+const writeBytes = 512 * 1024
 
 export function createUploads(storage: Storage, usage?: Usage): Uploads {
   const states = new Map<string, State>()
