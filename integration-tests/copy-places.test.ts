@@ -1,7 +1,5 @@
 /** `stave copy` and `stave inspect` between places: what is copied whole, what is refused, and how scripts can tell. */
-import { execFile } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { promisify } from 'node:util'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { background as cx } from '#context.ts'
 import { copy } from '#image/copy.ts'
@@ -11,29 +9,14 @@ import { digestHex } from '#oci/digest.ts'
 import { parseReference } from '#oci/reference.ts'
 import { createRegistryClient, type RegistryClient } from '#registry/client/registry.ts'
 import { serve, type RegistryServer, type ServedRequest } from '#registry/server/server.ts'
-import { binary, workshop } from './stave.ts'
+import { type Outcome, workshop } from './stave.ts'
 
 const shop = workshop('copy-places')
 const client: RegistryClient = createRegistryClient({})
 let server: RegistryServer
 let requests: ServedRequest[] = []
 
-interface Ran {
-  readonly status: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
-async function stave(...args: string[]): Promise<Ran> {
-  try {
-    const env = { PATH: process.env['PATH'], HOME: shop.directory, STAVE_ROOT: shop.store }
-    const { stdout, stderr } = await promisify(execFile)(binary, args, { env, cwd: shop.directory })
-    return { status: 0, stdout, stderr }
-  } catch (error) {
-    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string }
-    return { status: code, stdout, stderr }
-  }
-}
+const stave = (...args: string[]): Promise<Outcome> => shop.run(args)
 
 beforeAll(async () => {
   server = await serve({ directory: shop.path('registry'), onRequest: (request) => void requests.push(request) })

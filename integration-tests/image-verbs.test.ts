@@ -1,7 +1,6 @@
 /** Verbs that look at images and make others of them, wherever they lie: as crane, regctl, docker manifest and buildx imagetools do. */
-import { execFile, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
-import { promisify } from 'node:util'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { background as cx } from '#context.ts'
 import { copy } from '#image/copy.ts'
@@ -13,34 +12,19 @@ import { parsePlatform } from '#oci/platform.ts'
 import { parseReference } from '#oci/reference.ts'
 import { createRegistryClient, type Registry, type RegistryClient } from '#registry/client/registry.ts'
 import { serve, type RegistryServer, type ServedRequest } from '#registry/server/server.ts'
-import { binary, workshop } from './stave.ts'
+import { type Outcome, workshop } from './stave.ts'
 
 const shop = workshop('image-verbs')
 const client: RegistryClient = createRegistryClient({})
 let server: RegistryServer
 let requests: ServedRequest[] = []
 
-interface Ran {
-  readonly status: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
-async function stave(...args: string[]): Promise<Ran> {
-  try {
-    const env = { PATH: process.env['PATH'], HOME: shop.directory, STAVE_ROOT: shop.store }
-    const { stdout, stderr } = await promisify(execFile)(binary, args, { env, cwd: shop.directory })
-    return { status: 0, stdout: stdout.trim(), stderr }
-  } catch (error) {
-    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string }
-    return { status: code, stdout: stdout.trim(), stderr }
-  }
-}
+const stave = (...args: string[]): Promise<Outcome> => shop.run(args)
 
 async function must(...args: string[]): Promise<string> {
   const { status, stdout, stderr } = await stave(...args)
   expect(status === 0 ? 0 : `${status}: ${stderr}`).toBe(0)
-  return stdout
+  return stdout.trim()
 }
 
 const place = (name: string) => `docker://${server.host}/${name}`

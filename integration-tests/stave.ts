@@ -1,4 +1,4 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
+import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -24,6 +24,8 @@ export interface Workshop extends Disposable {
   stave(args: readonly string[], options?: RunOptions): Outcome
   /** The same, and fails unless it exits with 0. @returns stdout, trimmed */
   must(args: readonly string[], options?: RunOptions): string
+  /** As {@link Workshop.stave}, for what talks to a server of this process, which goes on meanwhile. */
+  run(args: readonly string[], options?: RunOptions): Promise<Outcome>
   /** Starts stave and does not wait. */
   start(args: readonly string[], options?: RunOptions): ChildProcess
   /** What `stave doctor --verify` finds wrong with a store, other than temporary files, which the next command sweeps. */
@@ -102,6 +104,16 @@ export function workshop(name: string, user?: User): Workshop {
       if (status !== 0) throw new Error(`stave ${args.join(' ')} exited with ${status}:\n${stderr}`)
       return stdout.trim()
     },
+    run: (args, options = {}) =>
+      new Promise((resolve) => {
+        const child = execFile(
+          binary,
+          args,
+          { env: environment(options), cwd: options.cwd ?? directory, maxBuffer: 1 << 28, ...user },
+          (_error, stdout, stderr) => resolve({ status: child.exitCode, stdout, stderr }),
+        )
+        child.stdin!.end(options.input ?? '')
+      }),
     start: (args, options = {}) =>
       spawn(binary, args, { env: environment(options), cwd: options.cwd ?? directory, stdio: ['ignore', 'pipe', 'pipe'], ...user }),
     damage(inStore = store) {

@@ -10,7 +10,7 @@ import { parseReference } from '#oci/reference.ts'
 import { createRegistryClient, type Registry, type RegistryClient } from '#registry/client/registry.ts'
 import { serve, type RegistryServer } from '#registry/server/server.ts'
 import { dockerRegistry, has, type Running } from '../registry-tests/registries.ts'
-import { binary, workshop } from './stave.ts'
+import { type Outcome, workshop } from './stave.ts'
 
 const shop = workshop('sync')
 const client: RegistryClient = createRegistryClient({})
@@ -19,23 +19,7 @@ let from: RegistryServer
 /** What `web` and `tools/web` of the source have, by tag. */
 const digests: Record<string, string> = {}
 
-interface Ran {
-  readonly status: number
-  readonly stdout: string
-  readonly stderr: string
-}
-
-/** Not in one process with its servers' event loop, so it is not waited for synchronously. */
-async function stave(...args: string[]): Promise<Ran> {
-  try {
-    const env = { PATH: process.env['PATH'], HOME: shop.directory, STAVE_ROOT: shop.store }
-    const { stdout, stderr } = await promisify(execFile)(binary, args, { env, cwd: shop.directory })
-    return { status: 0, stdout, stderr }
-  } catch (error) {
-    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string }
-    return { status: code, stdout, stderr }
-  }
-}
+const stave = (...args: string[]): Promise<Outcome> => shop.run(args)
 
 /** skopeo's own, with plain HTTP and whole indexes. */
 async function skopeo(...args: string[]): Promise<void> {

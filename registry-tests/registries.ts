@@ -3,7 +3,11 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import net from 'node:net'
 import os from 'node:os'
 import path from 'node:path'
+import { afterAll, beforeAll } from 'vitest'
+import { createRegistryClient, type RegistryClient } from '#registry/client/registry.ts'
+import { anonymous, givenCredentials } from '#registry/login/credentials.ts'
 import { serve, type ServeOptions } from '#registry/server/server.ts'
+import { workshop, type Workshop } from '../integration-tests/stave.ts'
 
 /** A registry to run the suite against. */
 export interface Candidate {
@@ -55,6 +59,47 @@ function external(text: string): Candidate {
   return {
     name,
     start: async () => ({ host, ...(user === undefined ? {} : { user: { name: user, password } }), async [Symbol.asyncDispose]() {} }),
+  }
+}
+
+/** What the tests of one registry share: it runs from the first of them to the last. */
+export interface During {
+  readonly host: string
+  readonly client: RegistryClient
+  /** Flags that let somebody in, where it asks. */
+  readonly creds: readonly string[]
+  readonly shop: Workshop
+}
+
+/** Called within `describe`. What it answers can be used in tests alone. */
+export function duringTests(candidate: Candidate): During {
+  let running: Running
+  let client: RegistryClient
+  let shop: Workshop
+  beforeAll(async () => {
+    running = await candidate.start()
+    shop = workshop('registry-tests')
+    const { user } = running
+    client = createRegistryClient({ credentials: user === undefined ? anonymous : givenCredentials(user.name, user.password) })
+  })
+  afterAll(async () => {
+    await client[Symbol.asyncDispose]()
+    await running[Symbol.asyncDispose]()
+    shop[Symbol.dispose]()
+  })
+  return {
+    get host() {
+      return running.host
+    },
+    get client() {
+      return client
+    },
+    get shop() {
+      return shop
+    },
+    get creds() {
+      return running.user === undefined ? [] : ['--creds', `${running.user.name}:${running.user.password}`]
+    },
   }
 }
 

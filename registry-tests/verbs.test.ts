@@ -1,23 +1,13 @@
 /** The verbs on single blobs, manifests, tags and repositories, against each registry, as scripts of crane and regctl use them. */
-import { execFile } from 'node:child_process'
-import { readFile, rm, writeFile } from 'node:fs/promises'
-import path from 'node:path'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { readFile, writeFile } from 'node:fs/promises'
+import { describe, expect, test } from 'vitest'
 import { background as cx } from '#context.ts'
 import { copy } from '#image/copy.ts'
 import { sampleImage, sampleIndex } from '#image/testing.ts'
 import { digestOf } from '#oci/digest.ts'
 import { parseReference } from '#oci/reference.ts'
-import { anonymous, givenCredentials } from '#registry/login/credentials.ts'
-import { createRegistryClient, type RegistryClient } from '#registry/client/registry.ts'
-import { binary } from '../integration-tests/stave.ts'
-import { candidates, type Running, temporary } from './registries.ts'
-
-interface Ran {
-  readonly status: number
-  readonly stdout: string
-  readonly stderr: string
-}
+import type { Outcome } from '../integration-tests/stave.ts'
+import { candidates, duringTests } from './registries.ts'
 
 // How they let people in makes no difference to these.
 const chosen = candidates(process.env.STAVE_TEST_REGISTRIES).filter(
@@ -31,41 +21,16 @@ for (const candidate of chosen) {
   }
 
   describe(`verbs against ${candidate.name}`, () => {
-    let running: Running
-    let client: RegistryClient
-    let directory: string
-    const place = (name: string) => `${running.host}/${name}`
-    const open = (name: string) => client.open(parseReference(place(name)))
-
-    async function stave(args: readonly string[], input = ''): Promise<Ran> {
-      const { user } = running
-      const creds = user === undefined ? [] : ['--creds', `${user.name}:${user.password}`]
-      const env = { PATH: process.env['PATH'], HOME: directory, STAVE_ROOT: path.join(directory, 'store') }
-      return new Promise((resolve) => {
-        const child = execFile(binary, [...args, ...creds], { env, cwd: directory }, (error, stdout, stderr) =>
-          resolve({ status: error === null ? 0 : Number(error.code), stdout, stderr }),
-        )
-        child.stdin!.end(input)
-      })
-    }
+    const during = duringTests(candidate)
+    const place = (name: string) => `${during.host}/${name}`
+    const open = (name: string) => during.client.open(parseReference(place(name)))
+    const stave = (args: readonly string[], input = ''): Promise<Outcome> => during.shop.run([...args, ...during.creds], { input })
 
     async function must(args: readonly string[], input = ''): Promise<string> {
       const { status, stdout, stderr } = await stave(args, input)
       expect(stderr === '' ? status : `${status}: ${stderr}`).toBe(0)
       return stdout
     }
-
-    beforeAll(async () => {
-      running = await candidate.start()
-      directory = await temporary()
-      const { user } = running
-      client = createRegistryClient({ credentials: user === undefined ? anonymous : givenCredentials(user.name, user.password) })
-    })
-    afterAll(async () => {
-      await client[Symbol.asyncDispose]()
-      await running[Symbol.asyncDispose]()
-      await rm(directory, { recursive: true, force: true })
-    })
 
     test('blobs: put, head, get, mount', async () => {
       const text = `some bytes for ${candidate.name}`
@@ -74,8 +39,8 @@ for (const candidate of chosen) {
       expect(await must(['blob', 'head', `${place('verbs/blobs')}@${digest}`])).toBe(`${text.length}\n`)
       expect(await must(['blob', 'get', `docker://${place('verbs/blobs')}@${digest}`])).toBe(text)
       expect(await must(['blob', 'get', '-o', 'blob', place('verbs/blobs'), digest])).toBe('')
-      expect(await readFile(path.join(directory, 'blob'), 'utf8')).toBe(text)
-      await writeFile(path.join(directory, 'file'), 'from a file')
+      expect(await readFile(during.shop.path('blob'), 'utf8')).toBe(text)
+      await writeFile(during.shop.path('file'), 'from a file')
       expect(await must(['blob', 'put', place('verbs/blobs'), 'file'])).toBe(`${digestOf('from a file')}\n`)
 
       expect((await stave(['blob', 'head', `${place('verbs/other')}@${digest}`])).status).toBe(1)
@@ -114,8 +79,8 @@ for (const candidate of chosen) {
       const image = await sampleImage(cx, { seed: 'listed' })
       for (const tag of ['1', '2', `sha256-${'0'.repeat(64)}.sig`])
         await copy(cx, image.source, image.descriptor, open('verbs/listed'), { name: tag })
-      expect((await must(['repo', 'ls', running.host])).split('\n')).toContain('verbs/listed')
-      expect((await must(['catalog', '--full-ref', `https://${running.host}/`])).split('\n')).toContain(place('verbs/listed'))
+      expect((await must(['repo', 'ls', during.host])).split('\n')).toContain('verbs/listed')
+      expect((await must(['catalog', '--full-ref', `https://${during.host}/`])).split('\n')).toContain(place('verbs/listed'))
       expect((await must(['repo', 'tags', '-O', place('verbs/listed')])).trim().split('\n').toSorted()).toEqual(['1', '2'])
       expect(JSON.parse(await must(['tag', 'ls', '--json', `docker://${place('verbs/listed')}`]))).toMatchObject({ name: 'verbs/listed' })
       expect((await must(['repo', 'tags', '--full-ref', place('verbs/listed')])).split('\n')).toContain(place('verbs/listed:1'))
