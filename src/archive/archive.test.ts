@@ -91,6 +91,28 @@ describe.each([
     expect((await sound(target, 'x')).descriptor.digest).toBe(index.images[0]!.descriptor.digest)
   })
 
+  test.each(['xz', 'bzip2'])('compressed with %s', async (program) => {
+    if (!has(program)) throw new Error(`${program} is not installed`)
+    const path = fresh()
+    const image = await sampleImage(cx, { seed: program })
+    {
+      await using archive = await create(path)
+      await copy(cx, image.source, image.descriptor, archive, { name: 'localhost/web:1' })
+    }
+    run(program, '-k', path)
+    const compressed = `${path}.${program === 'xz' ? 'xz' : 'bz2'}`
+    const options = { temporary: root }
+    {
+      await using archive = await open(cx, compressed, options)
+      expect((await sound(archive, 'localhost/web:1')).descriptor.digest).toBe(image.descriptor.digest)
+    }
+    await expect(open(cx, compressed, { ...options, maxTemporaryBytes: 600 })).rejects.toMatchObject({ code: 'too-large' })
+    const bytes = await readFile(compressed)
+    await writeFile(compressed, bytes.subarray(0, bytes.length - 20))
+    await expect(open(cx, compressed, options)).rejects.toMatchObject({ code: 'invalid-document' })
+    await expect(open(cx, `${path}.none`, options)).rejects.toMatchObject({ code: 'not-found' })
+  })
+
   test('to a stream and from a stream, compressed or not', async () => {
     const path = fresh()
     const index = await sampleIndex(cx)
@@ -430,7 +452,7 @@ describe('bad archives', () => {
     await rejected(gzipSync(whole).subarray(0, 60), 'invalid-document')
     await rejected(await tarOf({ a: 'b' }), 'invalid-document')
     await rejected(await tarOf({ repositories: '{}' }), 'invalid-document')
-    await rejected(Buffer.from('fd377a585a000000', 'hex'), 'unsupported')
+    await rejected(Buffer.from('fd377a585a000000', 'hex'), 'invalid-document')
     await rejected(await tarOf({ 'manifest.json': '[{"Config":"nowhere","Layers":[]}]' }), 'invalid-document')
     await rejected(await tarOf({ 'manifest.json': '{}' }), 'invalid-document')
     await rejected(await tarOf({ 'manifest.json': Buffer.alloc(17 * 1024 * 1024, ' ') }), 'too-large')

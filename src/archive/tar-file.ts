@@ -5,6 +5,7 @@ import { hasCode, StaveError } from '#error.ts'
 import type { Bytes } from '#image/content.ts'
 import { fileError, readRange, temporaryBeside, withFileErrors, writeRange } from '#image/file.ts'
 import * as limit from '#limit.ts'
+import type { ProgramCompression } from './decompress-program.ts'
 import { blockBytes, paddedSize, parseHeader, parsePax, text, type Header } from './tar.ts'
 
 /** A file inside a tar file. */
@@ -35,7 +36,7 @@ export interface OpenTarOptions {
 const defaultTemporary = '/var/tmp'
 
 /**
- * Opens a tar file, or a stream of one, and notes where its entries are. Compressed ones (gzip, zstd) and streams are
+ * Opens a tar file, or a stream of one, and notes where its entries are. Compressed ones (gzip, zstd, xz, bzip2) and streams are
  * first put into a temporary file that goes away with the archive.
  *
  * @throws StaveError `escape` for names that lead out of the archive, `invalid-document`, `not-found`, `unsupported`
@@ -60,7 +61,7 @@ async function openPlain(cx: Context, path: string, title: string, options: Open
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(6), 0, 6, null)
     // What cannot be read at an offset (a pipe) has lost these bytes now.
     if (!(await handle.stat()).isFile()) return await spool(cx, prefixed(buffer.subarray(0, bytesRead), handle), title, options)
-    if (compressionOfBytes(buffer, title) === 'none') return handle
+    if (anyCompressionOf(buffer) === 'none') return handle
     const spooled = await spool(cx, readRange(cx, handle, 0, Number.MAX_SAFE_INTEGER), title, options)
     await handle.close()
     return spooled
@@ -117,7 +118,12 @@ async function* decompressed(cx: Context, bytes: Bytes, title: string): AsyncGen
     yield first
     yield* { [Symbol.asyncIterator]: () => iterator }
   })()
-  const compression = compressionOfBytes(first, title)
+  const compression = anyCompressionOf(first)
+  if (compression === 'xz' || compression === 'bzip2') {
+    const { decompressWith } = await import('./decompress-program.ts')
+    yield* decompressWith(cx, whole, compression, title)
+    return
+  }
   const { decompress } = await import('#image/decompress.ts')
   try {
     yield* decompress(cx, whole, compression)
@@ -130,16 +136,22 @@ async function* decompressed(cx: Context, bytes: Bytes, title: string): AsyncGen
   }
 }
 
-/** By the first bytes; the name of a file says nothing. */
+/** Of a member of an archive, which has to be what a manifest can name. @throws StaveError `unsupported` */
 export function compressionOfBytes(bytes: Uint8Array, title: string): 'none' | 'gzip' | 'zstd' {
+  const compression = anyCompressionOf(bytes)
+  if (compression !== 'xz' && compression !== 'bzip2') return compression
+  throw new StaveError('unsupported', `cannot open ${title}: it is compressed with ${compression}, which no manifest can say of a layer`, {
+    hint: `Decompress it first: ${compression} -d.`,
+  })
+}
+
+/** By the first bytes; the name of a file says nothing. */
+function anyCompressionOf(bytes: Uint8Array): 'none' | 'gzip' | 'zstd' | ProgramCompression {
   const magic = Buffer.from(bytes.subarray(0, 6)).toString('hex')
   if (magic.startsWith('1f8b')) return 'gzip'
   if (magic.startsWith('28b52ffd') || /^5.2a4d18/.test(magic)) return 'zstd'
-  const other = magic.startsWith('fd377a585a00') ? 'xz' : magic.startsWith('425a68') ? 'bzip2' : undefined
-  if (other === undefined) return 'none'
-  throw new StaveError('unsupported', `cannot open ${title}: it is compressed with ${other}`, {
-    hint: `Decompress it first: ${other === 'xz' ? 'xz' : 'bzip2'} -d.`,
-  })
+  if (magic.startsWith('fd377a585a00')) return 'xz'
+  return magic.startsWith('425a68') ? 'bzip2' : 'none'
 }
 
 interface Scanned {

@@ -10,6 +10,7 @@ import type { RetryPolicy } from '#registry/client/choices.ts'
 import { makePrivateRoot } from '#store/private.ts'
 import { existsSync } from 'node:fs'
 import { resolve } from 'node:path'
+import { daemonHost } from './daemon-host.ts'
 import type { TrustChoices } from './trust/guard.ts'
 import type { Session } from './session.ts'
 import type { Settings } from './settings.ts'
@@ -25,10 +26,14 @@ export interface RegistryChoices extends TrustChoices {
   readonly username?: string | undefined
   readonly password?: string | undefined
   readonly 'registry-token'?: string | undefined
+  /** Which Docker daemon `docker-daemon:` means. */
+  readonly 'daemon-host'?: string | undefined
   /** Where OCI layouts have their blobs. */
   readonly 'shared-blob-dir'?: string | undefined
   readonly 'no-creds'?: boolean | undefined
   readonly authfile?: string | undefined
+  /** A file of docker's form, which login and logout change in place of podman's. */
+  readonly 'compat-auth-file'?: string | undefined
   readonly 'cert-dir'?: string | undefined
   readonly retry?: number | undefined
   readonly 'retry-delay'?: string | undefined
@@ -48,6 +53,7 @@ export function createPlaces(settings: Settings, choices: RegistryChoices, sessi
     sharedBlobs: choices['shared-blob-dir'],
     client: () => openClient(settings, choices),
     store: async () => (await session()).store,
+    daemon: (location) => daemonHost(location, choices['daemon-host'], settings),
     ...(!choices.unverified && {
       guard: async () => (await import('./trust/guard.ts')).openGuard(choices, settings),
     }),
@@ -132,11 +138,19 @@ function delayMs(text: string): number {
 
 /** Where credentials are, for this user and these flags. */
 export function credentialPaths(settings: Settings, choices: RegistryChoices, module: typeof import('#registry/login/credentials.ts')) {
-  return module.defaultCredentialPaths(
+  const compat = choices['compat-auth-file']
+  if (compat !== undefined && choices.authfile !== undefined) {
+    throw new StaveError('usage', '--authfile and --compat-auth-file exclude each other')
+  }
+  const paths = module.defaultCredentialPaths(
     settings.env,
     settings,
     choices.authfile === undefined ? {} : { authFile: resolve(settings.cwd, choices.authfile) },
   )
+  if (compat === undefined) return paths
+  // Docker's file, by its rules, and no other.
+  const file = { path: resolve(settings.cwd, compat), format: 'docker' } as const
+  return { ...paths, search: [file], store: file }
 }
 
 /** What the command line itself has. @throws StaveError `usage` for more than one of it */

@@ -16,6 +16,23 @@ export const registryFlags = {
   'cert-dir': { kind: 'string', value: 'DIR', doc: 'Directory with *.crt, *.cert and *.key for the registry' },
 } as const satisfies Flags
 
+export const retryFlags = {
+  'retry-times': { kind: 'number', value: 'N', doc: 'How often a request is tried again (default 4)', aliases: ['retry'] },
+  'retry-delay': { kind: 'string', value: 'TIME', doc: 'How long to wait before that, such as 2s (default growing, from 0.2s)' },
+} as const satisfies Flags
+
+/** For a command that looks at one place, wherever it is. */
+export const placeFlags = {
+  ...registryFlags,
+  ...retryFlags,
+  'shared-blob-dir': { kind: 'string', value: 'DIR', doc: 'Where the blobs of an OCI layout are, if not in it' },
+  'daemon-host': {
+    kind: 'string',
+    value: 'HOST',
+    doc: 'The Docker daemon of docker-daemon: (default $DOCKER_HOST, then /var/run/docker.sock)',
+  },
+} as const satisfies Flags
+
 /** For all that brings images here from elsewhere. @see containers-policy.json(5) */
 export const trustFlags = {
   'signature-policy': {
@@ -29,8 +46,7 @@ export const trustFlags = {
 
 /** The same for commands that have a source and a target. */
 export const sideFlags = {
-  'retry-times': { kind: 'number', value: 'N', doc: 'How often a request is tried again (default 4)', aliases: ['retry'] },
-  'retry-delay': { kind: 'string', value: 'TIME', doc: 'How long to wait before that, such as 2s (default growing, from 0.2s)' },
+  ...retryFlags,
   'src-creds': { kind: 'string', value: 'USER[:PASSWORD]', doc: 'Credentials for the source', aliases: ['screds'] },
   'dest-creds': { kind: 'string', value: 'USER[:PASSWORD]', doc: 'Credentials for the target', aliases: ['dcreds'] },
   'src-username': { kind: 'string', value: 'NAME', doc: 'User for the source' },

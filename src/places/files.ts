@@ -89,7 +89,8 @@ export async function createFiles(
   }
 }
 
-function temporaryOf({ temporary }: Surroundings): string {
+/** Where an archive waits that has to be read more than once. */
+export function temporaryOf({ temporary }: Surroundings): string {
   return temporary?.() ?? tmpdir()
 }
 

@@ -10,7 +10,7 @@ test.each([
   ['docker-archive:x.tar:web:1.2', { transport: 'docker-archive', path: 'x.tar', name: 'web:1.2' }],
   ['dir:/tmp/x', { transport: 'dir', path: '/tmp/x' }],
   ['containers-storage:web', { transport: 'store', name: 'web' }],
-  ['docker-daemon:web:1', { transport: 'store', name: 'web:1' }],
+  ['docker-daemon:web:1', { transport: 'store', name: 'web:1', isDaemon: true }],
   ['web', { transport: 'store', name: 'web' }],
   ['web:1.2', { transport: 'store', name: 'web:1.2' }],
   ['localhost:5000/web', { transport: 'store', name: 'localhost:5000/web' }],

@@ -3,7 +3,8 @@ import { StaveError } from '#error.ts'
 /** Where something is, as people write it: a transport and what stands after its colon. */
 export type Location =
   | { readonly transport: 'docker'; readonly name: string }
-  | { readonly transport: 'store'; readonly name: string }
+  /** `isDaemon`: written as `docker-daemon:`, which a Docker daemon goes before. */
+  | { readonly transport: 'store'; readonly name: string; readonly isDaemon?: true }
   | FileLocation
 
 /** What is on this machine, outside the store. */
@@ -17,7 +18,7 @@ const transports = ['docker', 'oci', 'oci-archive', 'docker-archive', 'dir', 'co
 
 /**
  * Reads `docker://NAME`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:NAME]`, `dir:DIR`,
- * `store:NAME` (also `containers-storage:` and `docker-daemon:`, which name the local store here), or a bare name in the store.
+ * `store:NAME` (also `containers-storage:`, and `docker-daemon:` where there is no Docker daemon), or a bare name in the store.
  *
  * @throws StaveError `usage`
  */
@@ -48,6 +49,8 @@ export function parseLocation(text: string): Location {
     }
     case 'dir':
       return { transport: 'dir', path: rest }
+    case 'docker-daemon':
+      return { transport: 'store', name: rest, isDaemon: true }
     default:
       return { transport: 'store', name: rest }
   }

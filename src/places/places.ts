@@ -4,7 +4,7 @@ import type { Source, Target } from '#image/content.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import { formatReference, parseReference, type Reference } from '#oci/reference.ts'
 import type { Registry, RegistryClient } from '#registry/client/registry.ts'
-import { createFiles, openFiles, refuseExisting, type Surroundings } from './files.ts'
+import { createFiles, openFiles, refuseExisting, temporaryOf, type Surroundings } from './files.ts'
 import { parseLocation, type Location } from './location.ts'
 
 export interface OpenSource {
@@ -43,6 +43,8 @@ export interface Means extends Surroundings {
   readonly client: () => Promise<RegistryClient>
   /** Opened when the store is named. It stays the caller's. */
   readonly store: () => Promise<Target>
+  /** The address of the Docker daemon that a location means. Undefined: none. */
+  readonly daemon?: (location: Location) => string | undefined
   /** Asked for when something is read that is not in the store: what is there was let in. */
   readonly guard?: () => Promise<Guard | undefined>
 }
@@ -60,16 +62,23 @@ export function openPlaces(means: Means): Places {
     },
     async source(cx, text) {
       const location = locate(text)
-      if (location.transport === 'store') return { source: await means.store(), name: location.name }
-      const found = location.transport === 'docker' ? await inRegistry(location.name) : await openFiles(cx, location, means)
+      if (location.transport === 'store' && means.daemon?.(location) === undefined)
+        return { source: await means.store(), name: location.name }
+      const found = await find(cx, location)
       if (location.transport !== 'docker') opened.use(found.source)
       guard ??= means.guard?.()
       const guarded = (await guard)?.(found.source, location)
       return guarded === undefined ? found : { ...found, source: guarded }
     },
-    async target(_cx, text) {
+    async target(cx, text) {
       const location = locate(text)
-      if (location.transport === 'store') return { target: await means.store(), name: formatReference(parseReference(location.name)) }
+      if (location.transport === 'store') {
+        const name = formatReference(parseReference(location.name))
+        const host = means.daemon?.(location)
+        if (host === undefined) return { target: await means.store(), name }
+        const { createDaemonImage } = await import('#archive/daemon.ts')
+        return { target: opened.use(await createDaemonImage(cx, host, name)), name }
+      }
       if (location.transport === 'docker') {
         const reference = parseReference(location.name)
         return { target: await places.registry(reference), name: reference.tag ?? reference.digest }
@@ -88,6 +97,14 @@ export function openPlaces(means: Means): Places {
   }
   return places
 
+  /** Where a location of the store is found, it is that of a daemon. */
+  async function find(cx: Context, location: Location): Promise<OpenSource> {
+    if (location.transport === 'docker') return inRegistry(location.name)
+    if (location.transport !== 'store') return openFiles(cx, location, means)
+    const { openDaemonImage } = await import('#archive/daemon.ts')
+    return { source: await orLeave(openDaemonImage(cx, means.daemon!(location)!, location.name, temporaryOf(means))), name: '' }
+  }
+
   async function inRegistry(name: string): Promise<OpenSource> {
     const reference = parseReference(name)
     return { source: await places.registry(reference), name: reference.digest ?? reference.tag ?? 'latest' }
@@ -96,8 +113,12 @@ export function openPlaces(means: Means): Places {
 
 /** What a name stands for. That there is no such image is what scripts ask for, so it has the exit status that skopeo gives it. */
 export async function resolveOrLeave(cx: Context, source: Source, name: string): Promise<Descriptor> {
+  return orLeave(source.resolve(cx, name))
+}
+
+async function orLeave<T>(finding: Promise<T>): Promise<T> {
   try {
-    return await source.resolve(cx, name)
+    return await finding
   } catch (error) {
     throw hasCode(error, 'not-found') ? error.with({ exitCode: 2 }) : error
   }

@@ -25,13 +25,17 @@ export function rulingFor(policy: Policy, origin: Origin): Ruling {
 
 /** @see containers-policy.json(5), "docker:" */
 function scopesOf(origin: Origin): readonly string[] {
-  if (origin.reference === undefined) return origin.scopes
-  const { registry, repository } = origin.reference
+  return origin.reference === undefined ? origin.scopes : referenceScopes(origin.reference)
+}
+
+/** The scopes of an image of a registry, or of a Docker daemon: itself, its repository, each namespace, the host, and wildcards. */
+export function referenceScopes(reference: Reference): readonly string[] {
+  const { registry, repository } = reference
   const parts = repository.split('/')
   const namespaces = parts.map((_, at) => `${registry}/${parts.slice(0, parts.length - at).join('/')}`)
   const labels = registry.split('.')
   const wildcards = labels.slice(1).map((_, at) => `*.${labels.slice(at + 1).join('.')}`)
-  return [formatReference(origin.reference), ...namespaces, registry, ...wildcards]
+  return [formatReference(reference), ...namespaces, registry, ...wildcards]
 }
 
 /** The scopes of a path: itself, with and without a name in it, and each directory above it. */

@@ -1,5 +1,5 @@
 import { command, type Command, type Flags } from '../command.ts'
-import { formatFlags, platformFlag, quietFlag, registryFlags, sideFlags, trustFlags } from '../shared-flags.ts'
+import { formatFlags, placeFlags, platformFlag, quietFlag, registryFlags, sideFlags, trustFlags } from '../shared-flags.ts'
 
 export const pullFlags = {
   ...platformFlag,
@@ -82,7 +82,7 @@ export const inspectFlags = {
   'override-arch': { kind: 'string', hidden: true, value: 'ARCH', doc: 'skopeo: architecture to take from an index' },
   'override-os': { kind: 'string', hidden: true, value: 'OS', doc: 'skopeo: operating system to take from an index' },
   'override-variant': { kind: 'string', hidden: true, value: 'VARIANT', doc: 'skopeo: variant to take from an index' },
-  ...registryFlags,
+  ...placeFlags,
 } as const satisfies Flags
 
 export const saveFlags = {
@@ -129,6 +129,21 @@ export const copyFlags = {
     doc: 'Compress all layers so: manifests get other digests, images keep their IDs',
   },
   'dest-compress-level': { kind: 'number', value: 'N', doc: 'How hard: 0 to 9 for gzip, 0 to 22 for zstd' },
+  'dest-force-compress-format': {
+    kind: 'boolean',
+    hidden: true,
+    doc: 'Accepted for skopeo: what --dest-compress-format says is true of all layers anyway',
+  },
+  'dest-precompute-digests': {
+    kind: 'boolean',
+    hidden: true,
+    doc: 'Accepted for skopeo: digests are known before anything is sent, so what is there is not sent',
+  },
+  'dest-oci-accept-uncompressed-layers': {
+    kind: 'boolean',
+    hidden: true,
+    doc: 'Accepted for skopeo: layers stay as they are unless --dest-compress is given',
+  },
   'dest-decompress': { kind: 'boolean', doc: 'Decompress all layers' },
   'preserve-digests': { kind: 'boolean', doc: 'Fail where the bytes of a manifest would change' },
   referrers: { kind: 'boolean', doc: 'Copy signatures and attestations that refer to it' },
@@ -145,6 +160,12 @@ export const copyFlags = {
   'no-clobber': { kind: 'boolean', short: 'n', doc: 'Fail if the name is in the target already' },
   'src-shared-blob-dir': { kind: 'string', value: 'DIR', doc: 'Where the blobs of a layout that is read are, if not in it' },
   'dest-shared-blob-dir': { kind: 'string', value: 'DIR', doc: 'Where the blobs of a layout that is written go, if not into it' },
+  'src-daemon-host': {
+    kind: 'string',
+    value: 'HOST',
+    doc: 'The Docker daemon of a source docker-daemon:NAME (default $DOCKER_HOST, then /var/run/docker.sock)',
+  },
+  'dest-daemon-host': { kind: 'string', value: 'HOST', doc: 'The Docker daemon of a target docker-daemon:NAME' },
   'if-changed': { kind: 'boolean', hidden: true, doc: 'Accepted: what is there already is never copied' },
   fast: { kind: 'boolean', hidden: true, doc: 'Accepted for regctl: what is there already costs one request at each end' },
   'image-parallel-copies': { kind: 'number', value: 'N', doc: 'How many layers at a time (default 4)' },
@@ -313,7 +334,7 @@ export const imageCommands: readonly Command[] = [
     group: 'Images',
     summary: 'Copy an image between two places',
     description:
-      'Copies an image, or a whole index, from one place to another. A place is docker://NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], dir:DIR, containers-storage:NAME or docker-daemon:NAME (the local store), or a bare name (the local store).',
+      'Copies an image, or a whole index, from one place to another. A place is docker://NAME, oci:DIR[:TAG], oci-archive:FILE[:TAG], docker-archive:FILE[:NAME], dir:DIR, docker-daemon:NAME (a Docker daemon, if there is one; else the local store), containers-storage:NAME or a bare name (the local store).',
     operands: 'SOURCE TARGET',
     least: 2,
     most: 2,

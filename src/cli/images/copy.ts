@@ -38,8 +38,16 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   let opened: Promise<Session> | undefined
   const session = () => (opened ??= openSession(settings))
   try {
-    await using from = createPlaces(settings, { ...sideOf(flags, 'src'), 'shared-blob-dir': flags['src-shared-blob-dir'] }, session)
-    await using to = createPlaces(settings, { ...sideOf(flags, 'dest'), 'shared-blob-dir': flags['dest-shared-blob-dir'] }, session)
+    await using from = createPlaces(
+      settings,
+      { ...sideOf(flags, 'src'), 'shared-blob-dir': flags['src-shared-blob-dir'], 'daemon-host': flags['src-daemon-host'] },
+      session,
+    )
+    await using to = createPlaces(
+      settings,
+      { ...sideOf(flags, 'dest'), 'shared-blob-dir': flags['dest-shared-blob-dir'], 'daemon-host': flags['dest-daemon-host'] },
+      session,
+    )
     const { source, name } = await from.source(cx, args[0]!)
     const { target, name: targetName } = await to.target(cx, args[1]!)
     const platforms = chosenPlatforms(flags, parseLocation(args[0]!).transport === 'store')

@@ -25,7 +25,7 @@ type InspectFlags = Values<typeof inspectFlags>
 /** Shows what names stand for: Docker's JSON for the store, skopeo's for a place with a transport. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof inspectFlags>): Promise<number> {
   const places = args.map((text) => (flags.remote && parseLocation(text).transport === 'store' ? `docker://${text}` : text))
-  const remote = places.filter((text) => parseLocation(text).transport !== 'store')
+  const remote = places.filter(hasTransport)
   if (remote.length > 0) {
     if (args.length > 1) throw new StaveError('usage', 'stave inspect: a place with a transport is inspected alone')
     await inspectPlace(cx, flags, places[0]!, settings, report)
@@ -67,10 +67,16 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
   }
 }
 
+/** Written as skopeo writes it, also `containers-storage:NAME`: a bare name is docker's. */
+function hasTransport(text: string): boolean {
+  const location = parseLocation(text)
+  return location.transport !== 'store' || location.name !== text
+}
+
 /** What `skopeo inspect` prints. */
 async function inspectPlace(cx: Context, flags: InspectFlags, text: string, settings: Settings, report: Report): Promise<void> {
   const location = parseLocation(text)
-  await using places = createPlaces(settings, { ...flags, unverified: true }, () => openSession(settings))
+  await using places = createPlaces(settings, { ...flags, retry: flags['retry-times'], unverified: true }, () => openSession(settings))
   const { source, name } = await places.source(cx, location)
   const root = await resolveOrLeave(cx, source, name)
   if (flags.raw && !flags.config) {

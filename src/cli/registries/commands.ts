@@ -1,6 +1,10 @@
 import { command, type Command, type Flags } from '../command.ts'
-import { quietFlag, registryFlags, sideFlags } from '../shared-flags.ts'
+import { quietFlag, registryFlags, retryFlags, sideFlags } from '../shared-flags.ts'
 import { serveCommand } from './serve-flags.ts'
+
+const compatAuthFlag = {
+  'compat-auth-file': { kind: 'string', value: 'FILE', doc: 'Credential file of docker, in place of that of podman' },
+} as const satisfies Flags
 
 export const loginFlags = {
   username: { kind: 'string', short: 'u', value: 'NAME', doc: 'User name' },
@@ -10,15 +14,20 @@ export const loginFlags = {
   'get-login': { kind: 'boolean', doc: 'Print the user that is logged in' },
   'tls-verify': registryFlags['tls-verify'],
   authfile: registryFlags.authfile,
+  ...compatAuthFlag,
   'cert-dir': registryFlags['cert-dir'],
 } as const satisfies Flags
 
 export const logoutFlags = {
   all: { kind: 'boolean', short: 'a', doc: 'Log out of every registry' },
   authfile: registryFlags.authfile,
+  ...compatAuthFlag,
+  'tls-verify': { kind: 'boolean', hidden: true, doc: 'Accepted for skopeo: no registry is asked' },
 } as const satisfies Flags
 
 export const remoteFlags = { ...registryFlags, json: { kind: 'boolean', doc: 'Print JSON' } } as const satisfies Flags
+
+export const retriedFlags = { ...remoteFlags, ...retryFlags } as const satisfies Flags
 
 export const syncFlags = {
   src: { kind: 'string', short: 's', value: 'TRANSPORT', choices: ['docker', 'dir', 'yaml'], doc: 'What SOURCE is' },
@@ -44,6 +53,15 @@ export const syncFlags = {
   ...sideFlags,
   ...quietFlag,
 } as const satisfies Flags
+
+const signing = 'Sign what was mirrored with stave sign, or while one image is copied with stave copy --sign-by.'
+const absentSyncFlags = {
+  '--sign-by': signing,
+  '--sign-by-sigstore': signing,
+  '--sign-by-sigstore-private-key': signing,
+  '--sign-by-sq-fingerprint': signing,
+  '--sign-passphrase-file': signing,
+}
 
 export const registryCommands: readonly Command[] = [
   command({
@@ -73,7 +91,7 @@ export const registryCommands: readonly Command[] = [
     operands: 'docker://NAME',
     least: 1,
     most: 1,
-    flags: remoteFlags,
+    flags: retriedFlags,
     examples: [{ command: 'stave list-tags docker://docker.io/library/debian', doc: 'As skopeo prints them' }],
     load: () => import('./list-tags.ts'),
   }),
@@ -87,6 +105,7 @@ export const registryCommands: readonly Command[] = [
     least: 2,
     most: 2,
     flags: syncFlags,
+    absent: absentSyncFlags,
     examples: [
       { command: 'stave sync --src docker --dest docker quay.io/acme/web registry.example/acme', doc: 'All tags of a repository' },
       { command: 'stave sync --src yaml --dest dir --scoped images.yml /media/usb', doc: 'What a list names, onto a disk' },
@@ -108,7 +127,11 @@ export const registryCommands: readonly Command[] = [
     operands: 'docker://NAME',
     least: 1,
     most: 1,
-    flags: remoteFlags,
+    flags: retriedFlags,
+    absent: {
+      '--daemon-host': 'Images of a Docker daemon are deleted with docker rmi.',
+      '--shared-blob-dir': 'Images are deleted from registries: a layout is removed with its directory.',
+    },
     examples: [{ command: 'stave delete docker://localhost:5000/web:old', doc: 'The manifest that the tag names' }],
     load: () => import('./delete.ts'),
   }),

@@ -4,11 +4,11 @@ import type { Invocation } from '../command.ts'
 import { parseLocation } from '#places/location.ts'
 import { createPlaces } from '../places.ts'
 import { openSession } from '../session.ts'
-import type { remoteFlags } from './commands.ts'
+import type { retriedFlags } from './commands.ts'
 
-export async function run({ cx, flags, args, settings, report }: Invocation<typeof remoteFlags>): Promise<void> {
+export async function run({ cx, flags, args, settings, report }: Invocation<typeof retriedFlags>): Promise<void> {
   const location = parseLocation(args[0]!)
-  await using places = createPlaces(settings, { ...flags, unverified: true }, () => openSession(settings))
+  await using places = createPlaces(settings, { ...flags, retry: flags['retry-times'], unverified: true }, () => openSession(settings))
   if (location.transport === 'docker-archive' || location.transport === 'oci-archive' || location.transport === 'oci') {
     const { source } = await places.source(cx, location)
     const tags = ((await source.list?.(cx)) ?? []).flatMap(({ names }) => names)

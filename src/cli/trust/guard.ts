@@ -25,19 +25,27 @@ export async function openGuard(choices: TrustChoices, settings: Settings): Prom
   }
   const paths = host.defaultTrustPaths(settings.env, settings, named)
   if (!paths.isNamed && !paths.policies.some((path) => existsSync(path))) return undefined
-  const [policy, { trusted }, { pathScopes }] = await Promise.all([
+  const [policy, { trusted }, { pathScopes, referenceScopes }] = await Promise.all([
     host.readPolicy(paths),
     import('#trust/source.ts'),
     import('#trust/scope.ts'),
   ])
   const means = host.trustMeans(paths, askLookaside(settings))
-  const originOf = (location: Exclude<Location, { transport: 'store' }>): Origin => {
+  const originOf = (location: Location): Origin => {
+    // What is in the store was let in: nobody asks about it, but about images of a Docker daemon.
+    if (location.transport === 'store') {
+      const { name } = location
+      return { transport: 'docker-daemon', scopes: isImageId(name) ? [name] : referenceScopes(parseReference(name)) }
+    }
     if (location.transport === 'docker') return { transport: 'docker', reference: parseReference(location.name) }
     const name = 'name' in location ? location.name : undefined
     return { transport: location.transport, scopes: pathScopes(resolve(settings.cwd, location.path), name) }
   }
-  // What is in the store was let in.
-  return (source, location) => (location.transport === 'store' ? source : trusted(source, policy, originOf(location), means))
+  return (source, location) => trusted(source, policy, originOf(location), means)
+}
+
+function isImageId(name: string): boolean {
+  return /^(?:sha256:)?[0-9a-f]{12,64}$/.test(name)
 }
 
 /** Signatures that are kept on a web server. */
