@@ -139,9 +139,9 @@ function delayMs(text: string): number {
 /** Where credentials are, for this user and these flags. */
 export function credentialPaths(settings: Settings, choices: RegistryChoices, module: typeof import('#registry/login/credentials.ts')) {
   const compat = choices['compat-auth-file']
-  if (compat !== undefined && choices.authfile !== undefined) {
+  if (compat !== undefined && choices.authfile !== undefined)
     throw new StaveError('usage', '--authfile and --compat-auth-file exclude each other')
-  }
+
   const paths = module.defaultCredentialPaths(
     settings.env,
     settings,

@@ -12,6 +12,8 @@ import { parseLocation } from '#places/location.ts'
 import { type OpenSource, type OpenTarget, resolveOrLeave } from '#places/places.ts'
 import { createPlaces, type RegistryChoices } from '../places.ts'
 import { openSession, type Session } from '../session.ts'
+import type { Settings } from '../settings.ts'
+import type { RecompressOptions } from '#image/recompress.ts'
 import type { copyFlags } from './commands.ts'
 import type { sideFlags } from '../shared-flags.ts'
 import { copySignatures } from '../trust/copy-signatures.ts'
@@ -20,34 +22,12 @@ import { transfer } from '#image/transfer.ts'
 /** Copies an image or an index from one place to another. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof copyFlags>): Promise<void> {
   if (flags.quiet) report.mode('quiet')
-  if (flags['preserve-digests'] && flags.format !== undefined)
-    throw new StaveError('usage', '--preserve-digests and --format exclude each other: another format has another digest')
-  const compression = chosenCompression(settings, {
-    compress: flags['dest-compress'],
-    decompress: flags['dest-decompress'],
-    format: flags['dest-compress-format'],
-    level: flags['dest-compress-level'],
-  })
-  if (flags['preserve-digests'] && compression !== undefined)
-    throw new StaveError('usage', '--preserve-digests excludes compressing and decompressing layers: they get other digests')
-  if (flags['preserve-digests'] && flags.platform.length > 1 && flags.sparse !== true) {
-    throw new StaveError('usage', '--preserve-digests excludes several of --platform: an index of these has another digest', {
-      hint: 'With --sparse the index stays as it is, and mentions what is not copied.',
-    })
-  }
+  const compression = checkedCompression(flags, settings)
   let opened: Promise<Session> | undefined
   const session = () => (opened ??= openSession(settings))
   try {
-    await using from = createPlaces(
-      settings,
-      { ...sideOf(flags, 'src'), 'shared-blob-dir': flags['src-shared-blob-dir'], 'daemon-host': flags['src-daemon-host'] },
-      session,
-    )
-    await using to = createPlaces(
-      settings,
-      { ...sideOf(flags, 'dest'), 'shared-blob-dir': flags['dest-shared-blob-dir'], 'daemon-host': flags['dest-daemon-host'] },
-      session,
-    )
+    await using from = createPlaces(settings, endOf(flags, 'src'), session)
+    await using to = createPlaces(settings, endOf(flags, 'dest'), session)
     const { source, name } = await from.source(cx, args[0]!)
     const { target, name: targetName } = await to.target(cx, args[1]!)
     const platforms = chosenPlatforms(flags, parseLocation(args[0]!).transport === 'store')
@@ -97,6 +77,35 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
     if (flags.digestfile !== undefined) writeFileSync(resolve(settings.cwd, flags.digestfile), `${digest}\n`)
     await report.settle()
     if (!flags.quiet) report.print(digest)
+  }
+}
+
+/** What flags say of layers. @throws StaveError `usage` where they contradict `--preserve-digests` */
+function checkedCompression(flags: Values<typeof copyFlags>, settings: Settings): RecompressOptions | undefined {
+  if (flags['preserve-digests'] && flags.format !== undefined)
+    throw new StaveError('usage', '--preserve-digests and --format exclude each other: another format has another digest')
+  const compression = chosenCompression(settings, {
+    compress: flags['dest-compress'],
+    decompress: flags['dest-decompress'],
+    format: flags['dest-compress-format'],
+    level: flags['dest-compress-level'],
+  })
+  if (flags['preserve-digests'] && compression !== undefined)
+    throw new StaveError('usage', '--preserve-digests excludes compressing and decompressing layers: they get other digests')
+  if (flags['preserve-digests'] && flags.platform.length > 1 && flags.sparse !== true) {
+    throw new StaveError('usage', '--preserve-digests excludes several of --platform: an index of these has another digest', {
+      hint: 'With --sparse the index stays as it is, and mentions what is not copied.',
+    })
+  }
+  return compression
+}
+
+/** The flags of one side, also those that say where its content is. */
+function endOf(flags: Values<typeof copyFlags>, side: 'src' | 'dest'): RegistryChoices {
+  return {
+    ...sideOf(flags, side),
+    'shared-blob-dir': flags[`${side}-shared-blob-dir`],
+    'daemon-host': flags[`${side}-daemon-host`],
   }
 }
 
