@@ -24,10 +24,7 @@ export async function* decompressWith(
   compression: ProgramCompression,
   title: string,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const child = spawn(compression, argumentsOf[compression], {
-    stdio: ['pipe', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'], LC_ALL: 'C' },
-  })
+  const child = spawn(compression, argumentsOf[compression], { stdio: ['pipe', 'pipe', 'pipe'] })
   let said = ''
   child.stderr.on('data', (chunk: Buffer) => (said = (said + chunk.toString()).slice(-1024)))
   const ended = new Promise<number | null>((resolve, reject) => {
