@@ -3,6 +3,7 @@
 use crate::sys::{self, task};
 use crate::wire::error::{Error, Kind, Result};
 use crate::wire::protocol::UserNamespace;
+use rustix::fd::OwnedFd;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::fs;
 use std::io::{Read, Write};
@@ -186,6 +187,26 @@ impl Maps {
                     .and_then(|()| write("gid_map", &line(self.gids[0])))
             };
         mapped.map_err(|why| Error::new(Kind::Isolation, format!("cannot map ids into a user namespace: {why}")).hint(self.hint()))
+    }
+
+    /// A user namespace with these maps, in which nobody is.
+    pub fn namespace(&self) -> Result<OwnedFd> {
+        let (wait, goes) = crate::wire::stream::pipe()?;
+        let pid = match task::clone(libc::CLONE_NEWUSER, None)? {
+            task::Cloned::Child => {
+                drop(goes);
+                sys::wait_readable(&wait);
+                sys::exit_now(0);
+            }
+            task::Cloned::Parent { pid, .. } => pid,
+        };
+        let opened = self.apply(pid).and_then(|()| {
+            let path = format!("/proc/{pid}/ns/user");
+            fs::File::open(&path).map(OwnedFd::from).map_err(|error| Error::io(format!("open({path:?})"), &error))
+        });
+        drop(goes);
+        task::reap(pid, true);
+        opened
     }
 
     fn write(&self, pid: u32) -> Result<(), String> {

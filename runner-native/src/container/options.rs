@@ -72,7 +72,7 @@ pub fn propagation(name: &str) -> Option<(u64, bool)> {
 pub fn names() -> Vec<String> {
     let plain = ATTRIBUTES.iter().map(|(name, _, _)| *name).chain(PROPAGATION.iter().map(|(name, _)| *name));
     let plain: Vec<&str> = plain.collect();
-    let others = FLAGS.iter().copied().chain(["bind", "rbind", "remount", "defaults", "tmpcopyup"]);
+    let others = FLAGS.iter().copied().chain(["bind", "rbind", "remount", "defaults", "tmpcopyup", "idmap", "ridmap"]);
     let mut names: Vec<String> =
         plain.iter().flat_map(|name| [(*name).to_owned(), format!("r{name}")]).chain(others.map(str::to_owned)).collect();
     names.sort();

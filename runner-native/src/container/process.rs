@@ -159,6 +159,9 @@ pub fn confine(process: &Process, ready: &Ready, channel: &Channel) -> Result<()
     if let Some(personality) = process.personality {
         task::set_personality(personality)?;
     }
+    if let Some(policy) = &process.memory_policy {
+        task::set_memory_policy(policy.mode, &policy.nodes)?;
+    }
     match if process.new_keyring { task::join_new_keyring() } else { Ok(()) } {
         // A kernel without keys, or an outer container that forbids them.
         Ok(()) | Err(Errno::NOSYS | Errno::PERM | Errno::ACCESS | Errno::DQUOT) => {}

@@ -141,7 +141,7 @@ fn later(plan: &Plan) -> i32 {
 }
 
 /// Opens a namespace, which must be of the type that it is given as.
-fn open_namespace(flag: i32, path: &str) -> Result<OwnedFd> {
+pub fn open_namespace(flag: i32, path: &str) -> Result<OwnedFd> {
     let call = |what: &str, errno: rustix::io::Errno| Error::call(format!("{what}({path:?})"), errno).path(path);
     let open =
         openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK, Mode::empty()).map_err(|errno| call("openat", errno))?;

@@ -528,7 +528,8 @@ impl Monitor {
         if !self.has_room(number) {
             return true;
         }
-        let alone = self.is_unheard();
+        // From a terminal the kernel would not move what there is, but wait for more.
+        let alone = self.is_unheard() && !self.terminal;
         if let Some(own) = self.own[number as usize - 1].as_mut().filter(|_| alone) {
             match own.relay(&source.from) {
                 Some(State::Fine) => return true,

@@ -4,6 +4,7 @@ use crate::container::capabilities;
 use crate::container::lsm;
 use crate::container::namespaces;
 use crate::container::options;
+use crate::container::plan;
 use crate::container::seccomp;
 use crate::oci::bundle::VERSIONS;
 use serde_json::{Value, json};
@@ -13,6 +14,8 @@ pub fn features() -> Value {
     let actions: Vec<&str> = seccomp::ACTIONS.iter().map(|(name, _)| *name).collect();
     let operators: Vec<&str> = seccomp::OPERATORS.iter().map(|(name, _)| *name).collect();
     let flags: Vec<&str> = seccomp::FLAGS.iter().map(|(name, _)| *name).collect();
+    let modes: Vec<&str> = plan::MEMORY_MODES.iter().map(|(name, _)| *name).collect();
+    let memory_flags: Vec<&str> = plan::MEMORY_FLAGS.iter().map(|(name, _)| *name).collect();
     let off = json!({ "enabled": false });
     json!({
         "ociVersionMin": VERSIONS.0,
@@ -34,8 +37,8 @@ pub fn features() -> Value {
             "apparmor": { "enabled": lsm::has_apparmor() },
             "selinux": { "enabled": lsm::has_selinux() },
             "intelRdt": off,
-            "memoryPolicy": {},
-            "mountExtensions": { "idmap": off },
+            "memoryPolicy": { "modes": modes, "flags": memory_flags },
+            "mountExtensions": { "idmap": { "enabled": true } },
             "netDevices": off,
         },
         "annotations": { "org.opencontainers.runc.checkpoint.enabled": "false" },

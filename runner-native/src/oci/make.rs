@@ -7,7 +7,7 @@ use crate::container::hooks;
 use crate::container::mounts::Mounts;
 use crate::container::namespaces;
 use crate::container::pivot;
-use crate::container::plan::{Beside, Plan, Source};
+use crate::container::plan::{Beside, IdMap, Ids, Plan, Source};
 use crate::container::process::Stdio;
 use crate::container::start::{self, Given, Maker, Moment, Started};
 use crate::container::state;
@@ -18,6 +18,7 @@ use crate::oci::bundle::Bundle;
 use crate::oci::console;
 use crate::oci::store::{Container, Place, Record};
 use crate::sys;
+use crate::sys::mount::set_id_map;
 use crate::userns::Maps;
 use crate::wire::config::{DeviceRule, IdMapping, Resources};
 use crate::wire::error::{Error, Kind, Result};
@@ -136,13 +137,30 @@ fn copy_binds(plan: &Plan, possible: bool) -> Result<Vec<Option<OwnedFd>>> {
     let copy = |mount: &crate::container::plan::Mount| {
         let Source::Bind(path) = &mount.source else { return Ok(None) };
         let is_shared = mount.options.propagation.iter().any(|(flag, _)| *flag == libc::MS_SHARED);
-        if !possible || mount.options.remount || !(has_users || is_shared) {
+        if mount.id_map.is_some() && !possible {
+            return Err(Error::new(Kind::Unsupported, format!("mount of {:?}: only root can make id-mapped mounts", mount.destination)));
+        }
+        if !possible || mount.options.remount || !(has_users || is_shared || mount.id_map.is_some()) {
             return Ok(None);
         }
         let tree = host(path).and_then(|open| clone_tree(open, mount.options.recursive));
+        let tree = tree.and_then(|tree| mount.id_map.as_ref().map_or(Ok(()), |map| show_as(&tree, map)).map(|()| tree));
         tree.map(Some).map_err(|error| error.context(format!("error mounting {path:?} to rootfs at {:?}", mount.destination)))
     };
     plan.mounts.iter().map(copy).collect()
+}
+
+/// Shows the owners in a tree as others.
+fn show_as(tree: &OwnedFd, map: &IdMap) -> Result<()> {
+    let namespace = match &map.ids {
+        Ids::Maps { uids, gids } => Maps::of(lines(uids), lines(gids)).namespace()?,
+        Ids::OfNamespace(path) => start::open_namespace(libc::CLONE_NEWUSER, path)?,
+    };
+    set_id_map(tree, namespace, map.recursive)
+}
+
+fn lines(maps: &[IdMapping]) -> Vec<[u32; 3]> {
+    maps.iter().map(|map| [map.container, map.host, map.size]).collect()
 }
 
 /// The caller's streams. One that is closed stays so.
@@ -228,7 +246,6 @@ fn opens_everything(resources: &Resources) -> bool {
 fn attend(moment: Moment, pid: i32, plan: &Plan, record: &Record) -> Result<()> {
     match moment {
         Moment::Made => {
-            let lines = |maps: &[IdMapping]| maps.iter().map(|map| [map.container, map.host, map.size]).collect();
             let linux = &plan.config.linux;
             Maps::of(lines(&linux.uid_mappings), lines(&linux.gid_mappings)).apply(pid)?;
             if let Some(cgroup) = &plan.cgroup {

@@ -193,6 +193,21 @@ pub fn set_io_priority(priority: i32) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0, priority) }, || format!("ioprio_set({priority:#x})"))
 }
 
+/// Where this process gets memory from (set_mempolicy(2)): `MPOL_*` with flags, and the nodes.
+pub fn set_memory_policy(mode: u32, nodes: &[u32]) -> Result<()> {
+    let words = nodes.iter().max().map_or(0, |last| *last as usize / 64 + 1);
+    let mut mask = vec![0u64; words];
+    for node in nodes {
+        mask[*node as usize / 64] |= 1 << (node % 64);
+    }
+    // The kernel takes one bit less than it is told.
+    let bits = if words == 0 { 0 } else { words * 64 + 1 };
+    let pointer = if words == 0 { std::ptr::null() } else { mask.as_ptr() };
+    // SAFETY: the kernel reads as many bits as there are in the mask, or none.
+    let outcome = unsafe { libc::syscall(libc::SYS_set_mempolicy, libc::c_ulong::from(mode), pointer, bits) };
+    check(outcome, || format!("set_mempolicy({mode:#x}, {nodes:?})"))
+}
+
 pub fn set_personality(domain: u32) -> Result<()> {
     // SAFETY: no memory is involved.
     check(libc::c_long::from(unsafe { libc::personality(libc::c_ulong::from(domain)) }), || format!("personality({domain:#x})"))

@@ -1,6 +1,8 @@
 //! Runs the program as its host does: a request on descriptor 3, events on 4, a directory on 5.
 #![allow(dead_code)]
 
+pub mod bundle;
+
 use serde_json::{Value, json};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -270,17 +272,24 @@ pub fn terminal() -> (File, OwnedFd) {
 
 /// The descriptor that comes over a socket.
 pub fn receive_descriptor(socket: &impl AsRawFd) -> File {
+    receive_message(socket).1
+}
+
+/// The same, with the text that it comes with.
+pub fn receive_message(socket: &impl AsRawFd) -> (String, File) {
     // SAFETY: the message points to buffers that outlive the call, and what comes is ours.
     unsafe {
-        let (mut text, mut control) = ([0u8; 4096], [0u64; 8]);
+        let (mut text, mut control) = ([0u8; 16384], [0u64; 8]);
         let mut part = libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: text.len() };
         let mut message: libc::msghdr = std::mem::zeroed();
         (message.msg_iov, message.msg_iovlen) = (&raw mut part, 1);
         (message.msg_control, message.msg_controllen) = (control.as_mut_ptr().cast(), size_of_val(&control));
-        assert!(libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC) >= 0);
+        let count = libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_CMSG_CLOEXEC);
+        assert!(count >= 0);
         let header = libc::CMSG_FIRSTHDR(&raw const message);
         assert!(!header.is_null() && (*header).cmsg_type == libc::SCM_RIGHTS, "no descriptor came");
-        File::from_raw_fd(libc::CMSG_DATA(header).cast::<i32>().read_unaligned())
+        let file = File::from_raw_fd(libc::CMSG_DATA(header).cast::<i32>().read_unaligned());
+        (String::from_utf8_lossy(&text[..count as usize]).into_owned(), file)
     }
 }
 

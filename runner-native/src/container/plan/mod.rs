@@ -4,10 +4,14 @@
 
 mod device;
 mod export;
+mod id_map;
+mod memory;
 mod wire;
 
 pub use device::{Node, STANDARD};
 pub use export::{further_process, to_config};
+pub use id_map::{IdMap, Ids};
+pub use memory::{FLAGS as MEMORY_FLAGS, MODES as MEMORY_MODES, Policy};
 pub use wire::{of_exec, of_run};
 
 use crate::container::capabilities::{self, Set, Sets};
@@ -92,6 +96,7 @@ pub struct Process {
     pub apparmor: Option<String>,
     pub selinux: Option<String>,
     pub personality: Option<u32>,
+    pub memory_policy: Option<Policy>,
     pub new_keyring: bool,
     pub preserve_fds: u32,
     pub outlives: bool,
@@ -120,6 +125,7 @@ pub struct Mount {
     pub destination: String,
     pub source: Source,
     pub options: Options,
+    pub id_map: Option<IdMap>,
     pub lenient: bool,
 }
 
@@ -188,7 +194,7 @@ impl Plan {
             return Err(request("time namespace is not enabled, but time offsets are given"));
         }
         let mut passed = 0;
-        let mounts = config.mounts.iter().map(|mount| Mount::new(mount, beside, &mut passed)).collect::<Result<Vec<_>>>()?;
+        let mounts = config.mounts.iter().map(|mount| Mount::new(mount, &config, beside, &mut passed)).collect::<Result<Vec<_>>>()?;
         let nodev = mounts.iter().rev().find(|mount| mount.destination == "/dev").is_some_and(|dev| dev.options.set & ATTR_NODEV != 0);
         let propagation = match linux.rootfs_propagation.as_str() {
             "" => None,
@@ -236,11 +242,7 @@ impl Plan {
 /// What would be left out without a word is an error.
 fn check_supported(config: &Config) -> Result<()> {
     let linux = &config.linux;
-    let asked = [
-        ("netDevices", !linux.net_devices.is_empty()),
-        ("memoryPolicy", linux.memory_policy.is_some()),
-        ("intelRdt", linux.intel_rdt.is_some()),
-    ];
+    let asked = [("netDevices", !linux.net_devices.is_empty()), ("intelRdt", linux.intel_rdt.is_some())];
     match asked.iter().find(|(_, is_asked)| *is_asked) {
         Some((name, _)) => Err(Error::new(Kind::Unsupported, format!("linux.{name} is not supported"))),
         None => Ok(()),
@@ -293,7 +295,7 @@ fn check_hosts(config: &Config, namespaces: &Namespaces) -> Result<()> {
 }
 
 impl Mount {
-    fn new(mount: &config::Mount, beside: &Beside, passed: &mut usize) -> Result<Self> {
+    fn new(mount: &config::Mount, config: &Config, beside: &Beside, passed: &mut usize) -> Result<Self> {
         let options = options::parse(&mount.options)?;
         if mount.destination.is_empty() || mount.destination.contains('\0') || mount.source.contains('\0') {
             return Err(request(format!("invalid mount {:?}: its destination is empty or has a NUL byte", mount.destination)));
@@ -311,10 +313,8 @@ impl Mount {
             "" => return Err(request(format!("mount of {destination:?} has neither a type nor the option bind"))),
             kind => Source::FileSystem { kind: kind.to_owned(), source: mount.source.clone() },
         };
-        if options.idmap.is_some() || !mount.uid_mappings.is_empty() || !mount.gid_mappings.is_empty() {
-            return Err(Error::new(Kind::Unsupported, format!("mount of {destination:?}: id-mapped mounts are not supported")));
-        }
-        Ok(Self { destination, source, options, lenient: beside.lenient })
+        let id_map = IdMap::new(mount, &options, config)?;
+        Ok(Self { destination, source, options, id_map, lenient: beside.lenient })
     }
 }
 
@@ -383,6 +383,7 @@ impl Process {
             // As every runtime does: labels are part of what callers always write.
             selinux: given(&process.selinux_label).filter(|_| lsm::has_selinux()),
             personality: config.linux.personality.as_ref().map(personality).transpose()?,
+            memory_policy: config.linux.memory_policy.as_ref().map(Policy::new).transpose()?,
             new_keyring: !beside.no_new_keyring,
             preserve_fds: beside.preserve_fds,
             outlives: beside.outlives,
