@@ -5,6 +5,9 @@ import type { Digest } from '#oci/digest.ts'
 /**
  * A stream of bytes. It is read once. With `verifies`, it fails at its end unless it was exactly what that digest
  * names: a target that acts only on a complete stream need not hash the bytes a second time.
+ *
+ * Whoever reads a stream owns what comes. It may give bytes back (`release` in `buffers.ts`) once nobody looks at them any
+ * more, and copies what it keeps for long: a few bytes hold the whole buffer that they came in.
  */
 export type Bytes = AsyncIterable<Uint8Array> & { readonly verifies?: Digest }
 

@@ -6,6 +6,7 @@ import { pipeline } from 'node:stream/promises'
 import type { Context } from '#context.ts'
 import { StaveError, type ErrorCode } from '#error.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
+import { release } from './buffers.ts'
 import type { Bytes } from './content.ts'
 import { verified } from './read.ts'
 
@@ -114,18 +115,51 @@ async function readAtMost(handle: FileHandle, path: string, expected: number, ma
   }
 }
 
-/** Writes a stream to an open file from `position` on, and gives the number of bytes. */
+/** Bytes collected before they are written: each write is a round trip through the thread pool. */
+const batchBytes = 1024 * 1024
+
+/**
+ * Writes a stream to an open file from `position` on; what follows is read meanwhile.
+ *
+ * @returns the number of bytes
+ */
 export async function writeRange(cx: Context, handle: FileHandle, position: number, bytes: Bytes): Promise<number> {
+  let batch: Uint8Array[] = []
+  let batched = 0
   let written = 0
-  for await (const chunk of bytes) {
-    cx.signal.throwIfAborted()
-    for (let offset = 0; offset < chunk.length;) {
-      const { bytesWritten } = await handle.write(chunk, offset, chunk.length - offset, position + written)
-      offset += bytesWritten
-      written += bytesWritten
+  let writing: Promise<void> = Promise.resolve()
+  const flush = async () => {
+    await writing
+    writing = writeBatch(handle, position + written, batch, batched)
+    // It is awaited before the next one; a failure until then must not count as unhandled.
+    writing.catch(() => {})
+    written += batched
+    batch = []
+    batched = 0
+  }
+  try {
+    for await (const chunk of bytes) {
+      cx.signal.throwIfAborted()
+      batch.push(chunk)
+      batched += chunk.length
+      if (batched >= batchBytes) await flush()
     }
+    if (batched > 0) await flush()
+  } finally {
+    // The caller closes the file: nothing may still be written to it.
+    await writing
   }
   return written
+}
+
+async function writeBatch(handle: FileHandle, position: number, batch: Uint8Array[], size: number): Promise<void> {
+  const { bytesWritten } = await handle.writev(batch, position)
+  if (bytesWritten < size) {
+    // A short write is rare (signals, quotas): the rest is written piece by piece, where an error has its name.
+    const rest = Buffer.concat(batch, size)
+    for (let done = bytesWritten; done < size;) done += (await handle.write(rest, done, size - done, position + done)).bytesWritten
+  }
+  for (const chunk of batch) release(chunk)
 }
 
 /** Makes a file of verified content, which appears at `path` only when it is whole. */

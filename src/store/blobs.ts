@@ -16,7 +16,9 @@ import { join } from 'node:path'
 import type { Context } from '#context.ts'
 import { hasCode, StaveError } from '#error.ts'
 import type { Bytes } from '#image/content.ts'
-import { digestAlgorithm, digestOf, createHasher, type Digest, type Hasher } from '#oci/digest.ts'
+import { writeRange } from '#image/file.ts'
+import { verified } from '#image/read.ts'
+import { digestAlgorithm, digestOf, type Digest } from '#oci/digest.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import type { Place } from '#runner/protocol.ts'
 import { createKnown, readBlob, readSmall, readVerified, smallBytes } from './read.ts'
@@ -43,9 +45,6 @@ export interface BlobFiles extends Blobs {
   /** Removes temporary files whose makers are dead. */
   sweep(): void
 }
-
-/** Bytes collected before they are written: each write is a round trip through the thread pool. */
-const batchBytes = 1024 * 1024
 
 /**
  * Blobs are files in `blobs/<algorithm>/<hex>`. They appear by rename, whole and verified. There is no table of them:
@@ -149,15 +148,10 @@ export function createBlobs(root: string, directory: number, database: Database,
     },
     async receive(cx, what, bytes) {
       const name = temporaryName()
-      // A stream that verifies itself fails at its end; hashing it again would only cost time.
-      const hasher = bytes.verifies === what.digest ? undefined : createHasher(digestAlgorithm(what.digest))
       try {
         const file = await open(join(root, name), 'wx', 0o644)
         try {
-          await pump(cx, what, bytes, hasher, (batch) => writeAll(file, batch))
-          const actual = hasher?.digest() ?? what.digest
-          if (actual !== what.digest)
-            throw new StaveError('digest-mismatch', `cannot store ${what.digest}: the content that arrived has the digest ${actual}`)
+          await writeRange(cx, file, 0, verified(bytes, what, 'its source'))
         } catch (error) {
           await file.close()
           throw error
@@ -232,49 +226,6 @@ function sizeOf(path: string, expected?: number): number | undefined {
   const stat = statSync(path, { throwIfNoEntry: false })
   if (stat === undefined || !stat.isFile()) return undefined
   return expected === undefined || stat.size === expected ? stat.size : undefined
-}
-
-type Write = (batch: readonly Uint8Array[]) => Promise<void>
-
-/** Hashes and writes; the next batch is read while one is written. Fails as soon as too much has come. */
-async function pump(cx: Context, what: Descriptor, bytes: Bytes, hasher: Hasher | undefined, write: Write): Promise<void> {
-  let batch: Uint8Array[] = []
-  let batched = 0
-  let size = 0
-  let writing: Promise<void> = Promise.resolve()
-  const flush = async () => {
-    await writing
-    writing = write(batch)
-    // It is awaited before the next one; a failure until then must not count as unhandled.
-    writing.catch(() => {})
-    batch = []
-    batched = 0
-  }
-  for await (const chunk of bytes) {
-    cx.signal.throwIfAborted()
-    hasher?.update(chunk)
-    size += chunk.length
-    if (size > what.size)
-      throw new StaveError('size-mismatch', `cannot store ${what.digest}: more than the ${what.size} bytes of its descriptor arrived`)
-    batch.push(chunk)
-    batched += chunk.length
-    if (batched >= batchBytes) await flush()
-  }
-  if (size !== what.size)
-    throw new StaveError('size-mismatch', `cannot store ${what.digest}: ${size} bytes arrived instead of ${what.size}`)
-  await flush()
-  await writing
-}
-
-async function writeAll(file: Awaited<ReturnType<typeof open>>, batch: readonly Uint8Array[]): Promise<void> {
-  let total = 0
-  for (const chunk of batch) total += chunk.length
-  if (total === 0) return
-  const { bytesWritten } = await file.writev(batch)
-  if (bytesWritten === total) return
-  // A short write is rare (signals, quotas): finish it piece by piece, where an error has its name.
-  const rest = Buffer.concat(batch).subarray(bytesWritten)
-  for (let done = 0; done < rest.length;) done += (await file.write(rest, done)).bytesWritten
 }
 
 function writeProblem(root: string, error: unknown): unknown {

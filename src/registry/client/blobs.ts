@@ -1,5 +1,6 @@
 import { abortedError, type Context } from '#context.ts'
 import { StaveError } from '#error.ts'
+import { release } from '#image/buffers.ts'
 import type { Bytes } from '#image/content.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import { createHasher, digestAlgorithm, type Digest } from '#oci/digest.ts'
@@ -48,6 +49,7 @@ async function* resumable(
       for await (const chunk of response.body) {
         if (skip >= chunk.length) {
           skip -= chunk.length
+          release(chunk)
           continue
         }
         const bytes = skip === 0 ? chunk : chunk.subarray(skip)

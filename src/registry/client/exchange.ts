@@ -1,7 +1,9 @@
 import { abortedError } from '#context.ts'
 import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
+import { release } from '#image/buffers.ts'
 import type { Bytes } from '#image/content.ts'
+import { socketBytes } from './connection.ts'
 
 export type Method = 'GET' | 'HEAD' | 'PUT' | 'POST' | 'PATCH' | 'DELETE'
 
@@ -169,6 +171,7 @@ function createIncoming(controller: Dispatcher.DispatchController, isOver: () =>
           const chunk = await next()
           if (chunk === undefined) return
           size += chunk.length
+          release(chunk)
           if (size > discardBytes) return stop()
         }
       } catch {
@@ -197,7 +200,15 @@ function bodyOf(body: Uint8Array | StreamBody | undefined): Uint8Array | Readabl
   if (body === undefined) return null
   if (body instanceof Uint8Array) return body
   // undici takes any async iterable; its type names only Node's stream.
-  return body.bytes as unknown as Readable
+  return givenBack(body.bytes) as unknown as Readable
+}
+
+/** Gives back what was sent. After a piece that fills the socket, undici asks for the next one when all is in the kernel. */
+async function* givenBack(bytes: Bytes): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const chunk of bytes) {
+    yield chunk
+    if (chunk.length >= socketBytes) release(chunk)
+  }
 }
 
 function flatten(headers: Readonly<Record<string, string | readonly string[] | undefined>>): Headers {
@@ -206,7 +217,7 @@ function flatten(headers: Readonly<Record<string, string | readonly string[] | u
   return flat
 }
 
-/** Reads a body of at most `limit` bytes into memory; undefined when it is longer. */
+/** Reads a body of at most `limit` bytes into memory of its own; undefined when it is longer. */
 export async function readAll(body: ResponseBody, limit: number): Promise<Uint8Array | undefined> {
   const chunks: Uint8Array[] = []
   let size = 0
@@ -215,7 +226,8 @@ export async function readAll(body: ResponseBody, limit: number): Promise<Uint8A
     if (size > limit) return undefined
     chunks.push(chunk)
   }
-  return chunks.length === 1 ? chunks[0] : Buffer.concat(chunks, size)
+  // Copied even when it is one: a few bytes would hold the whole buffer that they came in.
+  return Buffer.concat(chunks, size)
 }
 
 /** A body that is in memory already. */
