@@ -135,7 +135,17 @@ describe('the library', () => {
   })
 
   test('every part has an example', () => {
-    expect(examples.map(({ name }) => name)).toEqual(['serve', 'collectGarbage', 'layout', 'build', 'store', 'archive', 'registry', 'copy'])
+    expect(examples.map(({ name }) => name)).toEqual([
+      'serve',
+      'collectGarbage',
+      'layout',
+      'build',
+      'store',
+      'archive',
+      'registry',
+      'copy',
+      'backup',
+    ])
   })
 
   const output: Readonly<Record<string, RegExp>> = {
@@ -147,6 +157,7 @@ describe('the library', () => {
     archive: /hello:1/,
     registry: /^\[ '1' \]$/,
     copy: /manifest[\s\S]*not-there/,
+    backup: /^registry\.example\/empty:1$/,
   }
 
   test.each(examples)('$name: its example runs', ({ name }) => {

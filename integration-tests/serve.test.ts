@@ -106,6 +106,34 @@ test('quota, webhook and sparse manifests are as the flags say', async () => {
   hook.close()
 })
 
+test('images of a registry go in a file to another one, and then what is new alone', async () => {
+  const [near, far] = [await serve('near'), await serve('far')]
+  for (const name of ['team/web', 'db']) await pushImage(cx, repository(near, name), '1')
+  const file = (name: string) => shop.path(name)
+  const words = ['artifact', 'backup', '--inventory', file('far.json')]
+  expect(shop.must([...words, '-o', file('a.tar'), `docker://${near}/team/web`, `docker://${near}/db:1`])).toMatch(/^2 images, 3 blobs: /)
+  expect(shop.must(['artifact', 'restore', '--dry-run', file('a.tar')]).split('\n')).toHaveLength(2)
+  shop.must(['artifact', 'restore', '-q', file('a.tar'), `docker://${far}/mirror/`])
+  expect(shop.must(['repo', 'ls', far]).split('\n')).toEqual(['mirror/db', 'mirror/team/web'])
+  await pushImage(cx, repository(near, 'db'), '2')
+  const second = shop.must([
+    ...words,
+    '-o',
+    file('b.tar'),
+    '--known',
+    file('far.json'),
+    `docker://${near}/db`,
+    `docker://${near}/team/web:1`,
+  ])
+  expect(second).toMatch(/^3 images, 2 blobs: .*\nleft out, as the other side has it: /)
+  shop.must(['artifact', 'restore', '-q', file('b.tar'), `docker://${far}/mirror`])
+  expect(shop.must(['repo', 'tags', `${far}/mirror/db`]).split('\n')).toEqual(['1', '2'])
+  shop.must(['artifact', 'restore', '-q', file('a.tar'), `oci:${shop.path('layout')}`])
+  expect(shop.must(['inspect', '--raw', `oci:${shop.path('layout')}:${near}/db:1`])).toContain('schemaVersion')
+  expect(shop.stave(['artifact', 'backup', '-o', file('c.tar'), 'oci:x'])).toMatchObject({ status: 2 })
+  expect(shop.stave(['artifact', 'restore', file('a.tar'), 'dir:x'])).toMatchObject({ status: 2 })
+})
+
 test.each([
   [['--tokens'], '--tokens needs --htpasswd'],
   [['--token-realm', 'https://a.example/token'], 'go together'],

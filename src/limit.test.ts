@@ -19,6 +19,7 @@ import { copyToDirectory } from '#container/export.ts'
 import { parseDockerfile } from '#dockerfile/parse.ts'
 import { copy } from '#image/copy.ts'
 import { memory } from '#image/memory.ts'
+import { readInventories } from '#mirror/inventory.ts'
 import { parsePorts } from '#network/port.ts'
 import { decodeConfig } from '#oci/config.ts'
 import { decodeDescriptor, type Descriptor } from '#oci/descriptor.ts'
@@ -40,6 +41,9 @@ import { readSignatures } from '#trust/lookaside.ts'
 vi.mock('#limit.ts', async (original) => ({
   ...(await original<typeof limit>()),
   jsonBytes: 1000,
+  inventoryBytes: 3000,
+  inventoryRepositories: 20,
+  inventoryBlobs: 20,
   configBytes: 5000,
   dockerfileBytes: 1000,
   downloadBytes: 1000,
@@ -298,6 +302,15 @@ const proofs: { readonly [Name in keyof typeof limit]: Proof } = {
 
   bcryptCost: ['src/registry/server/passwords.test.ts', 'a hash of a higher cost than is computed lets nobody in, at once'],
   passwordsWaiting: ['src/registry/server/passwords.test.ts', 'one more than may wait is refused, and told to come back'],
+  inventoryBytes: () => rejected(readInventories([file('large.json', ' '.repeat(limit.inventoryBytes + 1))])),
+  inventoryRepositories: () => {
+    const names = Array.from({ length: limit.inventoryRepositories + 1 }, (_, at) => [`r${at}`, []])
+    return rejected(readInventories([file('wide.json', JSON.stringify({ inventoryVersion: 1, repositories: Object.fromEntries(names) }))]))
+  },
+  inventoryBlobs: () => {
+    const blobs = Array.from({ length: limit.inventoryBlobs + 1 }, (_, at) => digestOf(`${at}`))
+    return rejected(readInventories([file('deep.json', JSON.stringify({ inventoryVersion: 1, repositories: { a: blobs } }))]))
+  },
   webhookEvents: ['src/registry/server/notifications.test.ts', 'while a webhook does not answer, the oldest events make room for new ones'],
   webhookBatch: ['src/registry/server/notifications.test.ts', 'while a webhook does not answer, the oldest events make room for new ones'],
   webhookReferences: ['src/registry/server/notifications.test.ts', 'what a manifest mentions is told, unless it is much'],

@@ -75,6 +75,10 @@ export const webhookEvents = 1000
 export const webhookBatch = 50
 /** The most things that a manifest mentions that an event repeats. */
 export const webhookReferences = 100
+/** The largest inventory of what another side has, and the most repositories in it, and blobs in each of these. */
+export const inventoryBytes = 64 * 1024 * 1024
+export const inventoryRepositories = 100_000
+export const inventoryBlobs = 1_000_000
 /** The largest form that \`stave serve\` reads: a request for a token. */
 export const formBytes = 64 * 1024
 /** The most that a credential helper may say: a password and a name. */

@@ -1,5 +1,5 @@
 import { command, type Command, type Flags } from '../command.ts'
-import { platformFlag, registryFlags } from '../shared-flags.ts'
+import { platformFlag, quietFlag, registryFlags, trustFlags } from '../shared-flags.ts'
 
 const annotation = { kind: 'list', short: 'a', value: 'K=V', doc: 'Annotation of the manifest' } as const
 
@@ -33,6 +33,36 @@ export const artifactDiscoverFlags = {
   ...platformFlag,
   ...registryFlags,
   json: { kind: 'boolean', doc: 'Print JSON' },
+} as const satisfies Flags
+
+export const artifactBackupFlags = {
+  output: { kind: 'string', short: 'o', value: 'FILE', doc: 'The archive, which is an OCI layout as a tar' },
+  known: { kind: 'list', value: 'FILE', doc: 'Leave out what the other side has by this inventory (again for more)' },
+  inventory: { kind: 'string', value: 'FILE', doc: 'Write what the other side will have, for the next --known: that of --known, and this' },
+  referrers: {
+    kind: 'boolean',
+    aliases: ['include-referrers'],
+    doc: 'Also signatures and SBOMs that refer to the images (default; --referrers=false: without)',
+  },
+  ...trustFlags,
+  ...registryFlags,
+  json: { kind: 'boolean', doc: 'Print what is in it as JSON' },
+  ...quietFlag,
+} as const satisfies Flags
+
+export const artifactRestoreFlags = {
+  input: { kind: 'string', short: 'i', value: 'FILE', hidden: true, doc: 'oras: the archive, in place of the first word' },
+  repository: {
+    kind: 'boolean',
+    doc: 'Put all into the one repository TARGET, by their tags; default where names in the archive are tags alone',
+  },
+  inventory: { kind: 'string', value: 'FILE', doc: 'Note in this file what the target has now, for --known of the next backup' },
+  'dry-run': { kind: 'boolean', doc: 'Read and hash all of the archive, and write nothing' },
+  referrers: { kind: 'boolean', doc: 'Also signatures and SBOMs that refer to the images (default)' },
+  'exclude-referrers': { kind: 'boolean', hidden: true, doc: 'oras: --referrers=false' },
+  ...registryFlags,
+  json: { kind: 'boolean', doc: 'Print the images as JSON' },
+  ...quietFlag,
 } as const satisfies Flags
 
 export const artifactCommands: readonly Command[] = [
@@ -104,6 +134,45 @@ export const artifactCommands: readonly Command[] = [
         flags: artifactDiscoverFlags,
         examples: [{ command: 'stave artifact discover docker://ghcr.io/acme/web:1', doc: 'Signatures, SBOMs, and what signs these' }],
         load: () => import('./discover.ts'),
+      }),
+      command({
+        name: 'artifact backup',
+        group: 'Registries',
+        summary: 'Write images and artifacts of registries to one archive, for a place without network',
+        description:
+          'Each NAME is docker://REPOSITORY with a tag or digest, with several tags (docker://NAME:1,2), or without one for all its tags; or a name in the store. The same images make the same file. With --known it has only the blobs that the other side lacks.',
+        operands: 'NAME...',
+        least: 1,
+        flags: artifactBackupFlags,
+        examples: [
+          {
+            command: 'stave artifact backup -o monday.tar --inventory far.json docker://ghcr.io/acme/web docker://ghcr.io/acme/db:15',
+            doc: 'All tags of one, one of the other',
+          },
+          {
+            command: 'stave artifact backup -o tuesday.tar --known far.json --inventory far.json docker://ghcr.io/acme/web',
+            doc: 'What has come since then',
+          },
+        ],
+        load: () => import('./backup.ts'),
+      }),
+      command({
+        name: 'artifact restore',
+        group: 'Registries',
+        summary: 'Bring the images of such an archive into a registry or layout',
+        description:
+          'TARGET is docker://REGISTRY[/PATH], below which each image has the path that it came with, or oci:DIR. All that the images mention must be in the archive or, if it was left out, in the target: nothing else is asked. Every byte is hashed.',
+        operands: 'FILE [TARGET]',
+        most: 2,
+        flags: artifactRestoreFlags,
+        examples: [
+          {
+            command: 'stave artifact restore monday.tar docker://registry.internal/mirror',
+            doc: 'acme/web becomes registry.internal/mirror/acme/web',
+          },
+          { command: 'stave artifact restore --dry-run monday.tar', doc: 'Is it whole?' },
+        ],
+        load: () => import('./restore.ts'),
       }),
     ],
   }),
