@@ -145,6 +145,8 @@ describe('the library', () => {
       'registry',
       'copy',
       'backup',
+      'diff',
+      'explain',
     ])
   })
 
@@ -158,6 +160,8 @@ describe('the library', () => {
     registry: /^\[ '1' \]$/,
     copy: /manifest[\s\S]*not-there/,
     backup: /^registry\.example\/empty:1$/,
+    diff: /^0$/,
+    explain: /^ghcr\.io ann$/,
   }
 
   test.each(examples)('$name: its example runs', ({ name }) => {

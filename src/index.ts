@@ -36,3 +36,6 @@ export { collectGarbage, type CollectOptions, type Collected } from './registry/
 export { backup, type BackupOptions, type BackupReport, type BackupRoot } from './mirror/backup.ts'
 export { readInventories, writeInventory, type Inventory } from './mirror/inventory.ts'
 export { checkBackup, restore, type RestoreTarget } from './mirror/restore.ts'
+export { diffFiles, diffLayers, type FileChange, type LayerChange } from './image/diff.ts'
+export { explain, explainCredentials, type Connection, type Explanation } from './registry/explain.ts'
+export { noHosts, readHosts, type Hosts } from './registry/client/hosts.ts'

@@ -75,10 +75,15 @@ const tags: Readonly<Record<string, readonly string[]>> = { delete: ['untag'], r
 /** `image ls` as `images`, `container run` as `run`, for scripts that were written for docker; other words as they are. */
 export function withoutGroup(words: readonly string[]): readonly string[] {
   const [group = '', word = '', ...rest] = words
-  if (Object.hasOwn(alone, group)) return [...alone[group]!, ...words.slice(1)]
+  if (Object.hasOwn(alone, group) && !isOwnGroup(group, word)) return [...alone[group]!, ...words.slice(1)]
   if (group === 'tag' && Object.hasOwn(tags, word) && rest.some((text) => text.startsWith('docker://'))) return [...tags[word]!, ...rest]
   const command = Object.hasOwn(groups, group) && Object.hasOwn(groups[group]!, word) ? groups[group]![word] : undefined
   return command === undefined ? words : [...command, ...rest]
+}
+
+/** crane's `config IMAGE` beside `config explain NAME`: an image that is called `explain` is written with its registry. */
+function isOwnGroup(group: string, word: string): boolean {
+  return group === 'config' && ['explain', '', '--help', '-h'].includes(word)
 }
 
 /** What to do instead of a word that only docker has. */

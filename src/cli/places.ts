@@ -5,6 +5,7 @@ import { openPlaces, type Places } from '#places/places.ts'
 import type { Credentials } from '#registry/login/credentials.ts'
 import type { Certificates } from '#registry/client/certificates.ts'
 import type { Hosts } from '#registry/client/hosts.ts'
+import type { Connection } from '#registry/explain.ts'
 import type { RegistryClient } from '#registry/client/registry.ts'
 import type { RetryPolicy } from '#registry/client/choices.ts'
 import { makePrivateRoot } from '#store/private.ts'
@@ -62,32 +63,44 @@ export function createPlaces(settings: Settings, choices: RegistryChoices, sessi
 
 /** A client with what flags, files and environment say. */
 export async function openClient(settings: Settings, choices: RegistryChoices): Promise<RegistryClient> {
-  const [{ createRegistryClient }, credentials, hosts, certificates] = await Promise.all([
+  const [{ createRegistryClient }, { bundleOf }, connection] = await Promise.all([
     import('#registry/client/registry.ts'),
-    import('#registry/login/credentials.ts'),
-    import('#registry/client/hosts.ts'),
     import('#registry/client/certificates.ts'),
+    connectionOf(settings, choices),
   ])
-  const { env } = settings
-  const paths = hosts.defaultHostsPaths(env, settings)
-  // The capitals first, as in Go.
-  const [http, https, no] = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'].map((name) => env[name] || env[name.toLowerCase()])
-  const proxy = { ...(http && { http }), ...(https && { https }), ...(no && { no }) }
+  const { credentials, hosts, certificates, certificateDirectory, verifyTls: verify, proxy } = connection
   const retry = chosenRetry(choices)
   return createRegistryClient({
-    credentials: chosenCredentials(settings, choices, credentials),
-    hosts: (choices.hosts ?? ((read) => read))(hosts.readHosts(paths)),
+    credentials,
+    hosts,
     tls: {
-      certificates: paths.certificates,
-      bundle: certificates.bundleOf(env),
+      certificates,
+      bundle: bundleOf(settings.env),
       given: choices.certificates,
-      ...(choices['tls-verify'] !== undefined && { verify: choices['tls-verify'] }),
-      ...(choices['cert-dir'] !== undefined && { certificateDirectory: resolve(settings.cwd, choices['cert-dir']) }),
+      ...(verify !== undefined && { verify }),
+      ...(certificateDirectory !== undefined && { certificateDirectory }),
     },
     proxy,
     userAgent: `stave/${version}`,
     ...(retry && { retry }),
   })
+}
+
+/** What decides how registries are reached, by flags, files and environment. */
+export async function connectionOf(settings: Settings, choices: RegistryChoices): Promise<Connection> {
+  const [credentials, hosts] = await Promise.all([import('#registry/login/credentials.ts'), import('#registry/client/hosts.ts')])
+  const { env } = settings
+  const paths = hosts.defaultHostsPaths(env, settings)
+  // The capitals first, as in Go.
+  const [http, https, no] = ['HTTP_PROXY', 'HTTPS_PROXY', 'NO_PROXY'].map((name) => env[name] || env[name.toLowerCase()])
+  return {
+    credentials: chosenCredentials(settings, choices, credentials),
+    hosts: (choices.hosts ?? ((read) => read))(hosts.readHosts(paths)),
+    certificates: paths.certificates,
+    certificateDirectory: choices['cert-dir'] === undefined ? undefined : resolve(settings.cwd, choices['cert-dir']),
+    verifyTls: choices['tls-verify'],
+    proxy: { ...(http && { http }), ...(https && { https }), ...(no && { no }) },
+  }
 }
 
 function chosenCredentials(

@@ -8,6 +8,11 @@ export const digestFlags = {
 } as const satisfies Flags
 export const validateFlags = { json: { kind: 'boolean', doc: 'Print JSON' }, ...placeFlags } as const satisfies Flags
 
+export const imageDiffFlags = {
+  files: { kind: 'boolean', doc: 'Read the layers and compare their files (default; --files=false: config and layers alone)' },
+  ...validateFlags,
+} as const satisfies Flags
+
 /** For what makes another image of one. */
 export const changeFlags = {
   tag: {
@@ -97,6 +102,22 @@ export const imageVerbs: readonly Command[] = [
         flags: placeFlags,
         examples: [{ command: 'stave image config docker://debian:12 | jq .config', doc: 'What a container of it starts with' }],
         load: () => import('./config.ts'),
+      }),
+      command({
+        name: 'image diff',
+        group: 'Images',
+        summary: 'Tell what differs between two images: config, layers, files, size',
+        description:
+          'Files are compared as they are in the whole image, by kind, mode, owner and content, whatever layers they come from; times are not. The exit status is 1 if the images differ.',
+        operands: 'PLACE PLACE',
+        least: 2,
+        most: 2,
+        flags: imageDiffFlags,
+        examples: [
+          { command: 'stave image diff docker://ghcr.io/acme/web:1 docker://ghcr.io/acme/web:2', doc: 'What a release changes' },
+          { command: 'stave image diff --files=false web docker://ghcr.io/acme/web:1', doc: 'Without reading layers' },
+        ],
+        load: () => import('./diff.ts'),
       }),
       command({
         name: 'image validate',

@@ -1,5 +1,5 @@
 import { command, type Command, type Flags } from '../command.ts'
-import { quietFlag, registryFlags, retryFlags, sideFlags } from '../shared-flags.ts'
+import { quietFlag, registryFlags, retryFlags, sideFlags, trustFlags } from '../shared-flags.ts'
 import { serveCommand } from './serve-flags.ts'
 
 const compatAuthFlag = {
@@ -63,6 +63,12 @@ const absentSyncFlags = {
   '--sign-passphrase-file': signing,
 }
 
+export const authExplainFlags = {
+  check: { kind: 'boolean', doc: 'Ask the registry, too, whether it takes them' },
+  ...remoteFlags,
+} as const satisfies Flags
+export const configExplainFlags = { ...remoteFlags, 'signature-policy': trustFlags['signature-policy'] } as const satisfies Flags
+
 export const registryCommands: readonly Command[] = [
   command({
     name: 'login',
@@ -83,6 +89,50 @@ export const registryCommands: readonly Command[] = [
     flags: logoutFlags,
     examples: [{ command: 'stave logout ghcr.io', doc: 'Of one registry' }],
     load: () => import('./logout.ts'),
+  }),
+  command({
+    name: 'auth',
+    group: 'Registries',
+    summary: 'Say which credentials are used',
+    operands: 'COMMAND',
+    flags: {},
+    examples: [],
+    commands: [
+      command({
+        name: 'auth explain',
+        group: 'Registries',
+        summary: 'Say which credentials are used for a name, and where they are looked for',
+        description: 'No secret is shown. Programs that keep credentials are asked; the registry is only with --check.',
+        operands: 'NAME',
+        least: 1,
+        most: 1,
+        flags: authExplainFlags,
+        examples: [{ command: 'stave auth explain ghcr.io/acme/web', doc: 'Each file, with what it has for it' }],
+        load: () => import('./explain.ts').then(({ explainAuth }) => ({ run: explainAuth })),
+      }),
+    ],
+  }),
+  command({
+    name: 'config',
+    group: 'Registries',
+    summary: 'Say what decides how a registry is reached',
+    operands: 'COMMAND',
+    flags: {},
+    examples: [],
+    commands: [
+      command({
+        name: 'config explain',
+        group: 'Registries',
+        summary: 'Say which mirrors, TLS, proxy, credentials and policy a name is reached with, and by which files',
+        description: 'Nothing is sent, and no secret is shown.',
+        operands: 'NAME',
+        least: 1,
+        most: 1,
+        flags: configExplainFlags,
+        examples: [{ command: 'stave config explain docker.io/library/debian:12', doc: 'In the order in which they are asked' }],
+        load: () => import('./explain.ts').then(({ explainConfig }) => ({ run: explainConfig })),
+      }),
+    ],
   }),
   command({
     name: 'list-tags',

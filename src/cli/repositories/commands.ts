@@ -21,6 +21,10 @@ export const blobGetFlags = {
   ...registryFlags,
 } as const satisfies Flags
 export const manifestGetFlags = { ...platformFlag, ...registryFlags } as const satisfies Flags
+export const manifestDiffFlags = {
+  context: { kind: 'number', value: 'N', doc: 'How many lines around a change are shown (default 3)' },
+  ...manifestGetFlags,
+} as const satisfies Flags
 export const manifestPutFlags = {
   'content-type': { kind: 'string', short: 't', value: 'TYPE', doc: 'Media type, where the manifest does not say it' },
   'by-digest': { kind: 'boolean', doc: 'Push it without a tag' },
@@ -154,6 +158,23 @@ export const repositoryCommands: readonly Command[] = [
         flags: remoteFlags,
         examples: [{ command: 'stave manifest head docker://debian:12', doc: 'By HEAD, which counts as no pull' }],
         load: () => import('./manifest-head.ts'),
+      }),
+      command({
+        name: 'manifest diff',
+        group: 'Registries',
+        summary: 'Tell what differs between two manifests or indexes, line by line',
+        description: 'The exit status is 1 if they differ.',
+        operands: 'PLACE PLACE',
+        least: 2,
+        most: 2,
+        flags: manifestDiffFlags,
+        examples: [
+          {
+            command: 'stave manifest diff docker://ghcr.io/acme/web:1 docker://ghcr.io/acme/web:2',
+            doc: 'Removed lines have a -, added ones a +',
+          },
+        ],
+        load: () => import('./manifest-diff.ts'),
       }),
       command({
         name: 'manifest put',

@@ -25,6 +25,14 @@ export interface Endpoint {
 export interface Hosts {
   /** Where to read from: mirrors first, the registry last. @throws StaveError `denied` when the name is blocked */
   endpoints(registry: string, repository: string, tag?: string): readonly Endpoint[]
+  /** The table that a name falls under; undefined: none does. */
+  rule(registry: string, repository: string, tag?: string): HostsRule | undefined
+}
+
+/** A table [[registry]] of a file. */
+export interface HostsRule {
+  readonly file: string
+  readonly prefix: string
 }
 
 /** Files and directories of registries.conf and certs.d. */
@@ -50,8 +58,7 @@ export function defaultHostsPaths(environment: Readonly<Record<string, string | 
   }
 }
 
-interface Rule {
-  readonly prefix: string
+interface Rule extends HostsRule {
   readonly location: string
   readonly isInsecure: boolean
   readonly isBlocked: boolean
@@ -100,7 +107,14 @@ export function parseHosts(documents: readonly { readonly file: string; readonly
       rules.set(rule.prefix, rule)
     }
   }
-  return { endpoints: (registry, repository, tag) => resolve([...rules.values()], registry, repository, tag) }
+  const all = [...rules.values()]
+  return {
+    endpoints: (registry, repository, tag) => resolve(all, registry, repository, tag),
+    rule(registry, repository, tag) {
+      const found = bestRule(all, fullName(registry, repository, tag))?.rule
+      return found === undefined ? undefined : { file: found.file, prefix: found.prefix }
+    },
+  }
 }
 
 /** No mirrors, nothing blocked. */
@@ -120,6 +134,7 @@ function readRule(table: TomlTable, file: string): Rule {
     return { location: place, isInsecure: flag(mirror.insecure, file, 'registry.mirror.insecure'), serves }
   })
   return {
+    file,
     prefix,
     location: trim(location ?? (prefix.startsWith('*.') ? '' : prefix)),
     isInsecure: flag(table.insecure, file, 'registry.insecure'),
@@ -128,15 +143,23 @@ function readRule(table: TomlTable, file: string): Rule {
   }
 }
 
-function resolve(rules: readonly Rule[], registry: string, repository: string, tag: string | undefined): Endpoint[] {
-  const name = `${registry}/${repository}`
-  const full = tag === undefined ? name : `${name}:${tag}`
+function fullName(registry: string, repository: string, tag: string | undefined): string {
+  return tag === undefined ? `${registry}/${repository}` : `${registry}/${repository}:${tag}`
+}
+
+/** The longest prefix as it is written wins; a wildcard counts without its star. */
+function bestRule(rules: readonly Rule[], full: string): { readonly rule: Rule; readonly length: number } | undefined {
   let best: { readonly rule: Rule; readonly length: number } | undefined
   for (const rule of rules) {
     const length = matchLength(rule.prefix, full)
-    // The longest prefix as it is written wins; a wildcard counts without its star.
     if (length !== undefined && (best === undefined || rule.prefix.length > best.rule.prefix.length)) best = { rule, length }
   }
+  return best
+}
+
+function resolve(rules: readonly Rule[], registry: string, repository: string, tag: string | undefined): Endpoint[] {
+  const name = `${registry}/${repository}`
+  const best = bestRule(rules, fullName(registry, repository, tag))
   if (best === undefined) return [endpoint(name, false, false, 'all')]
   const { rule, length } = best
   if (rule.isBlocked) {

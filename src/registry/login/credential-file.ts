@@ -48,6 +48,15 @@ export async function readAuthFile(file: string, format: FileFormat): Promise<Au
  * older tools wrote it (`https://host/v1/`).
  */
 export function lookUp(file: AuthFile, registry: string, repository: string): Found | undefined {
+  return entryFor(file, registry, repository)?.found
+}
+
+/** The same, and the key that it stands under. */
+export function entryFor(
+  file: AuthFile,
+  registry: string,
+  repository: string,
+): { readonly key: string; readonly found: Found } | undefined {
   const exact: string[] = []
   if (file.format === 'containers') {
     const names = isDockerHub(registry) ? ['docker.io', 'index.docker.io'] : [registry]
@@ -58,13 +67,13 @@ export function lookUp(file: AuthFile, registry: string, repository: string): Fo
   exact.push(...serverNames(registry))
   for (const key of exact) {
     const found = Object.hasOwn(file.auths, key) ? decodeEntry(file, key, file.auths[key]!) : undefined
-    if (found !== undefined) return found
+    if (found !== undefined) return { key, found }
   }
   const hosts = new Set(serverNames(registry).map(hostOf))
   for (const [key, entry] of Object.entries(file.auths)) {
     if (!isOldKey(key) || !hosts.has(hostOf(key))) continue
     const found = decodeEntry(file, key, entry)
-    if (found !== undefined) return found
+    if (found !== undefined) return { key, found }
   }
   return undefined
 }
