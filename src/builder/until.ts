@@ -60,7 +60,6 @@ export async function stopAt(session: Session, plan: Plan, solution: Solution): 
     reason: 'until',
     title: step.title,
     span: step.span,
-    shell: async (inner, stdio, { args, terminal }) =>
-      shell(inner, session, step, op, await state.trees(), [], stdio, args ?? [op.shell[0] ?? '/bin/sh'], terminal),
+    shell: async (inner, stdio, words) => shell(inner, session, { step, op, inputs: [] }, { lowers: await state.trees(), stdio, ...words }),
   })
 }

@@ -71,152 +71,167 @@ export interface LineReader {
   heredoc(name: string, chomp: boolean): { body: string; endLine: number; endColumn: number } | undefined
 }
 
-export function readLines(file: string, text: string, fixed?: { escape: Escape; span: Span }): LineReader {
+/** Reads the lines of a Dockerfile, or of a text that stands in one: then `fixed` says where. */
+export function readLines(file: string, text: string, fixed?: Fixed): LineReader {
+  const at = text.charCodeAt(0) === 0xfeff ? 1 : 0
   const directive = directiveReader()
-  let escape: Escape = fixed?.escape ?? '\\'
-  let inDirectives = true
-  let at = text.charCodeAt(0) === 0xfeff ? 1 : 0
-  let lineNumber = 0
-  // The physical line that `advance` stands on: text[start, end), then its newline.
-  let start = at
-  let end = at
-
-  function here(): Span {
-    return fixed?.span ?? { file, line: lineNumber, column: 1, endLine: lineNumber, endColumn: end - start + 1 }
+  const scanner: Scanner = {
+    file,
+    text,
+    fixed,
+    directive,
+    escape: fixed?.escape ?? '\\',
+    inDirectives: true,
+    at,
+    line: 0,
+    start: at,
+    end: at,
   }
-
-  function advance(): boolean {
-    if (at >= text.length) return false
-    lineNumber++
-    const newline = text.indexOf('\n', at)
-    start = at
-    end = newline < 0 ? text.length : newline
-    at = newline < 0 ? text.length : newline + 1
-    if ((end - start) * 3 > limit.lineBytes && utf8Length(text.slice(start, end), limit.lineBytes) > limit.lineBytes) {
-      throw fault(
-        `line ${lineNumber} is longer than ${limit.lineBytes} bytes`,
-        fixed?.span ?? { file, line: lineNumber, column: 1, endLine: lineNumber, endColumn: 2 },
-        'Split the line with continuation lines, or move the content to a file and COPY it.',
-      )
-    }
-    return true
-  }
-
-  /** The end of the line without its newline characters. */
-  function lineEnd(): number {
-    let stop = end
-    while (stop > start && text.charCodeAt(stop - 1) === 0x0d) stop--
-    return stop
-  }
-
-  function readDirective(from: number, to: number): boolean {
-    const line = directive(text.slice(from, to))
-    if (line === 'end') {
-      inDirectives = false
-      return false
-    }
-    if ('duplicate' in line) throw fault(`only one ${line.duplicate} parser directive can be used`, here(), 'Remove this one.')
-    if (line.name === 'escape') {
-      if (line.value !== '\\' && line.value !== '`')
-        throw fault(`invalid escape character ${JSON.stringify(line.value)}`, here(), 'Only \\ (the default) and ` can be chosen.')
-      escape = line.value
-    }
-    return true
-  }
-
-  function next(): LogicalLine | undefined {
-    let comments: string[] = []
-    while (advance()) {
-      const stop = lineEnd()
-      const from = skipSpace(text, start, stop)
-      if (inDirectives && readDirective(from, stop)) continue
-      if (from === stop) continue
-      if (text.charCodeAt(from) === 0x23) {
-        const comment = trimmed(text, from + 1, stop)
-        if (comment === '') comments = []
-        else comments.push(comment)
-        continue
-      }
-      return join(from, stop, comments)
-    }
-    return undefined
-  }
-
-  function join(from: number, stop: number, comments: readonly string[]): LogicalLine {
-    const firstLine = lineNumber
-    const pieces: Piece[] = [{ at: 0, line: lineNumber, column: from - start + 1 }]
-    const emptyLines: number[] = []
-    let cut = continuation(text, from, stop, escape)
-    if (cut < 0) return logical(text.slice(from, stop), pieces, firstLine, lineNumber, stop - start + 1, comments, emptyLines)
-    const parts = [text.slice(from, cut)]
-    let length = cut - from
-    let lastLine = lineNumber
-    let lastColumn = stop - start + 1
-    while (cut >= 0 && advance()) {
-      const stopHere = lineEnd()
-      const first = skipSpace(text, start, stopHere)
-      if (first === stopHere) {
-        emptyLines.push(lineNumber)
-        continue
-      }
-      if (text.charCodeAt(first) === 0x23) continue
-      cut = continuation(text, start, stopHere, escape)
-      const stopText = cut < 0 ? stopHere : cut
-      if (stopText > start) {
-        pieces.push({ at: length, line: lineNumber, column: 1 })
-        parts.push(text.slice(start, stopText))
-        length += stopText - start
-      }
-      lastLine = lineNumber
-      lastColumn = stopHere - start + 1
-    }
-    return logical(parts.join(''), pieces, firstLine, lastLine, lastColumn, comments, emptyLines)
-  }
-
-  function logical(
-    joined: string,
-    pieces: readonly Piece[],
-    firstLine: number,
-    lastLine: number,
-    lastColumn: number,
-    comments: readonly string[],
-    emptyLines: readonly number[],
-  ): LogicalLine {
-    return {
-      file,
-      text: joined,
-      pieces,
-      firstLine,
-      lastLine,
-      lastColumn,
-      comments,
-      emptyLines,
-      ...(fixed !== undefined && { fixedSpan: fixed.span }),
-    }
-  }
-
-  function heredoc(name: string, chomp: boolean): { body: string; endLine: number; endColumn: number } | undefined {
-    const from = at
-    while (advance()) {
-      const stop = lineEnd()
-      let first = start
-      if (chomp) while (first < stop && text.charCodeAt(first) === 0x09) first++
-      if (stop - first === name.length && text.startsWith(name, first))
-        return { body: text.slice(from, start), endLine: lineNumber, endColumn: stop - start + 1 }
-    }
-    return undefined
-  }
-
   return {
     get escape() {
-      return escape
+      return scanner.escape
     },
     get line() {
-      return lineNumber
+      return scanner.line
     },
-    next,
-    heredoc,
+    next: () => nextLine(scanner),
+    heredoc: (name, chomp) => readHeredoc(scanner, name, chomp),
   }
+}
+
+interface Fixed {
+  readonly escape: Escape
+  readonly span: Span
+}
+
+/** Where the reader stands. */
+interface Scanner {
+  readonly file: string
+  readonly text: string
+  readonly fixed: Fixed | undefined
+  readonly directive: ReturnType<typeof directiveReader>
+  escape: Escape
+  inDirectives: boolean
+  /** Where the next physical line begins. */
+  at: number
+  line: number
+  /** The physical line that {@link advance} stands on: text[start, end), then its newline. */
+  start: number
+  end: number
+}
+
+/** The whole of the physical line, or its beginning up to `endColumn`. */
+function spanHere({ fixed, file, line, start, end }: Scanner, endColumn = end - start + 1): Span {
+  return fixed?.span ?? { file, line, column: 1, endLine: line, endColumn }
+}
+
+/** Goes to the next physical line. @returns false at the end of the file */
+function advance(scanner: Scanner): boolean {
+  const { text, at } = scanner
+  if (at >= text.length) return false
+  scanner.line++
+  const newline = text.indexOf('\n', at)
+  scanner.start = at
+  scanner.end = newline < 0 ? text.length : newline
+  scanner.at = newline < 0 ? text.length : newline + 1
+  const { line, start, end } = scanner
+  if ((end - start) * 3 > limit.lineBytes && utf8Length(text.slice(start, end), limit.lineBytes) > limit.lineBytes) {
+    throw fault(
+      `line ${line} is longer than ${limit.lineBytes} bytes`,
+      spanHere(scanner, 2),
+      'Split the line with continuation lines, or move the content to a file and COPY it.',
+    )
+  }
+  return true
+}
+
+/** The end of the line without its newline characters. */
+function lineEnd({ text, start, end }: Scanner): number {
+  let stop = end
+  while (stop > start && text.charCodeAt(stop - 1) === 0x0d) stop--
+  return stop
+}
+
+/** Takes a parser directive. @returns false for what is none, which ends them */
+function readDirective(scanner: Scanner, from: number, to: number): boolean {
+  const line = scanner.directive(scanner.text.slice(from, to))
+  if (line === 'end') {
+    scanner.inDirectives = false
+    return false
+  }
+  if ('duplicate' in line) throw fault(`only one ${line.duplicate} parser directive can be used`, spanHere(scanner), 'Remove this one.')
+  if (line.name === 'escape') {
+    if (line.value !== '\\' && line.value !== '`')
+      throw fault(`invalid escape character ${JSON.stringify(line.value)}`, spanHere(scanner), 'Only \\ (the default) and ` can be chosen.')
+    scanner.escape = line.value
+  }
+  return true
+}
+
+function nextLine(scanner: Scanner): LogicalLine | undefined {
+  const { text } = scanner
+  let comments: string[] = []
+  while (advance(scanner)) {
+    const stop = lineEnd(scanner)
+    const from = skipSpace(text, scanner.start, stop)
+    if (scanner.inDirectives && readDirective(scanner, from, stop)) continue
+    if (from === stop) continue
+    if (text.charCodeAt(from) === 0x23) {
+      const comment = trimmed(text, from + 1, stop)
+      if (comment === '') comments = []
+      else comments.push(comment)
+      continue
+    }
+    return joinLines(scanner, from, stop, comments)
+  }
+  return undefined
+}
+
+/** Joins the line that begins at `from` with those that continue it. */
+function joinLines(scanner: Scanner, from: number, stop: number, comments: readonly string[]): LogicalLine {
+  const { file, text, fixed, escape } = scanner
+  const firstLine = scanner.line
+  const pieces: Piece[] = [{ at: 0, line: firstLine, column: from - scanner.start + 1 }]
+  const emptyLines: number[] = []
+  let cut = continuation(text, from, stop, escape)
+  const parts = [text.slice(from, cut < 0 ? stop : cut)]
+  let length = parts[0]!.length
+  let lastLine = firstLine
+  let lastColumn = stop - scanner.start + 1
+  while (cut >= 0 && advance(scanner)) {
+    const { start, line } = scanner
+    const stopHere = lineEnd(scanner)
+    const first = skipSpace(text, start, stopHere)
+    if (first === stopHere) {
+      emptyLines.push(line)
+      continue
+    }
+    if (text.charCodeAt(first) === 0x23) continue
+    cut = continuation(text, start, stopHere, escape)
+    const stopText = cut < 0 ? stopHere : cut
+    if (stopText > start) {
+      pieces.push({ at: length, line, column: 1 })
+      parts.push(text.slice(start, stopText))
+      length += stopText - start
+    }
+    lastLine = line
+    lastColumn = stopHere - start + 1
+  }
+  const joined = { file, text: parts.join(''), pieces, firstLine, lastLine, lastColumn, comments, emptyLines }
+  return { ...joined, ...(fixed !== undefined && { fixedSpan: fixed.span }) }
+}
+
+function readHeredoc(scanner: Scanner, name: string, chomp: boolean): ReturnType<LineReader['heredoc']> {
+  const { text, at: from } = scanner
+  while (advance(scanner)) {
+    const { start, line } = scanner
+    const stop = lineEnd(scanner)
+    let first = start
+    if (chomp) while (first < stop && text.charCodeAt(first) === 0x09) first++
+    if (stop - first === name.length && text.startsWith(name, first))
+      return { body: text.slice(from, start), endLine: line, endColumn: stop - start + 1 }
+  }
+  return undefined
 }
 
 /**

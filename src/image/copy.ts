@@ -1,6 +1,5 @@
 import { withSignal, type Context } from '#context.ts'
 import { StaveError } from '#error.ts'
-import type { StepEvent } from '#event.ts'
 import type { Descriptor, Platform } from '#oci/descriptor.ts'
 import { digestHex, type Digest } from '#oci/digest.ts'
 import { isConfig, isIndex, isLayer, isManifest } from '#oci/media-type.ts'
@@ -8,6 +7,7 @@ import * as limit from '#limit.ts'
 import type { Bytes, Source, Target } from './content.ts'
 import { forEachBounded } from './pool.ts'
 import { embeddedData } from './read.ts'
+import { withStep, type StepOutcome } from './step.ts'
 import { leavesFirst, walk, type ManifestNode } from './walk.ts'
 
 export interface CopyOptions {
@@ -155,28 +155,26 @@ async function copyReferrers(copying: Copying, nodes: readonly ManifestNode[]): 
   }
 }
 
-type Outcome = Pick<StepEvent, 'detail'> & { readonly state: 'done' | 'cached' }
-
-async function asStep(copying: Copying, what: Descriptor, work: (report: (current: number) => void) => Promise<Outcome>): Promise<void> {
+async function asStep(
+  copying: Copying,
+  what: Descriptor,
+  work: (report: (current: number) => void) => Promise<StepOutcome>,
+): Promise<void> {
   const { cx, options } = copying
-  const started = performance.now()
-  const step = {
-    type: 'step',
-    id: `${options.stepPrefix ?? 'copy'}:${what.digest}`,
-    title: stepTitle(what),
-    ...(options.parent !== undefined && { parent: options.parent }),
-  } as const
-  cx.report({ ...step, state: 'started' })
-  const durationMs = (): number => Math.round(performance.now() - started)
-  try {
+  const id = `${options.stepPrefix ?? 'copy'}:${what.digest}`
+  const report = (current: number): void => cx.report({ type: 'status', id, current, total: what.size, unit: 'bytes' })
+  const did = async (): Promise<StepOutcome> => {
     cx.signal.throwIfAborted()
-    const outcome = await work((current) => cx.report({ type: 'status', id: step.id, current, total: what.size, unit: 'bytes' }))
+    const outcome = await work(report)
     copying.done.add(what.digest)
-    cx.report({ ...step, ...outcome, durationMs: durationMs() })
-  } catch (error) {
-    cx.report({ ...step, state: cx.signal.aborted ? 'cancelled' : 'failed', durationMs: durationMs() })
-    throw error
+    return outcome
   }
+  await withStep(
+    cx,
+    { id, title: stepTitle(what), ...(options.parent !== undefined && { parent: options.parent }) },
+    did,
+    (outcome) => outcome,
+  )
 }
 
 function stepTitle(what: Descriptor): string {

@@ -9,6 +9,7 @@ import type { Descriptor, Platform } from '#oci/descriptor.ts'
 import { isIndex } from '#oci/media-type.ts'
 import { formatPlatform, parsePlatform } from '#oci/platform.ts'
 import { narrowed } from './narrow.ts'
+import { withStep } from './step.ts'
 
 export interface Transfer {
   /** What a person reads: `pushing web`. */
@@ -35,17 +36,7 @@ export interface Transfer {
 
 /** One copy as a step: pull, push, save, load and copy are this. @returns what the target has now */
 export async function transfer(cx: Context, job: Transfer): Promise<Descriptor> {
-  const started = performance.now()
-  const step = (state: 'started' | 'done' | 'failed') =>
-    cx.report({
-      type: 'step',
-      id: job.title,
-      title: job.title,
-      state,
-      ...(state !== 'started' && { durationMs: performance.now() - started }),
-    })
-  step('started')
-  try {
+  return withStep(cx, { id: job.title, title: job.title }, async () => {
     await using kept = new AsyncDisposableStack()
     const { source, root, platforms } = await prepare(cx, job, kept)
     await job.before?.(root)
@@ -59,12 +50,8 @@ export async function transfer(cx: Context, job: Transfer): Promise<Descriptor> 
     })
     for (const name of job.moreNames ?? []) await job.to.name(cx, copied, name)
     await job.to.finish?.(cx)
-    step('done')
     return copied
-  } catch (error) {
-    step('failed')
-    throw error
-  }
+  })
 }
 
 interface Prepared {

@@ -5,6 +5,7 @@ import { convert } from '#image/convert.ts'
 import { copy } from '#image/copy.ts'
 import { openImage } from '#image/image.ts'
 import { forEachBounded } from '#image/pool.ts'
+import { withStep } from '#image/step.ts'
 import type { Descriptor, Platform } from '#oci/descriptor.ts'
 import type { Digest } from '#oci/digest.ts'
 import type { Format } from '#oci/media-type.ts'
@@ -73,33 +74,20 @@ export async function applyPlan(cx: Context, pairs: readonly Pair[], options: Mi
   return outcomes
 }
 
-async function applyOne(cx: Context, pair: Pair, ends: Ends, options: MirrorOptions): Promise<Outcome> {
-  const started = performance.now()
+function applyOne(cx: Context, pair: Pair, ends: Ends, options: MirrorOptions): Promise<Outcome> {
   const title = `syncing ${formatPlace(pair.from.place)} to ${formatPlace(pair.to)}`
-  const step = (state: 'started' | 'done' | 'cached' | 'failed' | 'cancelled') =>
-    cx.report({ type: 'step', id: title, title, state, ...(state !== 'started' && { durationMs: performance.now() - started }) })
-  step('started')
-  try {
+  const work = async (): Promise<Outcome> => {
     const there = options.state?.digestOf(pair) ?? (await look(cx, pair.to, ends))
     const same = there === undefined ? undefined : await unchanged(cx, pair, there, ends, options)
-    if (same !== undefined) {
-      step('cached')
-      return { pair, state: 'present', root: same }
-    }
+    if (same !== undefined) return { pair, state: 'present', root: same }
     const { source, root } = await openSource(cx, pair, ends, options)
-    if (there === root.digest && options.referrers !== true) {
-      step('cached')
-      return { pair, state: 'present', root }
-    }
+    if (there === root.digest && options.referrers !== true) return { pair, state: 'present', root }
     const { target, name } = await ends.target(pair.to)
     const copied = await copy(cx, source, root, target, { name, parent: title, stepPrefix: title, referrers: options.referrers ?? false })
     await target.finish?.(cx)
-    step(there === root.digest ? 'cached' : 'done')
     return { pair, state: there === root.digest ? 'present' : 'copied', root: copied }
-  } catch (error) {
-    step(cx.signal.aborted ? 'cancelled' : 'failed')
-    throw error
   }
+  return withStep(cx, { id: title, title }, work, ({ state }) => ({ state: state === 'present' ? 'cached' : 'done' }))
 }
 
 /** What the source has, if that is the same. One HEAD tells, where a GET would count as a pull. */

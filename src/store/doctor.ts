@@ -3,6 +3,7 @@ import { chmodSync, createReadStream, existsSync, readdirSync, statSync, unlinkS
 import { basename } from 'node:path'
 import type { Context } from '#context.ts'
 import { hasCode } from '#error.ts'
+import { withStep } from '#image/step.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import { createHasher, digestAlgorithm, parseDigest, type Digest } from '#oci/digest.ts'
 import { lives } from './leases.ts'
@@ -71,28 +72,36 @@ function databaseProblems(store: LocalStore): Problem[] {
 }
 
 async function damagedBlobs(cx: Context, store: LocalStore, repair: boolean): Promise<Problem[]> {
-  const problems: Problem[] = []
   const files = blobFiles(store)
   const id = 'doctor-verify'
-  cx.report({ type: 'step', id, title: `verifying ${files.length} blobs`, state: 'started' })
-  for (const [position, { digest, path }] of files.entries()) {
-    const size = statSync(path, { throwIfNoEntry: false })?.size
-    if (size === undefined) continue
-    const what: Descriptor = { mediaType: 'application/octet-stream', digest, size }
-    try {
-      for await (const _ of store.files.stream(cx, what, 0, { recheck: true })) {
-        // Reading to the end is the verification.
+  return withStep(cx, { id, title: `verifying ${files.length} blobs` }, async () => {
+    const problems: Problem[] = []
+    for (const [position, file] of files.entries()) {
+      if (await isDamaged(cx, store, file)) {
+        if (repair) unlinkSync(file.path)
+        problems.push({ kind: 'blob-damaged', message: `blob ${file.digest} has another content than its name says`, repaired: repair })
       }
-    } catch (error) {
-      if (hasCode(error, 'blob-unknown')) continue
-      if (!hasCode(error, 'digest-mismatch', 'size-mismatch')) throw error
-      if (repair) unlinkSync(path)
-      problems.push({ kind: 'blob-damaged', message: `blob ${digest} has another content than its name says`, repaired: repair })
+      cx.report({ type: 'status', id, current: position + 1, total: files.length, unit: 'entries' })
     }
-    cx.report({ type: 'status', id, current: position + 1, total: files.length, unit: 'entries' })
+    return problems
+  })
+}
+
+/** Reads a blob to its end. One that is gone meanwhile is not damaged. */
+async function isDamaged(cx: Context, store: LocalStore, { digest, path }: ReturnType<typeof blobFiles>[number]): Promise<boolean> {
+  const size = statSync(path, { throwIfNoEntry: false })?.size
+  if (size === undefined) return false
+  try {
+    const what: Descriptor = { mediaType: 'application/octet-stream', digest, size }
+    for await (const _ of store.files.stream(cx, what, 0, { recheck: true })) {
+      // Reading to the end is the verification.
+    }
+    return false
+  } catch (error) {
+    if (hasCode(error, 'digest-mismatch', 'size-mismatch')) return true
+    if (hasCode(error, 'blob-unknown')) return false
+    throw error
   }
-  cx.report({ type: 'step', id, title: `verifying ${files.length} blobs`, state: 'done' })
-  return problems
 }
 
 /** Layers that are mounted, whose tars are not what they were. Repaired, the row goes: the layer is made again when it is needed. */

@@ -1,5 +1,4 @@
 import type { Context } from '#context.ts'
-import type { Bytes, Source } from '#image/content.ts'
 import type { Layer } from '#image/image.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import type { BuildOptions, CacheBackend } from '../options.ts'
@@ -13,11 +12,11 @@ import { StaveError } from '#error.ts'
 import { copy } from '#image/copy.ts'
 import { edit } from '#image/edit.ts'
 import { readManifest, view } from '#image/image.ts'
-import { forEachBounded } from '#image/pool.ts'
+import { withStep } from '#image/step.ts'
 import { parseDigest, type Digest } from '#oci/digest.ts'
 import { isForeignLayer, isLayer } from '#oci/media-type.ts'
-import { checked } from './checked-layer.ts'
-import { fetchMount, mountsOf, packMounts } from './remote-mounts.ts'
+import { combine, type CacheDocument, type OpenCache } from './combine.ts'
+import { mountsOf, packMounts } from './remote-mounts.ts'
 import { withoutStall } from './stall.ts'
 import { resolve } from 'node:path'
 import { keyVersion } from '../plan/key.ts'
@@ -29,33 +28,7 @@ import { makesLayer } from '../plan/step.ts'
  */
 export const cacheField = 'stave.cache'
 
-interface CacheDocument {
-  readonly version: typeof keyVersion
-  readonly records: readonly {
-    readonly key: Digest
-    readonly created: string
-    /** Absent: the step changed nothing. */
-    readonly layer?: {
-      readonly digest: Digest
-      readonly diffID: Digest
-      readonly treeDigest: string
-    }
-  }[]
-  /** Digests of what steps copy from each other, so that the trees need not be looked at. */
-  readonly selections: Readonly<Record<string, Digest>>
-}
-
-interface OpenCache {
-  readonly title: string
-  readonly source: Source
-  readonly document: CacheDocument
-  readonly layers: ReadonlyMap<Digest, Descriptor>
-  /** What is in cache mounts, by name. */
-  readonly mounts: ReadonlyMap<string, Layer>
-}
-
 const defaultTimeoutMs = 10_000
-const transfers = 4
 /** Writing a cache may stand still for longer than looking into one may take: registries are slow at the end of a blob. */
 const stallFactor = 3
 
@@ -153,113 +126,6 @@ function isDigest(text: unknown): text is Digest {
   }
 }
 
-function combine(options: BuildOptions, caches: readonly OpenCache[]): RemoteCache {
-  const { store } = options
-  const byKey = new Map<Digest, { cache: OpenCache; record: CacheDocument['records'][number] }>()
-  const bySelection = new Map<string, Digest>()
-  for (const cache of [...caches].reverse()) {
-    for (const record of cache.document.records) byKey.set(record.key, { cache, record })
-    for (const [key, digest] of Object.entries(cache.document.selections)) bySelection.set(key, digest)
-  }
-  const offered = new Map<Digest, { cache: OpenCache; descriptor: Descriptor; diffID: Digest }>()
-  const refused = new Set<Digest>()
-  const faults = new WeakSet<object>()
-  const findMount = (name: string): { cache: OpenCache; layer: Layer } | undefined => {
-    for (const cache of caches) {
-      const layer = cache.mounts.get(name)
-      if (layer !== undefined) return { cache, layer }
-    }
-    return undefined
-  }
-
-  /** Whatever goes wrong on the way is the fault of the cache, and the layer is not asked for again. */
-  async function* guarded(descriptor: Descriptor, diffID: Digest, bytes: Bytes): AsyncGenerator<Uint8Array> {
-    try {
-      yield* checked(descriptor, diffID, bytes)
-    } catch (error) {
-      throw blame(descriptor.digest, error)
-    }
-  }
-
-  function blame(digest: Digest, error: unknown): unknown {
-    refused.add(digest)
-    if (typeof error === 'object' && error !== null) faults.add(error)
-    return error
-  }
-
-  function sourceOf(digest: Digest): Source | undefined {
-    const offer = offered.get(digest)
-    if (offer === undefined) return undefined
-    const { source } = offer.cache
-    const { diffID } = offer
-    const guard: Source = {
-      title: source.title,
-      // The same function: by it a registry knows its own repositories, and takes layers over between them.
-      // eslint-disable-next-line typescript/unbound-method
-      resolve: source.resolve,
-      async open(cx, what, from) {
-        try {
-          return guarded(what, diffID, await source.open(cx, what, from))
-        } catch (error) {
-          throw blame(what.digest, error)
-        }
-      },
-      async [Symbol.asyncDispose]() {
-        // It belongs to who opened it.
-      },
-    }
-    return guard
-  }
-
-  return {
-    find(key) {
-      const found = byKey.get(key.key)
-      if (found === undefined || Date.parse(found.record.created) < (options.cacheSince ?? 0)) return undefined
-      const { cache, record } = found
-      if (record.layer === undefined) return { layer: undefined }
-      const { digest, diffID, treeDigest } = record.layer
-      if (refused.has(digest)) return undefined
-      const descriptor = cache.layers.get(digest)
-      if (descriptor === undefined) return { promise: { digest, diffID, treeDigest, created: record.created } }
-      offered.set(digest, { cache, descriptor, diffID })
-      const { size, mediaType } = descriptor
-      // Not kept as a record of this store: what a cache says counts for the builds that name it.
-      const createdAt = new Date(record.created)
-      return { layer: { descriptor: { mediaType, digest, size }, diffId: diffID, treeDigest, createdAt, foreign: true } }
-    },
-    selection: (key) => bySelection.get(key),
-    async fetch(cx, layers) {
-      const missing: Descriptor[] = []
-      for (const { descriptor } of layers)
-        if (offered.has(descriptor.digest) && !(await store.blobs.has(descriptor.digest, descriptor.size))) missing.push(descriptor)
-      await forEachBounded(missing, transfers, async (descriptor) => {
-        const source = sourceOf(descriptor.digest) as Source
-        await store.write(cx, descriptor, await source.open(cx, descriptor))
-      })
-    },
-    source: (digest) => sourceOf(digest),
-    mount(cx, name) {
-      const found = findMount(name)
-      return found === undefined ? undefined : async () => fetchMount(cx, store, found.cache.source, found.layer)
-    },
-    mountLayer(name) {
-      const found = findMount(name)
-      return found === undefined ? undefined : { ...found.layer, source: found.cache.source }
-    },
-    blame(layers, error) {
-      const said = layers.filter(({ descriptor }) => offered.has(descriptor.digest))
-      if (said.length > 0 && error instanceof StaveError && (error.code === 'invalid-layer' || error.code === 'digest-mismatch'))
-        said.forEach(({ descriptor }) => blame(descriptor.digest, error))
-      return error
-    },
-    isAtFault(error) {
-      for (let cause: unknown = error; typeof cause === 'object' && cause !== null; cause = (cause as Error).cause)
-        if (faults.has(cause)) return true
-      return false
-    },
-  }
-}
-
 /**
  * What is known of the steps, for a cache, with the layers of all (`max`) or of those that are in the image (`min`).
  * The names of what the others made are enough to find the steps that come after them.
@@ -308,18 +174,14 @@ export async function exportCaches(cx: Context, session: Session, plans: readonl
   const { options } = session
   for (const backend of options.cacheTo ?? []) {
     if (backend.type === 'inline') continue
-    const id = `cache ${titleOf(backend)}`
-    const started = performance.now()
-    const step = { type: 'step', id, title: `writing the cache ${titleOf(backend)}` } as const
-    cx.report({ ...step, state: 'started' })
+    const title = titleOf(backend)
+    const id = `cache ${title}`
     try {
-      await exportOne(cx, session, plans, solution, backend, id)
-      cx.report({ ...step, state: 'done', durationMs: performance.now() - started })
+      await withStep(cx, { id, title: `writing the cache ${title}` }, () => exportOne(cx, session, plans, solution, backend, id))
     } catch (error) {
       cx.signal.throwIfAborted()
-      cx.report({ ...step, state: 'failed', durationMs: performance.now() - started })
       if (backend.optional !== true) throw error
-      cx.report({ type: 'warning', message: `cannot write the cache ${titleOf(backend)}`, hint: (error as Error).message })
+      cx.report({ type: 'warning', message: `cannot write the cache ${title}`, hint: (error as Error).message })
     }
   }
 }

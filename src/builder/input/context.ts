@@ -6,15 +6,15 @@ import type { Store } from '#store/store.ts'
 import type { BuildOptions } from '../options.ts'
 import type { ContextLocation } from '../plan/source-url.ts'
 import type { Directory } from '../solved.ts'
-import { closeSync, constants, existsSync, mkdirSync, openSync, readFileSync, readSync, statSync } from 'node:fs'
-import { realpath } from 'node:fs/promises'
-import { basename, dirname, isAbsolute, join, posix, relative, resolve } from 'node:path'
-import { hasCode, StaveError } from '#error.ts'
-import { fileError, readWholeFile } from '#image/file.ts'
+import { closeSync, constants, existsSync, mkdirSync, openSync, readSync, statSync } from 'node:fs'
+import { basename, dirname, isAbsolute, join, posix, resolve } from 'node:path'
+import { StaveError } from '#error.ts'
+import { readWholeFile } from '#image/file.ts'
 import * as limit from '#limit.ts'
 import { redactUrl, splitUserinfo } from '#text/url.ts'
+import { missing, readDockerfile, readLocal, shown, type Dockerfile, type DockerfileContext } from './dockerfile.ts'
 import { looksLikeArchive } from './archive-head.ts'
-import { gitAuthorization, httpAuthorization, urlAuthorization, type Trust } from './authorization.ts'
+import { gitAuthorization, httpAuthorization, type Trust } from './authorization.ts'
 import type { Secrets } from './secrets.ts'
 import { newestFile } from './newest.ts'
 import { isHttpUrl, parseContext } from '../plan/source-url.ts'
@@ -39,10 +39,8 @@ export interface Contexts extends AsyncDisposable {
   readonly project: string
 }
 
-type Opened = Directory & {
+type Opened = DockerfileContext & {
   readonly dispose: () => Promise<void> | void
-  readonly local: string | undefined
-  readonly dockerfile?: Uint8Array
   /** Seconds since 1970: of the commit, or as the server says. */
   readonly time?: number | undefined
   /** Of a git repository. */
@@ -50,95 +48,32 @@ type Opened = Directory & {
 }
 
 export function openContexts(options: BuildOptions, secrets: Secrets): Contexts {
-  const { store, cwd } = options
+  const { cwd } = options
   if (options.ignoreFile !== undefined && !existsSync(resolve(cwd, options.ignoreFile)))
     missing(options.ignoreFile, 'It was named with --ignorefile.')
   const main = parseContext(options.context)
   const named = new Map(Object.entries(options.buildContexts ?? {}).map(([name, value]) => [name.toLowerCase(), parseContext(value)]))
   const trust = trustOf(options, main, [...named.values()])
-  const opened = new Map<string, Promise<Opened>>()
-
-  function openNamed(cx: Context, name: string): Promise<Opened> {
-    let context = opened.get(name)
-    if (context === undefined) {
-      const location = name === '' ? main : (named.get(name) as ContextLocation)
-      context = openLocation(cx, { options, secrets, trust }, location, name)
-      opened.set(name, context)
-    }
-    return context
-  }
-
-  async function dockerfile(cx: Context): Promise<{ text: string; file: string; path: string | undefined }> {
-    if (options.file === '-') return { text: decode(await readStdin(options, limit.dockerfileBytes), '-'), file: 'stdin', path: undefined }
-    if (options.file !== undefined && isHttpUrl(options.file)) return downloadDockerfile(cx, options, options.file)
-    if (options.file !== undefined && isAbsolute(options.file)) {
-      return (
-        (await readLocal(options.file, options.file, main.kind === 'directory' ? resolve(cwd, main.path) : undefined)) ??
-        missing(options.file)
-      )
-    }
-    if (main.kind === 'directory' && options.file !== undefined) {
-      const path = resolve(cwd, options.file)
-      const context = resolve(cwd, main.path)
-      const inContext = resolve(context, options.file)
-      return (
-        (await readLocal(path, options.file, context)) ??
-        (await readLocal(inContext, relative(cwd, inContext), context)) ??
-        missing(options.file)
-      )
-    }
-    const context = await openNamed(cx, '')
-    if (context.dockerfile !== undefined) return { text: decode(context.dockerfile, 'Dockerfile'), file: 'Dockerfile', path: undefined }
-    const names = options.file === undefined ? defaultNames : [options.file]
-    const { local } = context
-    if (local !== undefined) {
-      for (const name of names) {
-        const path = join(local, name)
-        const found = await readLocal(path, shown(cwd, path), local)
-        if (found !== undefined) {
-          sayWhich(cx, name, (other) => existsSync(join(local, other)))
-          return found
-        }
-      }
-      return missing(shown(cwd, join(local, 'Dockerfile')))
-    }
-    // Files of a context from elsewhere are not opened by name: a link in it could lead anywhere.
-    const { files } = await store.runner.read(cx, {
-      from: { kind: 'directory', root: context.root },
-      paths: names,
-      maxBytes: limit.dockerfileBytes,
-    })
-    const find = (name: string) => files.find(({ path }) => path.replace(/^\//, '') === name)
-    for (const name of names) {
-      const file = find(name)
-      if (file !== undefined) {
-        sayWhich(cx, name, (other) => find(other) !== undefined)
-        return { text: decode(Buffer.from(file.base64, 'base64'), name), file: name, path: undefined }
-      }
-    }
-    return missing(names[0] as string)
-  }
-
-  let read: ReturnType<typeof dockerfile> | undefined
-  const once = (cx: Context): ReturnType<typeof dockerfile> => (read ??= dockerfile(cx))
-
+  const opening: Opening = { options, secrets, trust, main, named, opened: new Map() }
+  let read: Promise<Dockerfile> | undefined
+  const dockerfile = (cx: Context): Promise<Dockerfile> => (read ??= readDockerfile(cx, options, main, () => openNamed(cx, opening, '')))
   return {
     named,
     trust,
     project: main.kind === 'directory' ? resolve(cwd, main.path) : redactUrl(options.context),
-    dockerfile: once,
+    dockerfile,
     async time(cx, name) {
       const { kind } = name === '' ? main : (named.get(name) as ContextLocation)
-      return kind === 'git' || kind === 'http' ? (await openNamed(cx, name)).time : undefined
+      return kind === 'git' || kind === 'http' ? (await openNamed(cx, opening, name)).time : undefined
     },
     async source(cx) {
-      const { commit } = main.kind === 'git' ? await openNamed(cx, '') : {}
+      const { commit } = main.kind === 'git' ? await openNamed(cx, opening, '') : {}
       if (main.kind !== 'git' || commit === undefined) return undefined
       const { commitDigest } = await import('./git.ts')
       return { uri: redactUrl(main.url), commit, digest: commitDigest(commit) }
     },
     async open(cx, name) {
-      const context = await openNamed(cx, name)
+      const context = await openNamed(cx, opening, name)
       if (context.local === undefined) return context
       if (name === '' && options.ignoreFile !== undefined) {
         const file = resolve(cwd, options.ignoreFile)
@@ -147,11 +82,11 @@ export function openContexts(options: BuildOptions, secrets: Secrets): Contexts 
           ...((await readIgnore(file, cwd, context.local)) ?? missing(options.ignoreFile, 'It was named with --ignorefile.')),
         }
       }
-      const { path } = name === '' ? await once(cx) : { path: undefined }
+      const { path } = name === '' ? await dockerfile(cx) : { path: undefined }
       return { ...context, ...(await ignoreOf(context.local, path, cwd)) }
     },
     async [Symbol.asyncDispose]() {
-      for (const context of opened.values()) {
+      for (const context of opening.opened.values()) {
         // A context that could not be opened was reported by who asked for it.
         await (await context.catch(() => undefined))?.dispose()
       }
@@ -159,77 +94,23 @@ export function openContexts(options: BuildOptions, secrets: Secrets): Contexts 
   }
 }
 
-/** Docker's name goes first, then podman's; the last is one that BuildKit knows, too. */
-const defaultNames = ['Dockerfile', 'Containerfile', 'dockerfile']
-
-/** Docker takes the Dockerfile and podman the Containerfile: where there are both, people expect either. */
-function sayWhich(cx: Context, taken: string, isThere: (name: string) => boolean): void {
-  if (taken !== 'Dockerfile' || !isThere('Containerfile')) return
-  cx.report({
-    type: 'warning',
-    message: 'Dockerfile is built, and not the Containerfile beside it',
-    hint: 'For the other one, write -f Containerfile.',
-  })
+interface Opening {
+  readonly options: BuildOptions
+  readonly secrets: Secrets
+  readonly trust: Trust
+  readonly main: ContextLocation
+  readonly named: ReadonlyMap<string, ContextLocation>
+  readonly opened: Map<string, Promise<Opened>>
 }
 
-function missing(file: string, hint = 'Name the Dockerfile with -f, and give the context directory as the last argument.'): never {
-  throw new StaveError('not-found', `cannot read ${file}: there is no such file`, { hint })
-}
-
-/**
- * Reads a Dockerfile or an ignore file. Who wrote the context has not made this machine: what lies in it is a regular file, and a
- * link leads to no place outside. What a person names outside of it may be anything, a pipe too.
- */
-async function readLocal(path: string, file: string, context?: string): Promise<{ text: string; file: string; path: string } | undefined> {
-  try {
-    const isInside = context !== undefined && isWithin(await realpath(dirname(path)), await realpath(context))
-    const bytes = await readWholeFile(path, limit.dockerfileBytes, isInside ? { below: context } : { mayBePipe: true })
-    return { text: decode(bytes, file), file, path }
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined
-    if (hasCode(error, 'denied')) {
-      const message = `cannot read ${file}: it is a link that leads out of the build context`
-      throw error.with({ message, hint: 'If that is the file you mean, name it where it is, with -f.' })
-    }
-    throw fileError(error, `read ${file}`)
+function openNamed(cx: Context, opening: Opening, name: string): Promise<Opened> {
+  let context = opening.opened.get(name)
+  if (context === undefined) {
+    const location = name === '' ? opening.main : (opening.named.get(name) as ContextLocation)
+    context = openLocation(cx, opening, location, name)
+    opening.opened.set(name, context)
   }
-}
-
-function isWithin(directory: string, other: string): boolean {
-  return directory === other || directory.startsWith(other === '/' ? other : `${other}/`)
-}
-
-async function downloadDockerfile(
-  cx: Context,
-  { store, proxy }: BuildOptions,
-  url: string,
-): Promise<{ text: string; file: string; path: undefined }> {
-  const file = redactUrl(url)
-  const { url: bare } = splitUserinfo(url)
-  const { download } = await import('./fetch.ts')
-  const { file: received, dispose } = await download(
-    cx,
-    store,
-    { url: bare, authorization: urlAuthorization(url), proxy },
-    limit.dockerfileBytes,
-  )
-  try {
-    return { text: decode(readFileSync(pathOf(store, received.path)), file), file, path: undefined }
-  } finally {
-    await dispose()
-  }
-}
-
-function decode(bytes: Uint8Array, file: string): string {
-  if (bytes.length > limit.dockerfileBytes)
-    throw new StaveError('too-large', `cannot read ${file}: it has ${bytes.length} bytes, and at most ${limit.dockerfileBytes} are read`)
-  return new TextDecoder('utf-8', { ignoreBOM: true }).decode(bytes)
-}
-
-function shown(cwd: string, path: string): string {
-  const short = relative(cwd, path)
-  return short.startsWith('..') || short === '' ? path : short
+  return context
 }
 
 /** The ignore file: the one next to the Dockerfile and named after it goes before those of the context. An empty one counts. */
@@ -262,12 +143,6 @@ async function readIgnore(
   if (found === undefined) return undefined
   const { parseIgnore } = await import('#dockerfile/ignore.ts')
   return { ignore: parseIgnore(found.text, file), ignoreFile: file }
-}
-
-interface Opening {
-  readonly options: BuildOptions
-  readonly secrets: Secrets
-  readonly trust: Trust
 }
 
 /** Hosts that the caller named are those of contexts; a Dockerfile of one of them is not the caller's own. */
@@ -390,17 +265,4 @@ function readHead(path: string): Buffer {
   } finally {
     closeSync(fd)
   }
-}
-
-async function readStdin(options: BuildOptions, maxBytes: number): Promise<Uint8Array> {
-  if (options.stdin === undefined) throw new StaveError('usage', 'cannot read the Dockerfile from standard input: there is none')
-  const chunks: Uint8Array[] = []
-  let size = 0
-  for await (const chunk of options.stdin) {
-    size += chunk.length
-    if (size > maxBytes)
-      throw new StaveError('too-large', `cannot read the Dockerfile from standard input: it has more than ${maxBytes} bytes`)
-    chunks.push(chunk)
-  }
-  return Buffer.concat(chunks)
 }

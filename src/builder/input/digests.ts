@@ -64,103 +64,116 @@ export interface Digests {
 }
 
 export function createDigests(store: Store, remote: RemoteCache | undefined): Digests {
-  const selections = new Map<Digest, Digest>()
-  const prepared = new Map<string, Promise<Digest>>()
-  let made = false
-  const places = (): Pick<Job<DigestRequest>, 'statCache' | 'listings'> => {
-    if (!made) {
-      mkdirSync(pathOf(store, layout.statCache), { recursive: true })
-      mkdirSync(pathOf(store, layout.listingsOf('sha256')), { recursive: true })
-      made = true
-    }
-    return { statCache: placeOf(store, layout.statCache), listings: placeOf(store, layout.listings) }
-  }
-
-  async function one(cx: Context, chosen: Chosen, from: Solved): Promise<Digest> {
-    if (from.kind === 'file') return from.digest
-    if (from.kind === 'directory') return run(cx, [wanted(chosen, from)]).then(([digest]) => digest as Digest)
-    const state = await from.id
-    if (isWhole(chosen)) return state
-    const key = keyOf(state, chosen)
-    const known = store.cache.get(key)?.explanation
-    let digest = known === undefined ? undefined : parseDigest(known)
-    if (digest === undefined) {
-      digest = (await run(cx, [{ selection: { ...chosen.selection, from: await treeOf(from) }, without: chosen.without }]))[0] as Digest
-      store.cache.put({ key, opKey: key, layer: undefined, explanation: digest })
-    }
-    // Other machines know the tree by this name.
-    selections.set(keyOf(await from.claimed, chosen), digest)
-    return digest
-  }
-
-  async function claimed(cx: Context, chosen: Chosen, from: State): Promise<Digest | undefined> {
-    const state = await from.claimed
-    if (isWhole(chosen)) return state
-    const key = keyOf(state, chosen)
-    const said = remote?.selection(key)
-    if (said !== undefined) {
-      selections.set(key, said)
-      return said
-    }
-    return state === (await from.id) ? one(cx, chosen, from) : undefined
-  }
-
-  async function run(cx: Context, selections: readonly Wanted[]): Promise<readonly Digest[]> {
-    const result = await store.runner.digest(cx, { selections, ...places() })
-    return result.selections.map(({ digest }) => parseDigest(digest))
-  }
-
-  // One job was for all: of its failure only the step is to blame that fails by itself.
-  const ofDirectory = (cx: Context, { chosen, input, source }: DigestSource & { chosen: Chosen }): Promise<Digest> =>
-    prepared.get(preparedKey(source, chosen))?.catch(() => one(cx, chosen, input)) ?? one(cx, chosen, input)
-
+  const digesting: Digesting = { store, remote, selections: new Map(), prepared: new Map(), hasDirectories: false }
   return {
-    selections,
-    prepare(cx, steps, directories) {
-      const keys: string[] = []
-      const all: Wanted[] = []
-      for (const step of steps) {
-        if (step.op.kind !== 'copy' && step.op.kind !== 'exec') continue
-        for (const chosen of chosenBy(step.op)) {
-          const source = step.inputs[chosen.input] as Step
-          const directory = directories.get(source)
-          const key = preparedKey(source, chosen)
-          if (directory !== undefined && !keys.includes(key)) {
-            keys.push(key)
-            all.push(wanted(chosen, directory))
-          }
-        }
-      }
-      if (all.length === 0) return
-      const done = run(cx, all)
-      for (const [at, key] of keys.entries()) {
-        const digest = done.then((digests) => digests[at] as Digest)
-        // Who asks for it gets the error; nobody may ask.
-        digest.catch(() => {})
-        prepared.set(key, digest)
-      }
-    },
+    selections: digesting.selections,
+    prepare: (cx, steps, directories) => prepare(cx, digesting, steps, directories),
     of: (cx, step, solved) =>
       Promise.all(
-        digestSources(step.op as CopyOp | ExecOp, step, solved).map(async ({ chosen, input, source }) =>
-          chosen === undefined ? (input as Download).digest : ofDirectory(cx, { chosen, input, source }),
+        digestSources(step, solved).map(async ({ chosen, input, source }) =>
+          chosen === undefined ? (input as Download).digest : ofDirectory(cx, digesting, { chosen, input, source }),
         ),
       ),
     async claimed(cx, step, solved) {
       const digests = await Promise.all(
-        digestSources(step.op as CopyOp | ExecOp, step, solved).map(async ({ chosen, input, source }) => {
+        digestSources(step, solved).map(async ({ chosen, input, source }) => {
           if (chosen === undefined) return (input as Download).digest
-          return input.kind === 'state' ? claimed(cx, chosen, input) : ofDirectory(cx, { chosen, input, source })
+          return input.kind === 'state' ? claimed(cx, digesting, chosen, input) : ofDirectory(cx, digesting, { chosen, input, source })
         }),
       )
       return digests.every((digest) => digest !== undefined) ? digests : undefined
     },
     renamed: (step, solved, digests) =>
       Promise.all(
-        digestSources(step.op as CopyOp | ExecOp, step, solved).map(async ({ chosen, input }, at) =>
+        digestSources(step, solved).map(async ({ chosen, input }, at) =>
           chosen !== undefined && input.kind === 'state' && isWhole(chosen) ? input.claimed : (digests[at] as Digest),
         ),
       ),
+  }
+}
+
+interface Digesting {
+  readonly store: Store
+  readonly remote: RemoteCache | undefined
+  /** @see Digests.selections */
+  readonly selections: Map<Digest, Digest>
+  /** What a job for all of a directory finds, by {@link preparedKey}. */
+  readonly prepared: Map<string, Promise<Digest>>
+  /** Whether the directories of {@link places} are there. */
+  hasDirectories: boolean
+}
+
+/** Where the runner keeps what it knows of files that did not change. */
+function places(digesting: Digesting): Pick<Job<DigestRequest>, 'statCache' | 'listings'> {
+  const { store } = digesting
+  if (!digesting.hasDirectories) {
+    mkdirSync(pathOf(store, layout.statCache), { recursive: true })
+    mkdirSync(pathOf(store, layout.listingsOf('sha256')), { recursive: true })
+    digesting.hasDirectories = true
+  }
+  return { statCache: placeOf(store, layout.statCache), listings: placeOf(store, layout.listings) }
+}
+
+async function run(cx: Context, digesting: Digesting, selections: readonly Wanted[]): Promise<readonly Digest[]> {
+  const result = await digesting.store.runner.digest(cx, { selections, ...places(digesting) })
+  return result.selections.map(({ digest }) => parseDigest(digest))
+}
+
+async function one(cx: Context, digesting: Digesting, chosen: Chosen, from: Solved): Promise<Digest> {
+  const { store, selections } = digesting
+  if (from.kind === 'file') return from.digest
+  if (from.kind === 'directory') return run(cx, digesting, [wanted(chosen, from)]).then(([digest]) => digest as Digest)
+  const state = await from.id
+  if (isWhole(chosen)) return state
+  const key = keyOf(state, chosen)
+  const known = store.cache.get(key)?.explanation
+  let digest = known === undefined ? undefined : parseDigest(known)
+  if (digest === undefined) {
+    const { selection, without } = chosen
+    digest = (await run(cx, digesting, [{ selection: { ...selection, from: await treeOf(from) }, without }]))[0] as Digest
+    store.cache.put({ key, opKey: key, layer: undefined, explanation: digest })
+  }
+  // Other machines know the tree by this name.
+  selections.set(keyOf(await from.claimed, chosen), digest)
+  return digest
+}
+
+async function claimed(cx: Context, digesting: Digesting, chosen: Chosen, from: State): Promise<Digest | undefined> {
+  const state = await from.claimed
+  if (isWhole(chosen)) return state
+  const key = keyOf(state, chosen)
+  const said = digesting.remote?.selection(key)
+  if (said !== undefined) {
+    digesting.selections.set(key, said)
+    return said
+  }
+  return state === (await from.id) ? one(cx, digesting, chosen, from) : undefined
+}
+
+/** One job was for all: of its failure only the step is to blame that fails by itself. */
+function ofDirectory(cx: Context, digesting: Digesting, { chosen, input, source }: DigestSource & { chosen: Chosen }): Promise<Digest> {
+  const alone = () => one(cx, digesting, chosen, input)
+  return digesting.prepared.get(preparedKey(source, chosen))?.catch(alone) ?? alone()
+}
+
+function prepare(cx: Context, digesting: Digesting, steps: readonly Step[], directories: ReadonlyMap<Step, Directory>): void {
+  const all = new Map<string, Wanted>()
+  for (const step of steps) {
+    if (step.op.kind !== 'copy' && step.op.kind !== 'exec') continue
+    for (const chosen of chosenBy(step.op)) {
+      const source = step.inputs[chosen.input] as Step
+      const directory = directories.get(source)
+      const key = preparedKey(source, chosen)
+      if (directory !== undefined && !all.has(key)) all.set(key, wanted(chosen, directory))
+    }
+  }
+  if (all.size === 0) return
+  const done = run(cx, digesting, [...all.values()])
+  for (const [at, key] of [...all.keys()].entries()) {
+    const digest = done.then((digests) => digests[at] as Digest)
+    // Who asks for it gets the error; nobody may ask.
+    digest.catch(() => {})
+    digesting.prepared.set(key, digest)
   }
 }
 
@@ -191,7 +204,8 @@ interface DigestSource {
 }
 
 /** Selections first, then downloads: both in the order of the items. */
-function digestSources(op: CopyOp | ExecOp, step: Step, solved: readonly Solved[]): readonly DigestSource[] {
+function digestSources(step: Step, solved: readonly Solved[]): readonly DigestSource[] {
+  const op = step.op as CopyOp | ExecOp
   const chosen = chosenBy(op).map((part): DigestSource => ({
     chosen: part,
     input: solved[part.input] as Solved,

@@ -2,12 +2,15 @@ import type { Context } from '#context.ts'
 import type { Source } from '#image/content.ts'
 import type { Image, Layer } from '#image/image.ts'
 import type { Descriptor, Platform } from '#oci/descriptor.ts'
+import type { OpenSource } from '#places/places.ts'
 import type { Store } from '#store/store.ts'
 import type { BuildOptions } from '../options.ts'
 import type { ImageNeed } from '../plan/planner.ts'
 import { hasCode, placed, StaveError } from '#error.ts'
 import { openImage, openNearest, view } from '#image/image.ts'
+import { forEachBounded } from '#image/pool.ts'
 import { readAll } from '#image/read.ts'
+import { withStep } from '#image/step.ts'
 import * as limit from '#limit.ts'
 import type { Digest } from '#oci/digest.ts'
 import { formatPlatform } from '#oci/platform.ts'
@@ -42,83 +45,12 @@ const transfers = 4
  * unless `pull` says otherwise. Without `pull`, `noCache` has those looked up again that a build has found in a registry.
  */
 export function createImages(options: Pick<BuildOptions, 'store' | 'places' | 'pull' | 'noCache'>): Images {
-  const { store, places, pull = 'missing' } = options
-  const sources = new Map<string, Promise<{ source: Source; name: string }>>()
-  const fetching = new Map<Digest, Promise<void>>()
-
-  function open(cx: Context, location: string): Promise<{ source: Source; name: string }> {
-    let opened = sources.get(location)
-    if (opened === undefined) {
-      opened = places.source(cx, isLocalPlace(location) ? location : `docker://${location}`)
-      sources.set(location, opened)
-    }
-    return opened
-  }
-
-  /** What is here already: in the store under its name, or found in a registry by an earlier build. */
-  async function local(cx: Context, name: string, need: ImageNeed): Promise<BaseImage | undefined> {
-    const found =
-      (await fromStore(cx, store, name, need)) ?? (isShortId(need.reference) ? await fromStore(cx, store, need.reference, need) : undefined)
-    if (found !== undefined) return { reference: name, platform: need.platform, image: found, origin: undefined }
-    const pin = readPin(store, pinKey(name, need.platform))
-    // It had a name, and somebody has removed it.
-    if (pin === undefined || (pin.isNamed && store.names.get(name) === undefined)) return undefined
-    return fromPin(cx, store, pin, { reference: name, platform: need.platform }, () => open(cx, name))
-  }
-
-  /** Was it a registry that gave the store what it has under this name? */
-  function isFromRegistry(name: string, need: ImageNeed): boolean {
-    const pin = readPin(store, pinKey(name, need.platform))
-    const named = store.names.get(name)
-    return pin !== undefined && (named === undefined || named.descriptor.digest === pin.root.digest)
-  }
-
-  async function lookUp(cx: Context, location: string, need: ImageNeed): Promise<BaseImage> {
-    const { source, name } = await open(cx, location)
-    const root = await source.resolve(cx, name)
-    // Once read it is kept: by the name of the index other platforms are found as well.
-    if (!isLocalPlace(location)) await store.blobs.put(await readAll(cx, source, root, limit.manifestBytes))
-    const image = await openNearest(cx, readThrough(store, source.title, source), root, need.platform)
-    if (!isLocalPlace(location)) {
-      await store.blobs.put(image.raw)
-      await store.blobs.put(await image.rawConfig(cx))
-      const { descriptor, manifest } = image
-      writePin(store, pinKey(location, need.platform), { root, descriptor, config: manifest.config, isNamed: false })
-    }
-    return { reference: location, platform: need.platform, image, origin: async () => source }
-  }
-
-  async function resolve(cx: Context, need: ImageNeed): Promise<BaseImage> {
-    if (isImageId(need.reference)) return ofId(cx, store, need)
-    const name = nameOf(need)
-    if (name === undefined) return lookUp(cx, need.reference, need)
-    const isFresh =
-      pull === 'always' || pull === 'newer' || (options.pull === undefined && options.noCache === true && isFromRegistry(name, need))
-    const found = isFresh ? undefined : await local(cx, name, need)
-    if (found !== undefined) return found
-    if (pull === 'never') {
-      throw new StaveError('not-found', `cannot use ${need.reference} (${formatPlatform(need.platform)}): the store does not have it`, {
-        hint: 'Without --pull=never it would be looked for in its registry.',
-      })
-    }
-    try {
-      return await lookUp(cx, name, need)
-    } catch (error) {
-      const other = isFresh && pull !== 'always' && !cx.signal.aborted ? await local(cx, name, need) : undefined
-      if (other === undefined) throw error
-      cx.report({
-        type: 'warning',
-        message: `cannot look for a newer ${need.reference}: the one in the store is used`,
-        hint: (error as Error).message,
-      })
-      return other
-    }
-  }
-
+  const finding: Finding = { ...options, sources: new Map(), fetching: new Map() }
+  const { store } = options
   return {
     async resolve(cx, need) {
       try {
-        return await resolve(cx, need)
+        return await find(cx, finding, need)
       } catch (error) {
         throw placed(error, need.span)
       }
@@ -126,31 +58,106 @@ export function createImages(options: Pick<BuildOptions, 'store' | 'places' | 'p
     async keep(cx, bases) {
       for (const { reference, platform, image } of bases) await nameWhole(cx, store, pinKey(reference, platform), reference, image)
     },
-    async fetch(cx, base, layers) {
-      const missing: Layer[] = []
-      for (const layer of layers) if (!(await store.blobs.has(layer.descriptor.digest, layer.descriptor.size))) missing.push(layer)
-      if (missing.length === 0) return
-      if (base.origin === undefined) {
-        throw new StaveError('blob-unknown', `cannot use ${base.reference}: the store lacks its layer ${missing[0]?.descriptor.digest}`, {
-          hint: `Pull it again: stave pull ${base.reference}`,
-        })
-      }
-      const source = await base.origin()
-      const queue = [...missing]
-      const worker = async (): Promise<void> => {
-        for (let layer = queue.shift(); layer !== undefined; layer = queue.shift()) {
-          const { descriptor } = layer
-          let done = fetching.get(descriptor.digest)
-          if (done === undefined) {
-            done = fetchLayer(cx, store, source, descriptor, base.reference)
-            fetching.set(descriptor.digest, done)
-          }
-          await done
-        }
-      }
-      await Promise.all(Array.from({ length: Math.min(transfers, missing.length) }, worker))
-    },
+    fetch: (cx, base, layers) => fetchMissing(cx, finding, base, layers),
   }
+}
+
+interface Finding extends Pick<BuildOptions, 'store' | 'places' | 'pull' | 'noCache'> {
+  readonly sources: Map<string, Promise<OpenSource>>
+  /** Layers that are on their way, or came. */
+  readonly fetching: Map<Digest, Promise<void>>
+}
+
+function openOnce(cx: Context, { places, sources }: Finding, location: string): Promise<OpenSource> {
+  let opened = sources.get(location)
+  if (opened === undefined) {
+    opened = places.source(cx, isLocalPlace(location) ? location : `docker://${location}`)
+    sources.set(location, opened)
+  }
+  return opened
+}
+
+/** What is here already: in the store under its name, or found in a registry by an earlier build. */
+async function local(cx: Context, finding: Finding, name: string, need: ImageNeed): Promise<BaseImage | undefined> {
+  const { store } = finding
+  const found =
+    (await fromStore(cx, store, name, need)) ?? (isShortId(need.reference) ? await fromStore(cx, store, need.reference, need) : undefined)
+  if (found !== undefined) return { reference: name, platform: need.platform, image: found, origin: undefined }
+  const pin = readPin(store, pinKey(name, need.platform))
+  // It had a name, and somebody has removed it.
+  if (pin === undefined || (pin.isNamed && store.names.get(name) === undefined)) return undefined
+  return fromPin(cx, store, pin, { reference: name, platform: need.platform }, () => openOnce(cx, finding, name))
+}
+
+/** Was it a registry that gave the store what it has under this name? */
+function isFromRegistry({ store }: Finding, name: string, need: ImageNeed): boolean {
+  const pin = readPin(store, pinKey(name, need.platform))
+  const named = store.names.get(name)
+  return pin !== undefined && (named === undefined || named.descriptor.digest === pin.root.digest)
+}
+
+async function lookUp(cx: Context, finding: Finding, location: string, need: ImageNeed): Promise<BaseImage> {
+  const { store } = finding
+  const { source, name } = await openOnce(cx, finding, location)
+  const root = await source.resolve(cx, name)
+  // Once read it is kept: by the name of the index other platforms are found as well.
+  if (!isLocalPlace(location)) await store.blobs.put(await readAll(cx, source, root, limit.manifestBytes))
+  const image = await openNearest(cx, readThrough(store, source.title, source), root, need.platform)
+  if (!isLocalPlace(location)) {
+    await store.blobs.put(image.raw)
+    await store.blobs.put(await image.rawConfig(cx))
+    const { descriptor, manifest } = image
+    writePin(store, pinKey(location, need.platform), { root, descriptor, config: manifest.config, isNamed: false })
+  }
+  return { reference: location, platform: need.platform, image, origin: async () => source }
+}
+
+async function find(cx: Context, finding: Finding, need: ImageNeed): Promise<BaseImage> {
+  const { store, pull = 'missing' } = finding
+  if (isImageId(need.reference)) return ofId(cx, store, need)
+  const name = nameOf(need)
+  if (name === undefined) return lookUp(cx, finding, need.reference, need)
+  const isFresh =
+    pull === 'always' || pull === 'newer' || (finding.pull === undefined && finding.noCache === true && isFromRegistry(finding, name, need))
+  const found = isFresh ? undefined : await local(cx, finding, name, need)
+  if (found !== undefined) return found
+  if (pull === 'never') {
+    throw new StaveError('not-found', `cannot use ${need.reference} (${formatPlatform(need.platform)}): the store does not have it`, {
+      hint: 'Without --pull=never it would be looked for in its registry.',
+    })
+  }
+  try {
+    return await lookUp(cx, finding, name, need)
+  } catch (error) {
+    const other = isFresh && pull !== 'always' && !cx.signal.aborted ? await local(cx, finding, name, need) : undefined
+    if (other === undefined) throw error
+    cx.report({
+      type: 'warning',
+      message: `cannot look for a newer ${need.reference}: the one in the store is used`,
+      hint: (error as Error).message,
+    })
+    return other
+  }
+}
+
+async function fetchMissing(cx: Context, { store, fetching }: Finding, base: BaseImage, layers: readonly Layer[]): Promise<void> {
+  const missing: Descriptor[] = []
+  for (const { descriptor } of layers) if (!(await store.blobs.has(descriptor.digest, descriptor.size))) missing.push(descriptor)
+  if (missing.length === 0) return
+  if (base.origin === undefined) {
+    throw new StaveError('blob-unknown', `cannot use ${base.reference}: the store lacks its layer ${missing[0]?.digest}`, {
+      hint: `Pull it again: stave pull ${base.reference}`,
+    })
+  }
+  const source = await base.origin()
+  await forEachBounded(missing, transfers, async (descriptor) => {
+    let done = fetching.get(descriptor.digest)
+    if (done === undefined) {
+      done = fetchLayer(cx, store, source, descriptor, base.reference)
+      fetching.set(descriptor.digest, done)
+    }
+    await done
+  })
 }
 
 /** As `stave images` shows ids. What is shorter is a name: `cafe` is none of an image that happens to begin so. */
@@ -197,24 +204,17 @@ async function fromPin(
 
 async function fetchLayer(cx: Context, store: Store, source: Source, descriptor: Descriptor, reference: string): Promise<void> {
   if (await store.adopt?.(cx, descriptor, source)) return
-  const id = `fetch ${descriptor.digest}`
-  const started = performance.now()
-  const title = `fetching ${reference} ${descriptor.digest.slice(0, 19)}`
-  cx.report({ type: 'step', id, title, state: 'started' })
-  try {
+  const step = { id: `fetch ${descriptor.digest}`, title: `fetching ${reference} ${descriptor.digest.slice(0, 19)}` }
+  await withStep(cx, step, async () => {
     const bytes = await source.open(cx, descriptor)
     let current = 0
     const counted = (async function* () {
       for await (const chunk of bytes) {
         current += chunk.length
-        cx.report({ type: 'status', id, current, total: descriptor.size, unit: 'bytes' })
+        cx.report({ type: 'status', id: step.id, current, total: descriptor.size, unit: 'bytes' })
         yield chunk
       }
     })()
     await store.write(cx, descriptor, bytes.verifies === undefined ? counted : Object.assign(counted, { verifies: bytes.verifies }))
-  } catch (error) {
-    cx.report({ type: 'step', id, title, state: cx.signal.aborted ? 'cancelled' : 'failed', durationMs: performance.now() - started })
-    throw error
-  }
-  cx.report({ type: 'step', id, title, state: 'done', durationMs: performance.now() - started })
+  })
 }

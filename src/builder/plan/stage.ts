@@ -146,27 +146,15 @@ function evaluate(draft: Draft, instruction: Instruction): void {
       draft.config.Labels = { ...draft.config.Labels, ...Object.fromEntries(pairs) }
       return note(draft, `LABEL ${pairs.map(([key, value]) => `${key}=${value}`).join(' ')}`)
     }
-    case 'USER': {
-      const user = scope.expand(instruction.user, span)
-      if (user === '') {
-        const hint = 'Give the variable a value, or write USER root if that is meant.'
-        draft.planner.warnings.push({ message: `USER ${instruction.user} is root: it is empty after expansion`, span, hint })
-      }
-      draft.config.User = user
-      return note(draft, `USER ${user}`)
-    }
+    case 'USER':
+      return user(draft, instruction)
     case 'EXPOSE': {
       const ports = parsePorts(instruction.ports.flatMap((word) => scope.expandWords(word, span)))
       draft.config.ExposedPorts = { ...draft.config.ExposedPorts, ...Object.fromEntries(ports.map((port) => [port, {}])) }
       return note(draft, `EXPOSE [${ports.join(' ')}]`)
     }
-    case 'VOLUME': {
-      const paths = instruction.paths.map((path) => scope.expand(path, span).trim())
-      if (paths.some((path) => path === ''))
-        throw new StaveError('dockerfile', 'cannot use VOLUME: a path is empty after expansion', { span })
-      draft.config.Volumes = { ...draft.config.Volumes, ...Object.fromEntries(paths.map((path) => [path, {}])) }
-      return note(draft, `VOLUME [${paths.join(' ')}]`)
-    }
+    case 'VOLUME':
+      return volumes(draft, instruction)
     case 'CMD':
       draft.config.Cmd = shellCommand(instruction.command, shellOf(draft))
       draft.hasCommand = true
@@ -200,6 +188,24 @@ function evaluate(draft: Draft, instruction: Instruction): void {
     default:
       throw new StaveError('dockerfile', `cannot evaluate ${(instruction satisfies never as Instruction).keyword}`, { span })
   }
+}
+
+function user(draft: Draft, instruction: InstructionOf<'USER'>): void {
+  const { span } = instruction
+  const name = draft.scope.expand(instruction.user, span)
+  if (name === '') {
+    const hint = 'Give the variable a value, or write USER root if that is meant.'
+    draft.planner.warnings.push({ message: `USER ${instruction.user} is root: it is empty after expansion`, span, hint })
+  }
+  draft.config.User = name
+  note(draft, `USER ${name}`)
+}
+
+function volumes(draft: Draft, { paths, span }: InstructionOf<'VOLUME'>): void {
+  const expanded = paths.map((path) => draft.scope.expand(path, span).trim())
+  if (expanded.includes('')) throw new StaveError('dockerfile', 'cannot use VOLUME: a path is empty after expansion', { span })
+  draft.config.Volumes = { ...draft.config.Volumes, ...Object.fromEntries(expanded.map((path) => [path, {}])) }
+  note(draft, `VOLUME [${expanded.join(' ')}]`)
 }
 
 function workdir(draft: Draft, instruction: InstructionOf<'WORKDIR'>): void {

@@ -16,6 +16,7 @@ import { makeDirectories } from '#directory.ts'
 import { StaveError } from '#error.ts'
 import { copy } from '#image/copy.ts'
 import { deliverFile, withFileErrors } from '#image/file.ts'
+import { withStep } from '#image/step.ts'
 import { formatReference, parseReference } from '#oci/reference.ts'
 import { createFiles } from '#places/files.ts'
 
@@ -122,25 +123,13 @@ async function push(
   const names = byDigest ? repositories(tags).map((name) => `${name}@${descriptor.digest}`) : normalizeTags(tags)
   for (const name of names) {
     const id = `push ${name}`
-    const started = performance.now()
-    cx.report({ type: 'step', id, title: `pushing ${name}`, state: 'started' })
-    try {
+    await withStep(cx, { id, title: `pushing ${name}` }, async () => {
       await openOrigins(session, results)
       const { target, name: tag } = await session.options.places.target(cx, `docker://${name}`)
       // A manifest that has come is there by its digest.
-      await copy(cx, source, descriptor, target, { ...(tag === undefined || byDigest ? {} : { name: tag }), parent: id, stepPrefix: id })
+      await copy(cx, source, descriptor, target, { ...(tag !== undefined && !byDigest && { name: tag }), parent: id, stepPrefix: id })
       await copyReferrers(cx, delivery, target, id, id)
-    } catch (error) {
-      cx.report({
-        type: 'step',
-        id,
-        title: `pushing ${name}`,
-        state: cx.signal.aborted ? 'cancelled' : 'failed',
-        durationMs: performance.now() - started,
-      })
-      throw error
-    }
-    cx.report({ type: 'step', id, title: `pushing ${name}`, state: 'done', durationMs: performance.now() - started })
+    })
   }
   return names
 }

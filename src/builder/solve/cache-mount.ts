@@ -18,6 +18,20 @@ export interface OpenCacheMount extends Disposable {
   readonly place: Place
 }
 
+/** One use of a cache mount by a RUN. */
+export interface CacheMountUse {
+  readonly mount: CacheMount
+  /** `BUILDKIT_CACHE_MOUNT_NS`: other namespaces have other directories. */
+  readonly namespace: string
+  /** What it is filled with when it is made, if no remote cache has something better. */
+  readonly from: Tree | undefined
+  /** The state that {@link from} is, where it is one. */
+  readonly fromId: string
+  readonly remote: RemoteCache | undefined
+  /** The build, if it takes nothing from the cache: then the first of its steps empties the directory, as with BuildKit. */
+  readonly fresh: Pick<Session, 'emptied' | 'disposals'> | undefined
+}
+
 /** Which directory a mount is: the same on every machine. `fromId` is the state that it is filled from, if there is one. */
 export function cacheMountName({ id, mode, uid, gid, source }: CacheMount, namespace: string, fromId: string | undefined): string {
   return digestHex(digestOf(canonical({ namespace, id, mode, uid, gid, from: fromId === undefined ? undefined : [fromId, source] })))
@@ -26,19 +40,11 @@ export function cacheMountName({ id, mode, uid, gid, source }: CacheMount, names
 /**
  * The directory of a cache mount, made when it is used first. `locked` waits until nobody else has it; `private` takes
  * another one if somebody has it.
- *
- * @param from what it is filled with when it is made, if no remote cache has something better
- * @param fresh the build, if it takes nothing from the cache: then the first of its steps empties the directory, as with BuildKit
  */
 export async function openCacheMount(
   cx: Context,
   store: Store,
-  mount: CacheMount,
-  namespace: string,
-  from: Tree | undefined,
-  fromId: string,
-  remote: RemoteCache | undefined,
-  fresh: Pick<Session, 'emptied' | 'disposals'> | undefined,
+  { mount, namespace, from, fromId, remote, fresh }: CacheMountUse,
 ): Promise<OpenCacheMount> {
   const identity = cacheMountName(mount, namespace, from === undefined ? undefined : fromId)
   const archive = fresh === undefined ? remote?.mount(cx, identity) : undefined

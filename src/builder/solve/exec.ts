@@ -1,9 +1,9 @@
 import type { Context } from '#context.ts'
-import type { Place, RunRequest } from '#runner/protocol.ts'
+import type { Place, RunRequest, RunResult } from '#runner/protocol.ts'
 import type { Job } from '#runner/runner.ts'
 import type { Stdio } from '#runner/stdio.ts'
 import type { Session } from '../session.ts'
-import type { Solved, State } from '../solved.ts'
+import type { State } from '../solved.ts'
 import type { ExecOp, Step } from '../plan/step.ts'
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { placed, StaveError } from '#error.ts'
@@ -11,7 +11,7 @@ import { layout, pathOf, placeOf } from '#store/layout.ts'
 import type { Store } from '#store/store.ts'
 import { formatPlatform } from '#oci/platform.ts'
 import { keepLayer, type MadeLayer } from './layer.ts'
-import { sandboxOf } from './sandbox.ts'
+import { sandboxOf, type Command } from './sandbox.ts'
 import { rootOf } from './state.ts'
 import { checkProcessor } from '#sandbox/processor.ts'
 
@@ -35,20 +35,14 @@ function makeOverlay(store: Store, id: string): { readonly tree: Place; readonly
  *
  * @throws StaveError `build-failed`, with the last lines of output as cause
  */
-export async function exec(
-  cx: Context,
-  session: Session,
-  step: Step,
-  op: ExecOp,
-  parent: State,
-  inputs: readonly Solved[],
-): Promise<Executed> {
+export async function exec(cx: Context, session: Session, command: Command, parent: State): Promise<Executed> {
   const { store } = session
+  const { step, op } = command
   checkPlatform(session, step, op)
   await checkBase(cx, step, parent)
   const lowers = await parent.trees()
   await using held = new AsyncDisposableStack()
-  const spec = await sandboxOf(cx, session, step, op, inputs, held)
+  const spec = await sandboxOf(cx, session, command, held)
   const snapshot = await store.snapshots.create()
   const { tree: fs, work } = makeOverlay(store, snapshot.id)
   const log = session.logs.open(cx, step, session.secrets.of(op))
@@ -76,29 +70,16 @@ export async function exec(
   )
   // Who waits for the layer gets its error; if the command has failed, nobody does.
   layer.catch(() => {})
-  let exitCode: number
-  let oomKilled = false
+  let ended: Ended
   try {
-    exitCode = await Promise.race([
-      exited,
-      run.then((result) => {
-        oomKilled = result.oomKilled === true
-        return result.exitCode ?? 0
-      }),
-    ])
-    if (exitCode !== 0) {
-      // What the process wrote last may still be in a pipe.
-      oomKilled = await run.then(
-        (result) => result.oomKilled === true,
-        () => false,
-      )
-    }
+    ended = await endOf(run, exited)
   } catch (error) {
     await store.blobs.discard(blob)
     await store.snapshots.discard(snapshot.id)
     log.close()
     throw located(error, step, op)
   }
+  const { exitCode, oomKilled } = ended
   if (exitCode === 0) return { fs, snapshot: snapshot.id, layer: layer.finally(() => log.close()) }
   log.close()
   try {
@@ -107,14 +88,33 @@ export async function exec(
       title: step.title,
       span: step.span,
       exitCode,
-      shell: (inner, stdio, { args, terminal }) =>
-        shell(inner, session, step, op, [fs, ...lowers], inputs, stdio, args ?? [op.shell[0] ?? '/bin/sh'], terminal),
+      shell: (inner, stdio, words) => shell(inner, session, command, { lowers: [fs, ...lowers], stdio, ...words }),
     })
   } finally {
     await store.blobs.discard(blob)
     await store.snapshots.discard(snapshot.id)
   }
   throw failed(session.id, step, op, exitCode, oomKilled, log.tail())
+}
+
+interface Ended {
+  readonly exitCode: number
+  readonly oomKilled: boolean
+}
+
+/** How a command has ended, which is known before its layer is made. */
+async function endOf(run: Promise<RunResult>, exited: Promise<number>): Promise<Ended> {
+  const ofResult = (result: RunResult): Ended => ({ exitCode: result.exitCode ?? 0, oomKilled: result.oomKilled === true })
+  const ended = await Promise.race([exited.then((exitCode) => ({ exitCode, oomKilled: false })), run.then(ofResult)])
+  if (ended.exitCode === 0) return ended
+  // What the process wrote last may still be in a pipe.
+  return {
+    ...ended,
+    oomKilled: await run.then(
+      (result) => ofResult(result).oomKilled,
+      () => false,
+    ),
+  }
 }
 
 /** Another OCI runtime has its files beside the tree of the step. */
@@ -127,21 +127,23 @@ function jobId(what: 'build' | 'debug', session: Session, step: Step): string {
   return `${what}-${session.id}-${step.id.replaceAll('/', '-')}`
 }
 
+/** A command in place of that of a step. */
+export interface Shell {
+  /** The state that it sees. */
+  readonly lowers: readonly Place[]
+  readonly stdio: Stdio
+  /** Default: the shell of the stage. */
+  readonly args?: readonly string[]
+  readonly terminal: boolean
+}
+
 /** Runs a command in the state that a step would see, and throws its changes away. */
-export async function shell(
-  cx: Context,
-  session: Session,
-  step: Step,
-  op: ExecOp,
-  lowers: readonly Place[],
-  inputs: readonly Solved[],
-  stdio: Stdio,
-  args: readonly string[],
-  terminal: boolean,
-): Promise<{ exitCode: number }> {
+export async function shell(cx: Context, session: Session, command: Command, job: Shell): Promise<{ exitCode: number }> {
   const { store } = session
+  const { step, op } = command
+  const { lowers, stdio, args = [op.shell[0] ?? '/bin/sh'], terminal } = job
   await using held = new AsyncDisposableStack()
-  const spec = await sandboxOf(cx, session, step, op, inputs, held)
+  const spec = await sandboxOf(cx, session, command, held)
   const snapshot = await store.snapshots.create()
   held.defer(() => store.snapshots.discard(snapshot.id))
   const { tree, work } = makeOverlay(store, snapshot.id)

@@ -33,109 +33,156 @@ const capabilities: readonly string[] = [
 /** Processes of Debian and Alpine look their host name up: it must be in /etc/hosts. */
 const defaultHostname = 'buildkitsandbox'
 
+/** A RUN, with what its mounts are of. */
+export interface Command {
+  readonly step: Step
+  readonly op: ExecOp
+  /** Those of the step. */
+  readonly inputs: readonly Solved[]
+}
+
+/** What a mount gives to a command. */
+interface Given {
+  readonly mounts?: readonly RunMount[]
+  readonly env?: readonly string[]
+}
+
+type MountOf<T extends ExecOp['mounts'][number]['type']> = Extract<ExecOp['mounts'][number], { type: T }>
+
 /**
  * What a command of a step gets to see and may do.
  *
  * @param held what is to be closed after it has ended
  */
-export async function sandboxOf(
-  cx: Context,
-  session: Session,
-  step: Step,
-  op: ExecOp,
-  inputs: readonly Solved[],
-  held: AsyncDisposableStack,
-): Promise<RunSpec> {
+export async function sandboxOf(cx: Context, session: Session, command: Command, held: AsyncDisposableStack): Promise<RunSpec> {
   const { options } = session
   const { sandbox = {} } = options
-  const mounts: RunMount[] = [...hostFiles(session, op), ...hostBinds(sandbox, held)]
-  const env = [...op.env, ...op.proxyEnv.filter((entry) => !op.env.some((own) => own.startsWith(`${entry.split('=')[0]}=`)))]
-  for (const mount of op.mounts) {
-    switch (mount.type) {
-      case 'bind': {
-        const input = mount.input === undefined ? undefined : (inputs[mount.input] as Exclude<Solved, { kind: 'file' }>)
-        const from = input === undefined ? ({ kind: 'lowers', lowers: [] } as const) : await treeOf(input)
-        const ignore = input?.kind === 'directory' && input.ignore.length > 0 ? { ignore: input.ignore } : {}
-        mounts.push({ type: 'tree', from, path: mount.source, target: mount.target, readonly: mount.readonly, ...ignore })
-        break
-      }
-      case 'cache': {
-        const { openCacheMount } = await import('./cache-mount.ts')
-        const input = mount.input === undefined ? undefined : (inputs[mount.input] as Exclude<Solved, { kind: 'file' }>)
-        const from = input === undefined ? undefined : await treeOf(input)
-        const fromId = input?.kind === 'state' ? await input.id : ''
-        const namespace = options.buildArgs?.['BUILDKIT_CACHE_MOUNT_NS'] ?? ''
-        const fresh = step.useCache ? undefined : session
-        const open = await openCacheMount(cx, session.store, mount, namespace, from, fromId, session.remote, fresh)
-        held.use(open)
-        mounts.push({ type: 'bind', source: open.place, target: mount.target, readonly: mount.readonly })
-        break
-      }
-      case 'tmpfs':
-        mounts.push({ type: 'tmpfs', target: mount.target, ...(mount.sizeBytes !== undefined && { sizeBytes: mount.sizeBytes }) })
-        break
-      case 'secret': {
-        const value = session.secrets.get(mount.id, mount.required, step.span)
-        if (value === undefined) break
-        if (mount.target !== undefined) {
-          const { target, mode, uid, gid } = mount
-          mounts.push({ type: 'content', target, base64: Buffer.from(value).toString('base64'), mode, uid, gid })
-        }
-        if (mount.env !== undefined) env.push(`${mount.env}=${Buffer.from(value).toString()}`)
-        break
-      }
-      case 'ssh': {
-        const agent = options.ssh?.find(({ id }) => id === mount.id)
-        if (agent === undefined) {
-          if (mount.required) {
-            throw new StaveError('secret-missing', `cannot mount the SSH agent ${JSON.stringify(mount.id)}: it was not given`, {
-              hint: `Give it with --ssh ${mount.id}.`,
-              ...(step.span !== undefined && { span: step.span }),
-            })
-          }
-          break
-        }
-        const { openAgentSocket } = await import('./ssh-agent.ts')
-        const socket = await openAgentSocket(realpathSync(agent.socket), mount, held)
-        const { target, uid, gid } = mount
-        mounts.push({ type: 'bind', source: hostFile(socket, held), target, file: true, owner: [uid, gid] })
-        env.push(`SSH_AUTH_SOCK=${mount.target}`)
-        break
-      }
-      default:
-        mount satisfies never
-    }
-  }
-  if (op.script !== undefined) {
-    mounts.push({
-      type: 'content',
-      target: `/dev/pipes/${op.script.name}`,
-      base64: Buffer.from(op.script.content).toString('base64'),
-      mode: 0o755,
-    })
-  }
+  const { op, step } = command
+  const given: Given[] = []
+  for (const mount of op.mounts) given.push(await give(cx, session, command, mount, held))
   const devices = [
     ...(sandbox.devices ?? []),
     ...(op.devices ?? []).filter((device) => isThere(device, step)).map(({ name }) => ({ path: name, target: name, access: 'rwm' })),
   ]
   return {
     args: op.args,
-    env,
+    env: [
+      ...op.env,
+      ...op.proxyEnv.filter((entry) => !op.env.some((own) => own.startsWith(`${entry.split('=')[0]}=`))),
+      ...given.flatMap(({ env = [] }) => env),
+    ],
     cwd: op.cwd,
     makeCwd: true,
     ...(op.user !== undefined && { user: op.user }),
     hostname: op.hostname ?? defaultHostname,
     namespaces: { network: op.network },
     capabilities: sandbox.capabilities ?? capabilities,
-    ...(sandbox.noNewPrivileges === true ? { noNewPrivileges: true } : {}),
+    ...(sandbox.noNewPrivileges === true && { noNewPrivileges: true }),
     seccomp: op.insecure === true ? 'unconfined' : (sandbox.seccomp ?? 'default'),
-    ...(op.insecure === true ? { privileged: true } : {}),
-    mounts,
-    ...(devices.length === 0 ? {} : { devices }),
+    ...(op.insecure === true && { privileged: true }),
+    mounts: [...hostFiles(session, op), ...hostBinds(sandbox, held), ...given.flatMap(({ mounts = [] }) => mounts), ...scriptOf(op)],
+    ...(devices.length > 0 && { devices }),
     ...(sandbox.resources !== undefined && { resources: sandbox.resources }),
     ...(options.ulimits !== undefined && { ulimits: options.ulimits }),
     ...(options.shmBytes !== undefined && { shmBytes: options.shmBytes }),
   }
+}
+
+async function give(
+  cx: Context,
+  session: Session,
+  command: Command,
+  mount: ExecOp['mounts'][number],
+  held: AsyncDisposableStack,
+): Promise<Given> {
+  switch (mount.type) {
+    case 'bind':
+      return giveTree(command, mount)
+    case 'cache':
+      return giveCache(cx, session, command, mount, held)
+    case 'tmpfs':
+      return { mounts: [{ type: 'tmpfs', target: mount.target, ...(mount.sizeBytes !== undefined && { sizeBytes: mount.sizeBytes }) }] }
+    case 'secret':
+      return giveSecret(session, command, mount)
+    case 'ssh':
+      return giveAgent(session, command, mount, held)
+  }
+}
+
+type InputTree = Exclude<Solved, { kind: 'file' }>
+
+function inputOf({ inputs }: Command, input: number | undefined): InputTree | undefined {
+  return input === undefined ? undefined : (inputs[input] as InputTree)
+}
+
+async function giveTree(command: Command, { input: at, source, target, readonly }: MountOf<'bind'>): Promise<Given> {
+  const input = inputOf(command, at)
+  const from = input === undefined ? ({ kind: 'lowers', lowers: [] } as const) : await treeOf(input)
+  const ignore = input?.kind === 'directory' && input.ignore.length > 0 ? { ignore: input.ignore } : {}
+  return { mounts: [{ type: 'tree', from, path: source, target, readonly, ...ignore }] }
+}
+
+async function giveCache(
+  cx: Context,
+  session: Session,
+  command: Command,
+  mount: MountOf<'cache'>,
+  held: AsyncDisposableStack,
+): Promise<Given> {
+  const { openCacheMount } = await import('./cache-mount.ts')
+  const input = inputOf(command, mount.input)
+  const open = await openCacheMount(cx, session.store, {
+    mount,
+    namespace: session.options.buildArgs?.['BUILDKIT_CACHE_MOUNT_NS'] ?? '',
+    from: input === undefined ? undefined : await treeOf(input),
+    fromId: input?.kind === 'state' ? await input.id : '',
+    remote: session.remote,
+    fresh: command.step.useCache ? undefined : session,
+  })
+  held.use(open)
+  return { mounts: [{ type: 'bind', source: open.place, target: mount.target, readonly: mount.readonly }] }
+}
+
+/** A secret that was not given and is not required is left out. */
+function giveSecret({ secrets }: Session, { step }: Command, { id, required, target, mode, uid, gid, env }: MountOf<'secret'>): Given {
+  const value = secrets.get(id, required, step.span)
+  if (value === undefined) return {}
+  const base64 = Buffer.from(value).toString('base64')
+  return {
+    ...(target !== undefined && { mounts: [{ type: 'content', target, base64, mode, uid, gid }] }),
+    ...(env !== undefined && { env: [`${env}=${Buffer.from(value).toString()}`] }),
+  }
+}
+
+/** An agent that was not given and is not required is left out. */
+async function giveAgent(
+  { options }: Session,
+  { step: { span } }: Command,
+  mount: MountOf<'ssh'>,
+  held: AsyncDisposableStack,
+): Promise<Given> {
+  const agent = options.ssh?.find(({ id }) => id === mount.id)
+  if (agent === undefined) {
+    if (!mount.required) return {}
+    throw new StaveError('secret-missing', `cannot mount the SSH agent ${JSON.stringify(mount.id)}: it was not given`, {
+      hint: `Give it with --ssh ${mount.id}.`,
+      ...(span !== undefined && { span }),
+    })
+  }
+  const { openAgentSocket } = await import('./ssh-agent.ts')
+  const socket = await openAgentSocket(realpathSync(agent.socket), mount, held)
+  const { target, uid, gid } = mount
+  return {
+    mounts: [{ type: 'bind', source: hostFile(socket, held), target, file: true, owner: [uid, gid] }],
+    env: [`SSH_AUTH_SOCK=${target}`],
+  }
+}
+
+/** A heredoc that names its interpreter is a file that is executed. */
+function scriptOf({ script }: ExecOp): readonly RunMount[] {
+  if (script === undefined) return []
+  const base64 = Buffer.from(script.content).toString('base64')
+  return [{ type: 'content', target: `/dev/pipes/${script.name}`, base64, mode: 0o755 }]
 }
 
 /** A device that is not there is an error where it is required, and else left out. */

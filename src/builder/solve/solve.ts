@@ -226,7 +226,7 @@ async function execute(solver: Solver, step: Step, op: CopyOp | ExecOp, parent: 
   try {
     if (op.kind === 'exec') {
       const { exec } = await import('./exec.ts')
-      const { fs, snapshot, layer } = await exec(cx, session, step, op, parent, inputs)
+      const { fs, snapshot, layer } = await exec(cx, session, { step, op, inputs }, parent)
       report(solver, step, 'done', performance.now() - started)
       // With a time of its own, the layer has other times than the files that the command left: its tree is made of the layer.
       return { fs, snapshot: session.output.epoch === undefined ? snapshot : undefined, layer }

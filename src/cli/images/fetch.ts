@@ -1,6 +1,7 @@
 import type { Context } from '#context.ts'
 import { StaveError, hasCode } from '#error.ts'
 import { copy } from '#image/copy.ts'
+import { withStep } from '#image/step.ts'
 import { openImage, type Image } from '#image/image.ts'
 import type { Descriptor, Platform } from '#oci/descriptor.ts'
 import { hostPlatform, parsePlatform } from '#oci/platform.ts'
@@ -62,16 +63,14 @@ export async function pull(
   const reference = parseReference(text.replace(/^docker:\/\//, ''))
   const name = formatReference(reference)
   const id = `pull ${name}`
-  const started = performance.now()
-  cx.report({ type: 'step', id, title: `pulling ${name}`, state: 'started' })
   try {
-    const { source } = await places.source(cx, { transport: 'docker', name: formatReference(reference) })
-    const root = await source.resolve(cx, reference.digest ?? reference.tag ?? 'latest')
-    const descriptor = await copy(cx, source, root, session.store, { name, platforms: options.platforms, parent: id, stepPrefix: id })
-    cx.report({ type: 'step', id, title: `pulling ${name}`, state: 'done', durationMs: performance.now() - started })
-    return { descriptor, name }
+    return await withStep(cx, { id, title: `pulling ${name}` }, async () => {
+      const { source } = await places.source(cx, { transport: 'docker', name })
+      const root = await source.resolve(cx, reference.digest ?? reference.tag ?? 'latest')
+      const { platforms } = options
+      return { descriptor: await copy(cx, source, root, session.store, { name, platforms, parent: id, stepPrefix: id }), name }
+    })
   } catch (error) {
-    cx.report({ type: 'step', id, title: `pulling ${name}`, state: 'failed', durationMs: performance.now() - started })
     if (error instanceof StaveError && error.code !== 'cancelled' && !error.message.includes(text))
       throw error.with({ message: `cannot pull ${name}: ${error.message}` })
     throw error
