@@ -2,7 +2,9 @@
 #![allow(unsafe_code)]
 
 pub mod bpf;
+pub mod inflate;
 pub mod landlock;
+pub mod map;
 pub mod mount;
 pub mod task;
 

@@ -293,11 +293,20 @@ fn bounds_hold() {
 
 #[test]
 fn blobs_are_what_they_must_be() {
-    let tar = Tar::default().file("a", "content").end();
+    // One that is read as a stream, and one that is large enough to be inflated at once.
+    let noise: String = (0..200_000u32).map(|at| char::from(b' ' + (at.wrapping_mul(2_654_435_761) >> 20) as u8 % 90)).collect();
+    for content in ["content", &noise] {
+        blobs_of(&Tar::default().file("a", content).end());
+    }
+}
+
+fn blobs_of(tar: &[u8]) {
     let other = digest(b"other");
-    let blob = || Blob { compression: Compression::Gzip, ..Blob::plain(gzip(&tar)) };
+    let right = Some(digest(tar));
+    let blob = || Blob { compression: Compression::Gzip, diff_id: right.clone(), ..Blob::plain(gzip(tar)) };
     let run = |blob| Place::new().unpack(vec![blob], (None, None)).map(drop).map_err(|error| error.kind);
-    assert_eq!(run(Blob { diff_id: Some(digest(&tar)), ..blob() }), Ok(()));
+    assert_eq!(run(blob()), Ok(()));
+    assert_eq!(run(Blob { diff_id: None, ..blob() }), Ok(()));
     assert_eq!(run(Blob { digest: Some(other.clone()), ..blob() }), Err(Kind::DigestMismatch));
     assert_eq!(run(Blob { diff_id: Some(other), ..blob() }), Err(Kind::DigestMismatch));
     assert_eq!(run(Blob { size: Some(7), ..blob() }), Err(Kind::SizeMismatch));
@@ -319,16 +328,23 @@ fn blobs_are_what_they_must_be() {
     assert_eq!(run(garbage), Err(Kind::Corrupt));
     // Several members are one stream (RFC 1952), and so are several frames.
     let (first, second) = tar.split_at(700);
-    let diff_id = Some(digest(&tar));
     let bytes = [gzip(first), gzip(b""), gzip(second)].concat();
-    assert_eq!(run(Blob { bytes, diff_id: diff_id.clone(), ..blob() }), Ok(()));
+    assert_eq!(run(Blob { bytes, ..blob() }), Ok(()));
+    // The first alone would be what was promised.
+    let bytes = [gzip(tar), gzip(first)].concat();
+    assert_eq!(run(Blob { bytes, ..blob() }), Err(Kind::DigestMismatch));
+    // A member that lies about its length.
+    let mut lying = blob();
+    let end = lying.bytes.len();
+    lying.bytes[end - 2] ^= 1;
+    assert_eq!(run(lying), Err(Kind::Corrupt));
     let skippable = b"\x50\x2a\x4d\x18\x04\0\0\0skip".to_vec();
     let bytes = [skippable, zstd::encode_all(first, 3).unwrap(), zstd::encode_all(second, 3).unwrap()].concat();
-    assert_eq!(run(Blob { bytes, compression: Compression::Zstd, diff_id, ..blob() }), Ok(()));
+    assert_eq!(run(Blob { bytes, compression: Compression::Zstd, ..blob() }), Ok(()));
     // A window of 2 GiB.
     let huge = [&[0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8][..], &[1, 0, 0]].concat();
     assert_eq!(run(Blob { bytes: huge, compression: Compression::Zstd, ..blob() }), Err(Kind::Corrupt));
-    assert_eq!(run(Blob { bytes: tar.clone(), ..blob() }), Err(Kind::Corrupt));
+    assert_eq!(run(Blob { bytes: tar.to_owned(), ..blob() }), Err(Kind::Corrupt));
 }
 
 #[test]

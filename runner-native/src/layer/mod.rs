@@ -21,4 +21,5 @@ pub mod squash;
 pub mod stat_cache;
 pub mod unpack;
 pub mod whiteout;
+pub mod whole;
 pub mod xattr;

@@ -1,13 +1,16 @@
 //! Unpacks the layers of an image side by side, the largest first; or writes their tars and indexes of them.
 
+mod lower;
+
+use self::lower::Lower;
 use super::blob::{self, Expected, Shared, Source, Threads};
-use super::extract::{self, Below};
-use super::index::{self, Merged};
+use super::extract;
+use super::index;
 use super::member::{Bounds, Outcome};
 use super::ownership::Ownership;
+use super::whole;
 use crate::erofs::{self, Table};
 use crate::limit;
-use crate::overlay::Stack;
 use crate::tar::Reader;
 use crate::tree;
 use crate::wire::error::{Error, Kind, Result};
@@ -17,7 +20,7 @@ use rustix::fd::OwnedFd;
 use rustix::fs::Mode;
 use std::fs::File;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::Scope;
 use std::time::Duration;
 
@@ -53,6 +56,9 @@ struct Progress {
     done: Vec<bool>,
     running: usize,
 }
+
+/// A layer's table, and what it is called uncompressed.
+type Indexed = (Table, Outcome, String);
 
 /// Where a layer is made.
 enum Place {
@@ -230,28 +236,26 @@ impl Work<'_> {
 
     fn extract<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, index: usize, tree: &OwnedFd) -> Result<UnpackedLayer> {
         let expected = &self.expected[index];
-        let below = Lower { work: self, scope, index, view: OnceLock::new() };
+        let below = Lower::of(self, scope, index);
         let options = extract::Options { below: &below, ownership: &self.ownership, bounds: self.bounds(), max_open: self.max_open };
         let (source, threads) = blob::open(scope, clone(&self.job.layers[index].blob)?, None, expected, self.shared)?;
         let mut reader = Reader::new(source);
         let extracted = extract::extract(&mut reader, clone(tree)?, &options);
         let (outcome, diff_id) = self.finish(reader, threads, index, extracted)?;
+        self.warn(index, &outcome);
         Ok(UnpackedLayer::Tree(UnpackedContent { diff_id, entries: outcome.entries, bytes: outcome.bytes }))
     }
 
     fn index<'scope>(&'scope self, scope: &'scope Scope<'scope, '_>, index: usize, (tar, is_blob): (&File, bool)) -> Result<UnpackedLayer> {
-        let (expected, layer) = (&self.expected[index], &self.job.layers[index]);
-        let below = Lower { work: self, scope, index, view: OnceLock::new() };
+        let layer = &self.job.layers[index];
+        let below = Lower::of(self, scope, index);
         let options = index::Options { below: &below, ownership: &self.ownership, bounds: self.bounds(), root: None };
-        let written = (!is_blob).then(|| tar.try_clone()).transpose().map_err(|error| Error::io("fcntl(F_DUPFD_CLOEXEC)", &error))?;
-        let (source, threads) = blob::open(scope, clone(&layer.blob)?, written, expected, self.shared)?;
-        let mut reader = Reader::new(source);
-        let (table, indexed) = match index::index(&mut reader, &options) {
-            Ok((table, outcome)) => (Some(table), Ok(outcome)),
-            Err(error) => (None, Err(error)),
+        let short = if is_blob { None } else { self.index_whole(index, tar, &options) };
+        let (table, outcome, diff_id) = match short {
+            Some(made) => made,
+            None => self.index_stream(scope, index, (!is_blob).then_some(tar), &options)?,
         };
-        let (outcome, diff_id) = self.finish(reader, threads, index, indexed)?;
-        let table = table.ok_or_else(|| Error::new(Kind::Io, "a layer was not indexed"))?;
+        self.warn(index, &outcome);
         let bytes = tar.metadata().map_err(|error| Error::io("fstat(tar)", &error))?.len();
         let hex = diff_id.strip_prefix("sha256:").unwrap_or(&diff_id);
         // What the blob has already takes no second place.
@@ -261,6 +265,37 @@ impl Work<'_> {
             tables[index] = Some(Arc::new(table));
         }
         Ok(UnpackedLayer::Index(UnpackedContent { diff_id, entries: outcome.entries, bytes: own + index_bytes }))
+    }
+
+    /// `None`: for the way of streams, which finds out why.
+    fn index_whole(&self, index: usize, tar: &File, options: &index::Options<'_>) -> Option<Indexed> {
+        let expected = &self.expected[index];
+        let map = whole::inflate(&self.job.layers[index].blob, tar, expected, self.shared)?;
+        let Ok((table, outcome)) = index::index(&mut Reader::new(whole::Bytes::new(&map)), options) else {
+            whole::forget(tar);
+            return None;
+        };
+        Some((table, outcome, expected.diff_id?.to_owned()))
+    }
+
+    fn index_stream<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        index: usize,
+        tar: Option<&File>,
+        options: &index::Options<'_>,
+    ) -> Result<Indexed> {
+        let written = tar.map(File::try_clone).transpose().map_err(|error| Error::io("fcntl(F_DUPFD_CLOEXEC)", &error))?;
+        let blob = clone(&self.job.layers[index].blob)?;
+        let (source, threads) = blob::open(scope, blob, written, &self.expected[index], self.shared)?;
+        let mut reader = Reader::new(source);
+        let (table, indexed) = match index::index(&mut reader, options) {
+            Ok((table, outcome)) => (Some(table), Ok(outcome)),
+            Err(error) => (None, Err(error)),
+        };
+        let (outcome, diff_id) = self.finish(reader, threads, index, indexed)?;
+        let table = table.ok_or_else(|| Error::new(Kind::Io, "a layer was not indexed"))?;
+        Ok((table, outcome, diff_id))
     }
 
     /// Reads what is left of a layer, and judges it and what was made of it.
@@ -274,10 +309,13 @@ impl Work<'_> {
             }
         };
         let diff_id = threads.finish(expected, rest)?;
-        for warning in &outcome.warnings {
-            self.events.warning(format!("layer {}: {warning}", expected.digest));
-        }
         Ok((outcome, diff_id))
+    }
+
+    fn warn(&self, index: usize, outcome: &Outcome) {
+        for warning in &outcome.warnings {
+            self.events.warning(format!("layer {}: {warning}", self.expected[index].digest));
+        }
     }
 
     fn bounds(&self) -> Bounds {
@@ -294,68 +332,6 @@ impl Work<'_> {
             progress = self.changed.wait_timeout(progress, Duration::from_secs(1)).map_err(|_| poisoned())?.0;
         }
         Ok(())
-    }
-}
-
-/// The layers below one of the job's.
-struct Lower<'scope, 'env, 'a, View> {
-    work: &'scope Work<'a>,
-    scope: &'scope Scope<'scope, 'env>,
-    index: usize,
-    view: OnceLock<View>,
-}
-
-impl<View> Lower<'_, '_, '_, View> {
-    fn any(&self) -> bool {
-        self.index > 0 || !self.work.job.lowers.is_empty()
-    }
-
-    fn view(&self, make: impl FnOnce() -> Result<View>) -> Result<&View> {
-        if let Some(view) = self.view.get() {
-            return Ok(view);
-        }
-        let waits = self.work.progress.lock().map_err(|_| poisoned())?.done[..self.index].iter().any(|&done| !done);
-        if waits {
-            // While this thread waits another one takes its place, so that the layers below are sure to be worked on.
-            self.work.employ(self.scope);
-            self.work.wait_below(self.index)?;
-        }
-        let view = make()?;
-        Ok(self.view.get_or_init(|| view))
-    }
-
-    fn lowers(&self) -> impl Iterator<Item = Result<OwnedFd>> {
-        self.work.job.lowers.iter().map(clone)
-    }
-}
-
-impl Below<Stack> for Lower<'_, '_, '_, Stack> {
-    fn any(&self) -> bool {
-        self.any()
-    }
-
-    fn view(&self) -> Result<&Stack> {
-        self.view(|| {
-            let made = self.work.places[..self.index].iter().rev().filter_map(|place| match place {
-                Place::Tree(tree) => Some(clone(tree)),
-                Place::Index { .. } => None,
-            });
-            Ok(Stack::of(made.chain(self.lowers()).collect::<Result<_>>()?))
-        })
-    }
-}
-
-impl Below<Merged> for Lower<'_, '_, '_, Merged> {
-    fn any(&self) -> bool {
-        self.any()
-    }
-
-    fn view(&self) -> Result<&Merged> {
-        self.view(|| {
-            let tables = self.work.tables.lock().map_err(|_| poisoned())?[..self.index].iter().rev().cloned().collect::<Option<_>>();
-            let tables = tables.ok_or_else(|| erofs::inexpressible("a layer below it is not indexed"))?;
-            Ok(Merged::new(tables, Stack::of(self.lowers().collect::<Result<_>>()?)))
-        })
     }
 }
 
