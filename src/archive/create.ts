@@ -82,152 +82,177 @@ type MoreDocuments = (
   documents: ReadonlyMap<Digest, Uint8Array>,
 ) => readonly (readonly [name: string, value: unknown])[]
 
+/** What an archive holds by now. */
+interface Contents {
+  /** What is whole, with its size. */
+  readonly written: Map<Digest, number>
+  readonly writing: Map<Digest, Promise<void>>
+  readonly unfinished: Set<Digest>
+  /** Manifests and indexes, which are needed again at the end. */
+  readonly documents: Map<Digest, Uint8Array>
+  readonly mediaTypesOf: Map<Digest, string>
+  readonly named: Map<string, NamedRoot>
+  readonly referrers: Descriptor[]
+  /** What is mentioned by an index, or refers to something: no root of its own. */
+  readonly mentioned: Set<Digest>
+}
+
+interface Writing extends Contents {
+  readonly title: string
+  readonly sink: TarSink
+  readonly moreDocuments: MoreDocuments
+  state: 'open' | 'named' | 'closed'
+}
+
 /** An object of functions, none of which needs `this`: who wants another title or one method changed spreads it. */
 function archiveInto(title: string, sink: TarSink, moreDocuments: MoreDocuments): ArchiveTarget {
-  /** What is whole, with its size. */
-  const written = new Map<Digest, number>()
-  const writing = new Map<Digest, Promise<void>>()
-  const unfinished = new Set<Digest>()
-  /** Manifests and indexes, which are needed again at the end. */
-  const documents = new Map<Digest, Uint8Array>()
-  const mediaTypesOf = new Map<Digest, string>()
-  const named = new Map<string, NamedRoot>()
-  const referrers: Descriptor[] = []
-  /** What is mentioned by an index, or refers to something: no root of its own. */
-  const mentioned = new Set<Digest>()
-  let state: 'open' | 'named' | 'closed' = 'open'
-
-  const note = (what: Descriptor, raw: Uint8Array): void => {
-    documents.set(what.digest, raw)
-    mediaTypesOf.set(what.digest, what.mediaType)
-    const document = decodeManifestOrIndex(raw, { mediaType: what.mediaType, title: what.digest })
-    if (document.kind === 'index') for (const child of document.index.manifests) mentioned.add(child.digest)
-    const subject = document.kind === 'manifest' ? document.manifest.subject : document.index.subject
-    const referrer = subject === undefined ? undefined : referrerOf(subject.digest, what, raw)
-    if (referrer === undefined) return
-    // In a layout, what refers to something else is found only among the entries.
-    referrers.push(referrer)
-    mentioned.add(what.digest)
-  }
-
-  const write = async (cx: Context, what: Descriptor, bytes: Bytes): Promise<void> => {
-    state = 'open'
-    unfinished.add(what.digest)
-    const checked = verified(bytes, what, 'its source')
-    try {
-      if (isManifestOrIndex(what.mediaType)) {
-        if (what.size > limit.manifestBytes)
-          throw new StaveError('too-large', `cannot write ${what.digest}: a manifest of ${what.size} bytes`)
-        const raw = Buffer.concat(await Array.fromAsync(checked))
-        await sink.write(cx, blobName(what.digest), what.size, once(raw))
-        note(what, raw)
-      } else await sink.write(cx, blobName(what.digest), what.size, checked)
-    } catch (error) {
-      throw fileError(error, `write ${what.digest} to ${title}`)
-    }
-    written.set(what.digest, what.size)
-    unfinished.delete(what.digest)
-  }
-
-  const roots = (): readonly NamedRoot[] => {
-    const known = new Set<Digest>([...named.values()].map((root) => root.descriptor.digest))
-    const nameless = [...documents].flatMap(([digest, raw]) =>
-      known.has(digest) || mentioned.has(digest)
-        ? []
-        : [{ descriptor: { mediaType: mediaTypesOf.get(digest)!, digest, size: raw.length }, name: '' }],
-    )
-    return [...named.values(), ...nameless]
-  }
-
-  const entries = (): readonly Descriptor[] => {
-    const rootEntries = roots().map((root) => withName(root.descriptor, root.name))
-    const digests = new Set<Digest>(rootEntries.map((entry) => entry.digest))
-    return [...rootEntries, ...referrers.filter((entry) => !digests.has(entry.digest))]
-  }
-
-  const archive: ArchiveTarget = {
+  const archive: Writing = {
     title,
-    async list() {
-      return listEntries(entries())
-    },
-    async resolve(_cx, name) {
-      return findEntry(listEntries(entries()), name, title)
-    },
-    async open(cx, what, from = 0) {
-      const document = documents.get(what.digest)
-      const bytes = document === undefined ? sink.read(cx, blobName(what.digest), from) : once(document.subarray(from))
-      if (bytes === undefined) {
-        throw new StaveError(
-          'blob-unknown',
-          `cannot read ${what.digest}: it is not in ${title}, or went to a stream that cannot be read again`,
-        )
-      }
-      return from > 0 ? bytes : verified(bytes, what, title)
-    },
-    has: async (_cx, what) => written.get(what.digest) === what.size,
-    async write(cx, what, bytes) {
-      if (state === 'closed') throw finished(what, title)
-      if (written.get(what.digest) === what.size) return
-      const running = writing.get(what.digest)
-      if (running !== undefined) {
-        await running
-        return
-      }
-      const started = write(cx, what, bytes).finally(() => writing.delete(what.digest))
-      writing.set(what.digest, started)
-      await started
-    },
-    async name(_cx, root, name) {
-      if (state === 'closed') throw finished(root, title)
-      if (!documents.has(root.digest)) throw new StaveError('blob-unknown', `cannot name ${root.digest}: it is no manifest in ${title}`)
-      const key = name === '' ? root.digest : name
-      const before = named.get(key)
-      named.set(key, { descriptor: root, name })
-      try {
-        // What the documents at the end cannot say is an error of this name, not of the whole archive later.
-        moreDocuments([...named.values()], documents)
-      } catch (error) {
-        if (before === undefined) named.delete(key)
-        else named.set(key, before)
-        throw error
-      }
-      state = 'named'
-    },
-    async referrers(_cx, subject) {
-      return findReferrers(subject, entries(), async (what) => documents.get(what.digest))
-    },
-    async finish(cx) {
-      if (state === 'closed') return
-      if (unfinished.size > 0)
-        throw new StaveError('io', `cannot finish ${title}: ${[...unfinished].join(', ')} was not written to its end`)
-      const last: readonly (readonly [string, unknown])[] = [
-        ...moreDocuments(roots(), documents),
-        ['index.json', { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: entries() }],
-        ['oci-layout', { imageLayoutVersion: '1.0.0' }],
-      ]
-      state = 'closed'
-      try {
-        for (const [name, value] of last) {
-          const bytes = encode(value)
-          await sink.write(cx, name, bytes.length, once(bytes))
-        }
-        await sink.finish(cx)
-      } catch (error) {
-        await sink.discard()
-        throw fileError(error, `finish ${title}`)
-      }
-    },
+    sink,
+    moreDocuments,
+    state: 'open',
+    written: new Map(),
+    writing: new Map(),
+    unfinished: new Set(),
+    documents: new Map(),
+    mediaTypesOf: new Map(),
+    named: new Map(),
+    referrers: [],
+    mentioned: new Set(),
+  }
+  return {
+    title,
+    list: async () => listEntries(entries(archive)),
+    resolve: async (_cx, name) => findEntry(listEntries(entries(archive)), name, title),
+    open: async (cx, what, from = 0) => readBack(cx, archive, what, from),
+    has: async (_cx, what) => archive.written.get(what.digest) === what.size,
+    write: (cx, what, bytes) => writeOnce(cx, archive, what, bytes),
+    name: async (_cx, root, name) => nameRoot(archive, root, name),
+    referrers: async (_cx, subject) => findReferrers(subject, entries(archive), async (what) => archive.documents.get(what.digest)),
+    finish: (cx) => finish(cx, archive),
     async [Symbol.asyncDispose]() {
-      if (state === 'closed') return
-      if (state === 'named' && unfinished.size === 0) {
-        await archive.finish(background)
+      if (archive.state === 'closed') return
+      if (archive.state === 'named' && archive.unfinished.size === 0) {
+        await finish(background, archive)
         return
       }
-      state = 'closed'
+      archive.state = 'closed'
       await sink.discard()
     },
   }
-  return archive
+}
+
+async function readBack(cx: Context, { title, sink, documents }: Writing, what: Descriptor, from: number): Promise<Bytes> {
+  const document = documents.get(what.digest)
+  const bytes = document === undefined ? sink.read(cx, blobName(what.digest), from) : once(document.subarray(from))
+  if (bytes === undefined)
+    throw new StaveError('blob-unknown', `cannot read ${what.digest}: it is not in ${title}, or went to a stream that cannot be read again`)
+  return from > 0 ? bytes : verified(bytes, what, title)
+}
+
+/** Two who write the same at the same time write it once. */
+async function writeOnce(cx: Context, archive: Writing, what: Descriptor, bytes: Bytes): Promise<void> {
+  const { written, writing } = archive
+  if (archive.state === 'closed') throw finished(what, archive.title)
+  if (written.get(what.digest) === what.size) return
+  const running = writing.get(what.digest)
+  if (running !== undefined) {
+    await running
+    return
+  }
+  const started = write(cx, archive, what, bytes).finally(() => writing.delete(what.digest))
+  writing.set(what.digest, started)
+  await started
+}
+
+async function write(cx: Context, archive: Writing, what: Descriptor, bytes: Bytes): Promise<void> {
+  const { title, sink, written, unfinished } = archive
+  archive.state = 'open'
+  unfinished.add(what.digest)
+  const checked = verified(bytes, what, 'its source')
+  try {
+    if (isManifestOrIndex(what.mediaType)) {
+      if (what.size > limit.manifestBytes)
+        throw new StaveError('too-large', `cannot write ${what.digest}: a manifest of ${what.size} bytes`)
+      const raw = Buffer.concat(await Array.fromAsync(checked))
+      await sink.write(cx, blobName(what.digest), what.size, once(raw))
+      noteDocument(archive, what, raw)
+    } else await sink.write(cx, blobName(what.digest), what.size, checked)
+  } catch (error) {
+    throw fileError(error, `write ${what.digest} to ${title}`)
+  }
+  written.set(what.digest, what.size)
+  unfinished.delete(what.digest)
+}
+
+function noteDocument({ documents, mediaTypesOf, mentioned, referrers }: Contents, what: Descriptor, raw: Uint8Array): void {
+  documents.set(what.digest, raw)
+  mediaTypesOf.set(what.digest, what.mediaType)
+  const document = decodeManifestOrIndex(raw, { mediaType: what.mediaType, title: what.digest })
+  if (document.kind === 'index') for (const child of document.index.manifests) mentioned.add(child.digest)
+  const subject = document.kind === 'manifest' ? document.manifest.subject : document.index.subject
+  const referrer = subject === undefined ? undefined : referrerOf(subject.digest, what, raw)
+  if (referrer === undefined) return
+  // In a layout, what refers to something else is found only among the entries.
+  referrers.push(referrer)
+  mentioned.add(what.digest)
+}
+
+/** What has a name, and what nothing mentions. */
+function rootsOf({ named, documents, mentioned, mediaTypesOf }: Contents): readonly NamedRoot[] {
+  const known = new Set<Digest>([...named.values()].map((root) => root.descriptor.digest))
+  const nameless = [...documents].flatMap(([digest, raw]) =>
+    known.has(digest) || mentioned.has(digest)
+      ? []
+      : [{ descriptor: { mediaType: mediaTypesOf.get(digest)!, digest, size: raw.length }, name: '' }],
+  )
+  return [...named.values(), ...nameless]
+}
+
+function entries(contents: Contents): readonly Descriptor[] {
+  const rootEntries = rootsOf(contents).map((root) => withName(root.descriptor, root.name))
+  const digests = new Set<Digest>(rootEntries.map((entry) => entry.digest))
+  return [...rootEntries, ...contents.referrers.filter((entry) => !digests.has(entry.digest))]
+}
+
+function nameRoot(archive: Writing, root: Descriptor, name: string): void {
+  const { title, documents, named, moreDocuments } = archive
+  if (archive.state === 'closed') throw finished(root, title)
+  if (!documents.has(root.digest)) throw new StaveError('blob-unknown', `cannot name ${root.digest}: it is no manifest in ${title}`)
+  const key = name === '' ? root.digest : name
+  const before = named.get(key)
+  named.set(key, { descriptor: root, name })
+  try {
+    // What the documents at the end cannot say is an error of this name, not of the whole archive later.
+    moreDocuments([...named.values()], documents)
+  } catch (error) {
+    if (before === undefined) named.delete(key)
+    else named.set(key, before)
+    throw error
+  }
+  archive.state = 'named'
+}
+
+async function finish(cx: Context, archive: Writing): Promise<void> {
+  const { title, sink, unfinished, moreDocuments, documents } = archive
+  if (archive.state === 'closed') return
+  if (unfinished.size > 0) throw new StaveError('io', `cannot finish ${title}: ${[...unfinished].join(', ')} was not written to its end`)
+  const last: readonly (readonly [string, unknown])[] = [
+    ...moreDocuments(rootsOf(archive), documents),
+    ['index.json', { schemaVersion: 2, mediaType: mediaTypes.ociIndex, manifests: entries(archive) }],
+    ['oci-layout', { imageLayoutVersion: '1.0.0' }],
+  ]
+  archive.state = 'closed'
+  try {
+    for (const [name, value] of last) {
+      const bytes = encode(value)
+      await sink.write(cx, name, bytes.length, once(bytes))
+    }
+    await sink.finish(cx)
+  } catch (error) {
+    await sink.discard()
+    throw fileError(error, `finish ${title}`)
+  }
 }
 
 function finished(what: Descriptor, title: string): StaveError {

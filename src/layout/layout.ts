@@ -120,101 +120,120 @@ async function write(path: string, document: unknown): Promise<void> {
   }
 }
 
+/** Where the files of a layout are. */
+interface Files {
+  readonly title: string
+  readonly path: string
+  readonly index: string
+  /** Where blobs are instead of in the layout. */
+  readonly shared: string | undefined
+}
+
+function blobPath({ path, shared }: Files, digest: Digest): string {
+  return join(shared ?? join(path, 'blobs'), digestAlgorithm(digest), digestHex(digest))
+}
+
+function readIndex({ index }: Files): Promise<Uint8Array> {
+  return withFileErrors(`read ${index}`, () => readWholeFile(index, limit.manifestBytes))
+}
+
+async function entriesOf(files: Files): Promise<readonly Descriptor[]> {
+  return decodeIndex(await readIndex(files), { title: files.index }).manifests
+}
+
+/** A manifest, if it is there and not larger than one may be. */
+async function readSmall(files: Files, digest: Digest): Promise<Buffer | undefined> {
+  const path = blobPath(files, digest)
+  const found = statSync(path, { throwIfNoEntry: false })
+  return found?.isFile() === true && found.size <= limit.manifestBytes ? readWholeFile(path, limit.manifestBytes) : undefined
+}
+
+/** Replaces the entries of index.json, under the lock of the layout. */
+function updateIndex(cx: Context, files: Files, change: (entries: readonly Descriptor[]) => readonly Descriptor[]): Promise<void> {
+  return withFileErrors(`write the index of ${files.title}`, () =>
+    withLock(cx, join(files.path, lockFile), async () => {
+      const raw = await readIndex(files)
+      const decoded = decodeIndex(raw, { title: files.index }).manifests
+      const before = parseKeeping(raw)
+      // An entry that stays is written as it was, with the fields that only others know.
+      const originals = new Map(decoded.map((entry, position) => [entry, (before['manifests'] as readonly unknown[])[position]] as const))
+      const manifests = change(decoded).map((entry) => originals.get(entry) ?? entry)
+      await replaceFile(files.index, (temporary) => write(temporary, patch(before, { manifests })))
+    }),
+  )
+}
+
+/** In a layout, what refers to something else is found only among the entries. */
+async function listReferrer(cx: Context, files: Files, what: Descriptor): Promise<void> {
+  const raw = isManifestOrIndex(what.mediaType) ? await readSmall(files, what.digest) : undefined
+  if (raw === undefined) return
+  const document = decodeManifestOrIndex(raw, { mediaType: what.mediaType, title: what.digest })
+  const subject = document.kind === 'manifest' ? document.manifest.subject : document.index.subject
+  const referrer = subject === undefined ? undefined : referrerOf(subject.digest, what, raw)
+  if (referrer === undefined) return
+  await updateIndex(cx, files, (before) => (before.some((entry) => entry.digest === what.digest) ? before : [...before, referrer]))
+}
+
+/** What an index holds is found through it, and needs no entry of its own: whoever wants one image finds one. */
+async function mentionedBy(files: Files, root: Descriptor): Promise<ReadonlySet<Digest>> {
+  const raw = isManifestOrIndex(root.mediaType) ? await readSmall(files, root.digest) : undefined
+  const document = raw === undefined ? undefined : decodeManifestOrIndex(raw, { mediaType: root.mediaType, title: root.digest })
+  return new Set(document?.kind === 'index' ? document.index.manifests.map(({ digest }) => digest) : [])
+}
+
 /** An object of functions, none of which needs `this`: who wants another title or one method changed spreads it. */
 function layoutAt(path: string, shared: string | undefined): Layout {
   const title = `oci:${path}`
-  const indexPath = join(path, indexFile)
-  const blobPath = (digest: Digest): string => join(shared ?? join(path, 'blobs'), digestAlgorithm(digest), digestHex(digest))
-  const makeDirectory = (digest: Digest): Promise<void> => makeBlobDirectory(path, digest, shared)
-  const has = (what: Descriptor): boolean => isFile(blobPath(what.digest), what.size)
-
-  const readIndex = (): Promise<Uint8Array> => withFileErrors(`read ${indexPath}`, () => readWholeFile(indexPath, limit.manifestBytes))
-  const entries = async (): Promise<readonly Descriptor[]> => decodeIndex(await readIndex(), { title: indexPath }).manifests
-  /** A manifest, if it is there and not larger than one may be. */
-  const readSmall = async (digest: Digest): Promise<Buffer | undefined> => {
-    const found = statSync(blobPath(digest), { throwIfNoEntry: false })
-    return found?.isFile() === true && found.size <= limit.manifestBytes ? readWholeFile(blobPath(digest), limit.manifestBytes) : undefined
-  }
-
-  const update = (cx: Context, change: (entries: readonly Descriptor[]) => readonly Descriptor[]): Promise<void> =>
-    withFileErrors(`write the index of ${title}`, () =>
-      withLock(cx, join(path, lockFile), async () => {
-        const raw = await readIndex()
-        const decoded = decodeIndex(raw, { title: indexPath }).manifests
-        const before = parseKeeping(raw)
-        // An entry that stays is written as it was, with the fields that only others know.
-        const originals = new Map(decoded.map((entry, position) => [entry, (before['manifests'] as readonly unknown[])[position]] as const))
-        const manifests = change(decoded).map((entry) => originals.get(entry) ?? entry)
-        await replaceFile(indexPath, (temporary) => write(temporary, patch(before, { manifests })))
-      }),
-    )
-
-  /** In a layout, what refers to something else is found only among the entries. */
-  const listReferrer = async (cx: Context, what: Descriptor): Promise<void> => {
-    const raw = isManifestOrIndex(what.mediaType) ? await readSmall(what.digest) : undefined
-    if (raw === undefined) return
-    const document = decodeManifestOrIndex(raw, { mediaType: what.mediaType, title: what.digest })
-    const subject = document.kind === 'manifest' ? document.manifest.subject : document.index.subject
-    const referrer = subject === undefined ? undefined : referrerOf(subject.digest, what, raw)
-    if (referrer === undefined) return
-    await update(cx, (before) => (before.some((entry) => entry.digest === what.digest) ? before : [...before, referrer]))
-  }
-
-  /** What an index holds is found through it, and needs no entry of its own: whoever wants one image finds one. */
-  const mentionedBy = async (root: Descriptor): Promise<ReadonlySet<Digest>> => {
-    const raw = isManifestOrIndex(root.mediaType) ? await readSmall(root.digest) : undefined
-    const document = raw === undefined ? undefined : decodeManifestOrIndex(raw, { mediaType: root.mediaType, title: root.digest })
-    return new Set(document?.kind === 'index' ? document.index.manifests.map(({ digest }) => digest) : [])
-  }
-
+  const files: Files = { title, path, index: join(path, indexFile), shared }
+  const has = (what: Descriptor): boolean => isFile(blobPath(files, what.digest), what.size)
   const layout: Layout = {
     path,
     title,
     async list() {
-      return listEntries(await entries())
+      return listEntries(await entriesOf(files))
     },
     async resolve(cx, name) {
       const list = await layout.list(cx)
       if (!isDigest(name) || list.some((entry) => entry.descriptor.digest === name)) return findEntry(list, name, title)
       // A manifest that only an index mentions.
-      const raw = await readSmall(name)
+      const raw = await readSmall(files, name)
       if (raw === undefined) throw new StaveError('not-found', `cannot find a manifest ${name} in ${title}`)
       return { mediaType: sniffMediaType(raw), digest: name, size: raw.length }
     },
     async open(cx, what, from = 0) {
-      if (!isFile(blobPath(what.digest))) throw new StaveError('blob-unknown', `cannot read ${what.digest}: it is not in ${title}`)
-      return stream(cx, blobPath(what.digest), what, from, title)
+      if (!isFile(blobPath(files, what.digest))) throw new StaveError('blob-unknown', `cannot read ${what.digest}: it is not in ${title}`)
+      return stream(cx, blobPath(files, what.digest), what, from, title)
     },
-    file: (what) => (has(what) ? blobPath(what.digest) : undefined),
+    file: (what) => (has(what) ? blobPath(files, what.digest) : undefined),
     has: async (_cx, what) => has(what),
     async write(cx, what, bytes) {
-      const blob = blobPath(what.digest)
+      const blob = blobPath(files, what.digest)
       await withFileErrors(`write ${what.digest} to ${title}`, async () => {
-        await makeDirectory(what.digest)
+        await makeBlobDirectory(path, what.digest, shared)
         await writeFileVerified(cx, blob, what, bytes, 'its source')
-        await listReferrer(cx, what)
+        await listReferrer(cx, files, what)
       })
     },
     async adopt(cx, what, from) {
       const other = from.file?.(what)
       if (other === undefined) return false
-      const blob = blobPath(what.digest)
+      const blob = blobPath(files, what.digest)
       await withFileErrors(`copy ${other} to ${title}`, async () => {
-        await makeDirectory(what.digest)
+        await makeBlobDirectory(path, what.digest, shared)
         // Never a hard link: whoever edits a file of the layout must not edit it in the other place.
         await replaceFile(blob, async (temporary) => {
           await copyFile(other, temporary, constants.COPYFILE_FICLONE | constants.COPYFILE_EXCL)
           for await (const _ of stream(cx, temporary, what, 0, from.title)) cx.signal.throwIfAborted()
         })
-        await listReferrer(cx, what)
+        await listReferrer(cx, files, what)
       })
       return true
     },
     async name(cx, root, name) {
       if (!has(root)) throw new StaveError('blob-unknown', `cannot name ${root.digest}: it is not in ${title}`)
       const entry = withName(root, name)
-      const mentioned = await mentionedBy(root)
-      await update(cx, (before) => {
+      const mentioned = await mentionedBy(files, root)
+      await updateIndex(cx, files, (before) => {
         // Without a name, it is there already if it is there at all.
         if (name === '' && before.some((other) => other.digest === root.digest)) return before
         const stay = before.filter(
@@ -224,7 +243,7 @@ function layoutAt(path: string, shared: string | undefined): Layout {
       })
     },
     async referrers(_cx, subject) {
-      return findReferrers(subject, await entries(), (what) => readSmall(what.digest))
+      return findReferrers(subject, await entriesOf(files), (what) => readSmall(files, what.digest))
     },
     async [Symbol.asyncDispose]() {},
   }
