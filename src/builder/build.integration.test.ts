@@ -190,6 +190,16 @@ CMD ["cat", "/app/two"]
     expect(states(await run(dockerfile('two')))).toEqual(['done', 'cached', 'cached'])
   })
 
+  test('a record says when each step began, and which steps it was made of', async () => {
+    const before = Date.now()
+    const { steps } = await run('FROM busybox\nRUN sleep 0.2\nRUN echo 2 > /2\n')
+    const [first, second] = steps.filter(({ title }) => title.includes('RUN'))
+    expect(second!.parents).toEqual([first!.id])
+    expect(Date.parse(first!.startedAt)).toBeGreaterThanOrEqual(before - 1)
+    expect(Date.parse(second!.startedAt) - Date.parse(first!.startedAt)).toBeGreaterThanOrEqual(190)
+    expect(Date.parse(second!.startedAt) + second!.durationMs).toBeLessThanOrEqual(Date.now() + 1)
+  })
+
   test('stages: what is not needed is not built, what is needed twice is built once', async () => {
     const result = await run(`FROM busybox AS base
 RUN echo base >> /count

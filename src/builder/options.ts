@@ -235,7 +235,11 @@ export interface StepRecord {
   readonly line: number | undefined
   readonly state: 'cached' | 'done' | 'failed' | 'cancelled'
   readonly key: string | undefined
+  /** When it was begun, in ISO 8601; of what was found, when that was. */
+  readonly startedAt: string
   readonly durationMs: number
+  /** The ids of the steps whose results it was made of. */
+  readonly parents: readonly string[]
   /** File name in {@link BuildResult.logs}. */
   readonly log?: string
   /** For a miss, with `explain`: why, in sentences. */

@@ -37,6 +37,8 @@ export function report(solver: Solver, step: Step, state: StepRecord['state'], d
     line: step.span?.line,
     state,
     key: undefined,
+    startedAt: new Date(Date.now() - durationMs).toISOString(),
     durationMs,
+    parents: [...(step.parent === undefined ? [] : [step.parent]), ...step.inputs].map(({ id }) => id),
   })
 }
