@@ -85,62 +85,28 @@ export function startRunner<V extends Verb>(options: ProcessOptions<V>): RunnerP
   lifeline.write(line)
 
   const result = new Promise<Results[V]>((resolve, reject) => {
-    let outcome: { result: Results[V] } | { error: Error } | undefined
-    let greeted = false
     let grace: NodeJS.Timeout | undefined
     const abort = () => {
       lifeline.destroy()
       grace ??= setTimeout(() => child.kill('SIGKILL'), options.graceMs ?? 10_000)
     }
-    const breach = (message: string) => {
-      outcome ??= { error: new StaveError('runner', `cannot understand stave-runner ${verb}: ${message}`) }
-      abort()
-    }
-    const onLine = (text: string) => {
-      let event: RunnerEvent<V>
-      try {
-        event = JSON.parse(text) as RunnerEvent<V>
-      } catch {
-        return breach(`it wrote ${JSON.stringify(text.slice(0, 200))}`)
-      }
-      if (!greeted) {
-        if (event.event !== 'hello') return breach(`it began with ${JSON.stringify(event.event)} instead of a greeting`)
-        if (event.version !== protocolVersion) return breach(versionProblem(binary, event.version))
-        greeted = true
-        return
-      }
-      if (outcome !== undefined) {
-        outcome = undefined
-        return breach('it went on after its last event')
-      }
-      if (event.event === 'result') {
-        const { event: _, ...fields } = event
-        outcome = { result: fields as unknown as Results[V] }
-      } else if (event.event === 'failure') outcome = { error: failureError(verb, event) }
-      else onEvent?.(event)
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    readLines(events, onLine, () => breach('a line is too long'))
-    child.once('error', (error) => {
+    const said = listen<V>(events, { binary, verb, onEvent, onBreach: abort })
+    const over = () => {
       signal.removeEventListener('abort', abort)
       clearTimeout(grace)
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    child.once('error', (error) => {
+      over()
       reject(cannotStart(binary, error))
     })
     child.once('close', (code, killedBy) => {
-      signal.removeEventListener('abort', abort)
-      clearTimeout(grace)
+      over()
       lifeline.destroy()
-      if (outcome !== undefined && 'result' in outcome) return resolve(outcome.result)
-      if (signal.aborted) return reject(cancelled(verb, signal, outcome?.error))
-      if (outcome !== undefined) return reject(outcome.error)
-      const how = killedBy === null ? `status ${code}` : `signal ${killedBy}`
-      const said = stderr.trim()
-      reject(
-        new StaveError('runner', `stave-runner ${verb} ended with ${how} and without an answer`, {
-          ...(said === '' ? {} : { cause: new Error(said) }),
-          ...(killedBy === 'SIGKILL' ? { hint: 'The kernel kills processes when memory is short: see dmesg.' } : {}),
-        }),
-      )
+      const { answer } = said
+      if (answer !== undefined && 'result' in answer) return resolve(answer.result)
+      if (signal.aborted) return reject(cancelled(verb, signal, answer?.error))
+      reject(answer?.error ?? unanswered(verb, killedBy ?? code, stderr.trim()))
     })
   })
   return {
@@ -158,6 +124,61 @@ export function startRunner<V extends Verb>(options: ProcessOptions<V>): RunnerP
       for (const end of [events, child.stderr] as (Partial<NodeJS.RefCounted> | null)[]) end?.ref?.()
     },
   }
+}
+
+/** What a runner has answered: in the end, one of both. */
+type Answer<V extends Verb> = { readonly result: Results[V] } | { readonly error: Error }
+
+interface Listening<V extends Verb> {
+  readonly binary: string
+  readonly verb: Verb
+  readonly onEvent: ProcessOptions<V>['onEvent'] | undefined
+  /** What the runner said cannot be understood: nothing more is expected of it. */
+  readonly onBreach: () => void
+}
+
+/** Reads what a runner says, in this order: a greeting, events, and one answer. */
+function listen<V extends Verb>(events: Readable, { binary, verb, onEvent, onBreach }: Listening<V>): { answer: Answer<V> | undefined } {
+  const said: { answer: Answer<V> | undefined } = { answer: undefined }
+  let greeted = false
+  const breach = (message: string) => {
+    said.answer ??= { error: new StaveError('runner', `cannot understand stave-runner ${verb}: ${message}`) }
+    onBreach()
+  }
+  const onLine = (text: string) => {
+    let event: RunnerEvent<V>
+    try {
+      event = JSON.parse(text) as RunnerEvent<V>
+    } catch {
+      return breach(`it wrote ${JSON.stringify(text.slice(0, 200))}`)
+    }
+    if (!greeted) {
+      if (event.event !== 'hello') return breach(`it began with ${JSON.stringify(event.event)} instead of a greeting`)
+      if (event.version !== protocolVersion) return breach(versionProblem(binary, event.version))
+      greeted = true
+      return
+    }
+    if (said.answer !== undefined) {
+      said.answer = undefined
+      return breach('it went on after its last event')
+    }
+    if (event.event === 'result') {
+      const { event: _, ...fields } = event
+      said.answer = { result: fields as unknown as Results[V] }
+    } else if (event.event === 'failure') said.answer = { error: failureError(verb, event) }
+    else onEvent?.(event)
+  }
+  readLines(events, onLine, () => breach('a line is too long'))
+  return said
+}
+
+/** @param how The exit status, or the signal that ended it */
+function unanswered(verb: Verb, how: number | NodeJS.Signals | null, said: string): StaveError {
+  const ended = typeof how === 'string' ? `signal ${how}` : `status ${how}`
+  return new StaveError('runner', `stave-runner ${verb} ended with ${ended} and without an answer`, {
+    ...(said !== '' && { cause: new Error(said) }),
+    ...(how === 'SIGKILL' && { hint: 'The kernel kills processes when memory is short: see dmesg.' }),
+  })
 }
 
 function stream(where: Stdio['stdout']): 'pipe' | 'ignore' | 'inherit' | number {

@@ -136,25 +136,7 @@ export function createRunner(options: RunnerOptions): Runner {
     digest: (cx, request) => job<'digest'>(cx, { verb: 'digest', ...request }),
     copy: (cx, request) => job<'copy'>(cx, { verb: 'copy', ...request }),
     read: (cx, request) => job<'read'>(cx, { verb: 'read', ...request }),
-    run(cx, request, stdio, hooks) {
-      let process: RunnerProcess<'run'> | undefined
-      const onEvent = (event: RunnerEvent<'run'>) => {
-        if (event.event === 'started') hooks?.onStarted?.(event.pid, (signal) => process?.deliver(signal))
-        else if (event.event === 'exit') hooks?.onExit?.(event.exitCode)
-        else if (event.event === 'warning') cx.report({ type: 'warning', message: event.message })
-      }
-      return job<'run'>(
-        cx,
-        { verb: 'run', ...request },
-        {
-          stdio,
-          onEvent,
-          onProcess: (started) => (process = started),
-          ...(hooks?.userns !== undefined && { userns: hooks.userns }),
-          graceMs: ((request.stopTimeout ?? 10) + 5) * 1000,
-        },
-      )
-    },
+    run: (cx, request, stdio, hooks) => job<'run'>(cx, { verb: 'run', ...request }, runExtra(cx, request, stdio, hooks)),
     // These four act on a container that has its own namespaces, the user namespace included: the runner joins those
     // from here, which a namespace beside it could not (setns needs privilege in the parent of the target).
     exec: (cx, request, stdio) => start<'exec'>(cx, { verb: 'exec', ...request }, { stdio }),
@@ -189,6 +171,22 @@ interface JobExtra<V extends Verb> {
   readonly onEvent?: (event: RunnerEvent<V>) => void
   readonly graceMs?: number
   readonly userns?: number
+}
+
+/** What of a run is told as it happens, and how long it may take to stop. */
+function runExtra(cx: Context, { stopTimeout = 10 }: Job<RunRequest>, stdio: Stdio, hooks: RunHooks | undefined): JobExtra<'run'> {
+  let process: RunnerProcess<'run'> | undefined
+  return {
+    stdio,
+    onEvent(event) {
+      if (event.event === 'started') hooks?.onStarted?.(event.pid, (signal) => process?.deliver(signal))
+      else if (event.event === 'exit') hooks?.onExit?.(event.exitCode)
+      else if (event.event === 'warning') cx.report({ type: 'warning', message: event.message })
+    },
+    onProcess: (started) => (process = started),
+    ...(hooks?.userns !== undefined && { userns: hooks.userns }),
+    graceMs: (stopTimeout + 5) * 1000,
+  }
 }
 
 interface Namespace {

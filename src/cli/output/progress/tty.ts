@@ -1,3 +1,4 @@
+import type { StepEvent } from '#event.ts'
 import type { Ora } from 'ora'
 import { clean } from '../error-text.ts'
 import { formatBytes, formatDuration, type Renderer } from './renderer.ts'
@@ -49,18 +50,7 @@ export function ttyRenderer(options: { out: NodeJS.WriteStream; color: boolean }
     out.write(`${line}\n`)
     if (spinner) spinner.render()
   }
-  const picture = (): string => {
-    const width = Math.max((out.columns ?? 80) - 4, 20)
-    const now = performance.now()
-    const lines: string[] = []
-    for (const [id, step] of live) {
-      if (step.parent !== undefined && live.has(step.parent)) continue
-      lines.push(cut(`${step.title}${amount(step)}`, width - 8) + paint('2', ` ${formatDuration(now - step.since)}`))
-      for (const part of live.values()) if (part.parent === id) lines.push(paint('2', cut(`  ${part.title}${amount(part)}`, width)))
-      for (const line of step.tail) lines.push(paint('2', cut(`  ${line}`, width)))
-    }
-    return lines.slice(0, Math.max((out.rows ?? 24) - 2, 1)).join('\n  ')
-  }
+  const picture = (): string => pictureOf(live, { width: Math.max((out.columns ?? 80) - 4, 20), rows: out.rows ?? 24 }, paint)
   return {
     render(event) {
       switch (event.type) {
@@ -78,9 +68,7 @@ export function ttyRenderer(options: { out: NodeJS.WriteStream; color: boolean }
         case 'log': {
           const step = live.get(event.id)
           if (!step) return
-          const lines = (step.partial + event.text).split('\n')
-          step.partial = lines.pop() ?? ''
-          step.tail = [...step.tail, ...lines.map((line) => clean(line.split('\r').at(-1) ?? ''))].slice(-tailLines)
+          takeOutput(step, event.text)
           return
         }
         case 'step': {
@@ -95,13 +83,7 @@ export function ttyRenderer(options: { out: NodeJS.WriteStream; color: boolean }
           }
           live.delete(event.id)
           if (event.parent !== undefined) return
-          const mark = { done: paint('32', '✓'), cached: paint('36', '='), failed: paint('31', '✗'), cancelled: paint('33', '-') }[
-            event.state
-          ]
-          const took = event.state === 'cached' ? 'cached' : event.durationMs === undefined ? '' : formatDuration(event.durationMs)
-          above(
-            `${mark} ${clean(event.title)} ${paint('2', [event.detail === undefined ? '' : clean(event.detail), took].filter(Boolean).join(' '))}`.trimEnd(),
-          )
+          above(lastLine({ ...event, state: event.state }, paint))
           if (live.size === 0) stop()
         }
       }
@@ -111,6 +93,42 @@ export function ttyRenderer(options: { out: NodeJS.WriteStream; color: boolean }
       stop()
     },
   }
+}
+
+type Paint = (code: string, text: string) => string
+
+/** What runs, a line each with its parts and its last lines of output below it, as many as fit. */
+function pictureOf(
+  live: ReadonlyMap<string, Live>,
+  { width, rows }: { readonly width: number; readonly rows: number },
+  paint: Paint,
+): string {
+  const now = performance.now()
+  const lines: string[] = []
+  for (const [id, step] of live) {
+    if (step.parent !== undefined && live.has(step.parent)) continue
+    lines.push(cut(`${step.title}${amount(step)}`, width - 8) + paint('2', ` ${formatDuration(now - step.since)}`))
+    for (const part of live.values()) if (part.parent === id) lines.push(paint('2', cut(`  ${part.title}${amount(part)}`, width)))
+    for (const line of step.tail) lines.push(paint('2', cut(`  ${line}`, width)))
+  }
+  return lines.slice(0, Math.max(rows - 2, 1)).join('\n  ')
+}
+
+/** Keeps the last lines of what a step writes. */
+function takeOutput(step: Live, text: string): void {
+  const lines = (step.partial + text).split('\n')
+  step.partial = lines.pop() ?? ''
+  step.tail = [...step.tail, ...lines.map((line) => clean(line.split('\r').at(-1) ?? ''))].slice(-tailLines)
+}
+
+/** The line that a step leaves when it is over. */
+function lastLine(
+  { state, title, detail, durationMs }: StepEvent & { readonly state: Exclude<StepEvent['state'], 'started'> },
+  paint: Paint,
+): string {
+  const mark = { done: paint('32', '✓'), cached: paint('36', '='), failed: paint('31', '✗'), cancelled: paint('33', '-') }[state]
+  const took = state === 'cached' ? 'cached' : durationMs === undefined ? '' : formatDuration(durationMs)
+  return `${mark} ${clean(title)} ${paint('2', [detail === undefined ? '' : clean(detail), took].filter(Boolean).join(' '))}`.trimEnd()
 }
 
 function amount(step: Live): string {
