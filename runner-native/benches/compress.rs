@@ -1,7 +1,7 @@
 //! `cargo bench --bench compress -- FILE`: size and processor time of each level.
 
 use stave_runner::compress::{Encoder, threads};
-use stave_runner::wire::protocol::Compression;
+use stave_runner::wire::layer::Compression;
 use std::fs::File;
 use std::time::Instant;
 

@@ -1,9 +1,9 @@
 //! Archives that ADD unpacks: tars, plain or compressed, told by their content and never by their name.
 
+use crate::error::{Error, Result};
 use crate::limit;
 use crate::tar::BLOCK;
 use crate::tar::header::Header;
-use crate::wire::error::{Error, Result};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
 
 /// How much of a file its compression is told from.

@@ -5,9 +5,9 @@
 //! nothing but its own bytes. While the chunks are compressed, one thread hashes the uncompressed stream and
 //! another hashes and writes the compressed one.
 
+use crate::error::{Error, Kind, Result};
 use crate::sha256::Sha256;
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::Compression;
+use crate::wire::layer::Compression;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;

@@ -4,9 +4,9 @@
 //! decompressor fail, Landlock keeps the process from writing anywhere but in the trees that it was given, and
 //! seccomp from everything but work on files: no sockets, no programs, no signals, no mounts, no namespaces.
 
+use crate::error::Result;
 use crate::sys::landlock::{self, Handled, Ruleset};
 use crate::sys::task::{self, Instruction};
-use crate::wire::error::Result;
 use rustix::fd::AsFd;
 
 // linux/landlock.h

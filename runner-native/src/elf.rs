@@ -1,8 +1,8 @@
 //! Reads one section of an ELF program: where toolchains write down what a program was made of.
 //! @see System V ABI, "Object Files"
 
+use crate::error::{Error, Result};
 use crate::limit;
-use crate::wire::error::{Error, Result};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 

@@ -3,8 +3,8 @@
 //! Exit status: 0 after a result, 1 after a failure, 2 for a broken request.
 
 use stave_runner::container::{init, sealed};
+use stave_runner::error::{Error, Kind, Result};
 use stave_runner::limit;
-use stave_runner::wire::error::{Error, Kind, Result};
 use stave_runner::wire::event::Events;
 use stave_runner::wire::protocol::{Job, Request, VERSION};
 use stave_runner::{oci, sys, userns, verbs};

@@ -1,7 +1,7 @@
 //! Mounts by descriptor: made or copied attached to nothing, then attached at an open place.
 
+use crate::error::{Error, Result};
 use crate::sys::mount::{ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY};
-use crate::wire::error::{Error, Result};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen,

@@ -4,9 +4,10 @@
 //! 6.7, an empty file with the xattr `overlay.whiteout` in a directory whose `overlay.opaque` is `x`), and a whole directory with the
 //! xattr `overlay.opaque` = `y` (Documentation/filesystems/overlayfs.rst, "whiteouts and opaque directories").
 
+use crate::error::{Error, Kind, Result};
 use crate::limit;
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::{Place, Tree};
+use crate::wire::place::Place;
+use crate::wire::tree::Tree;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fgetxattr, openat, readlinkat, statat};
 use rustix::io::Errno;

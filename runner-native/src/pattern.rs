@@ -6,8 +6,8 @@
 mod automaton;
 
 use self::automaton::{Automaton, Token, bad, literals, tokens};
-use crate::wire::error::Result;
-use crate::wire::protocol::IgnorePattern;
+use crate::error::Result;
+use crate::wire::tree::IgnorePattern;
 use std::collections::HashMap;
 
 /// One component of a COPY source: Go's `filepath.Match`, in which nothing matches a `/`.

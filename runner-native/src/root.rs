@@ -4,8 +4,8 @@
 //! path inside a *tree*, which an image chose and which may be anything. Resolution is the kernel's
 //! (`openat2`); nothing here concatenates paths.
 
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::Place;
+use crate::error::{Error, Kind, Result};
+use crate::wire::place::Place;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
@@ -18,6 +18,12 @@ pub fn open_place(place: &Place, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
     let base = crate::sys::borrow(place.fd)?;
     let Some(path) = place.path.as_deref() else { return open_itself(base, flags, mode) };
     open_beneath(base, path, flags, mode)
+}
+
+/// Opens something of the host by its name, for the kernel to resolve: never anything of an image.
+pub fn host(path: &str) -> Result<OwnedFd> {
+    rustix::fs::openat(rustix::fs::CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+        .map_err(|errno| Error::call(format!("openat({path:?}, O_PATH)"), errno).path(path))
 }
 
 /// What a descriptor without a path names: the directory, opened once more, or the file as it is.

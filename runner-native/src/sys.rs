@@ -6,9 +6,10 @@ pub mod inflate;
 pub mod landlock;
 pub mod map;
 pub mod mount;
+pub mod process;
 pub mod task;
 
-use crate::wire::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use std::fs::File;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd};
 

@@ -5,9 +5,9 @@
 //! that is made of it, and no other process sees it.
 
 use crate::erofs::{self, Table};
+use crate::error::{Error, Kind, Result};
 use crate::root;
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::{LayerForm, Place, TreeForm};
+use crate::wire::place::Place;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, mkdirat, openat};
 use rustix::io::Errno;
@@ -111,38 +111,4 @@ fn create(directory: &OwnedFd, name: &str) -> Result<OwnedFd> {
 fn remove(directory: &OwnedFd, name: &str) -> Result<()> {
     rustix::fs::unlinkat(directory, name, rustix::fs::AtFlags::empty())
         .map_err(|errno| Error::call(format!("unlinkat({name:?})"), errno).path(name))
-}
-
-/// The form that was asked for, or that layers in `directory` can have on this machine.
-///
-/// # Errors
-/// `Kind::Isolation` if an index was asked for and cannot be mounted here.
-pub fn form(asked: LayerForm, directory: &OwnedFd) -> Result<TreeForm> {
-    if asked == LayerForm::Tree {
-        return Ok(TreeForm::Tree);
-    }
-    match trial(directory) {
-        Ok(()) => Ok(TreeForm::Index),
-        Err(_) if asked == LayerForm::Either => Ok(TreeForm::Tree),
-        Err(error) => Err(Error { kind: Kind::Isolation, ..error }
-            .context("layers cannot be mounted here")
-            .hint("It takes root, Linux 6.15 with EROFS, and a store on a file system of its own; --storage-driver dir unpacks them.")),
-    }
-}
-
-/// Tries whether layers can be mounted here, of files in `directory`, under an overlay.
-///
-/// # Errors
-/// What the kernel refuses, and why.
-pub fn trial(directory: &OwnedFd) -> Result<()> {
-    let nameless = || -> Result<File> {
-        openat(directory, ".", OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::from_raw_mode(0o600))
-            .map(File::from)
-            .map_err(|errno| Error::call("openat(O_TMPFILE)", errno))
-    };
-    let (mut index, tar) = (nameless()?, nameless()?);
-    tar.set_len(1024).map_err(|error| Error::io("ftruncate(tar)", &error))?;
-    erofs::write(&Table::default(), erofs::Tar { bytes: 1024, hex: "" }, &mut index)?;
-    let layer = erofs::mount::mount(&index, &tar)?;
-    crate::container::trial::overlay_in_memory(layer)
 }

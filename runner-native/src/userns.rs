@@ -1,8 +1,8 @@
 //! Entering the user namespace that a job works in: root inside, an ordinary user outside.
 
+use crate::error::{Error, Kind, Result};
 use crate::sys::{self, task};
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::UserNamespace;
+use crate::wire::place::UserNamespace;
 use rustix::fd::OwnedFd;
 use rustix::pipe::{PipeFlags, pipe_with};
 use std::fs;

@@ -4,9 +4,9 @@
 mod layers;
 
 use layers::{Blob, Place, Tar, block};
+use stave_runner::error::Kind;
 use stave_runner::limit;
-use stave_runner::wire::error::Kind;
-use stave_runner::wire::protocol::Compression;
+use stave_runner::wire::layer::Compression;
 use std::io::{Read, Seek, Write};
 
 fn unpack(tar: Vec<u8>) -> Result<(), Kind> {

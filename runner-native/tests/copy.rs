@@ -4,8 +4,8 @@
 mod tree;
 
 use serde_json::{Value, json};
-use stave_runner::wire::error::{Error, Kind};
-use stave_runner::wire::protocol::CopyResult;
+use stave_runner::error::{Error, Kind};
+use stave_runner::wire::tree::CopyResult;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;

@@ -9,7 +9,7 @@ use stave_runner::layer::diff::diff;
 use stave_runner::layer::squash::squash;
 use stave_runner::layer::unpack::{self, Job, Layer};
 use stave_runner::overlay::Stack;
-use stave_runner::wire::protocol::{Compression, LayerOutput, LayerResult};
+use stave_runner::wire::layer::{Compression, LayerOutput, LayerResult};
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -67,7 +67,7 @@ fn unpacked(scene: &Scene, made: LayerResult, below: &[PathBuf]) -> Vec<PathBuf>
     let open = below.iter().map(|path| OwnedFd::from(File::open(path).unwrap())).collect();
     unpack::unpack(
         Job {
-            form: stave_runner::wire::protocol::TreeForm::Tree,
+            form: stave_runner::wire::layer::TreeForm::Tree,
             lowers: open,
             layers: vec![layer],
             max_bytes: None,

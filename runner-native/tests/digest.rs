@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use stave_runner::layer::digest::list;
 use stave_runner::layer::stat_cache::StatCache;
 use stave_runner::select::choose;
-use stave_runner::wire::protocol::{DigestSelection, Field};
+use stave_runner::wire::tree::{DigestSelection, Field};
 use std::fs::{self, File};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt;

@@ -6,8 +6,8 @@ mod layers;
 
 use layers::{Blob, Place, Tar, block, digest, gzip, is_root, listing};
 use rustix::fd::AsFd;
-use stave_runner::wire::error::Kind;
-use stave_runner::wire::protocol::Compression;
+use stave_runner::error::Kind;
+use stave_runner::wire::layer::Compression;
 use std::path::Path;
 
 /// A directory of the host with something in it that a layer might reach for.

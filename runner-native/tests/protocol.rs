@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 use serde_json::Value;
-use stave_runner::wire::protocol::{ContainerState, Request};
+use stave_runner::wire::container::ContainerState;
+use stave_runner::wire::protocol::Request;
 use std::path::Path;
 
 fn fixtures(prefix: &str) -> Vec<(String, Value)> {

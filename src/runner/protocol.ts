@@ -8,7 +8,7 @@
  * | 4 | out: events, one JSON object a line: `hello` first, exactly one `result` or `failure` last |
  * | 5… | in: open files and directories, named in the request by number |
  *
- * The same messages are in `runner-native/src/wire/protocol.rs`; `fixtures/protocol/*.json` keeps the two equal.
+ * The same messages are in `runner-native/src/wire/`; `fixtures/protocol/*.json` keeps the two equal.
  */
 
 export const protocolVersion = 1

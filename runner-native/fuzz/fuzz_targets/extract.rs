@@ -2,7 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use stave_runner::wire::error::Result;
+use stave_runner::error::Result;
 use stave_runner::layer::extract::{Below, Options, extract};
 use stave_runner::layer::ownership::Ownership;
 use stave_runner::overlay::Stack;

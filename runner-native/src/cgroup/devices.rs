@@ -1,9 +1,8 @@
 //! Which devices a container's processes may open, whoever has made the node: the image, a volume, or they themselves.
 
-use crate::container::capabilities::{SYS_ADMIN, Set};
+use crate::error::{Error, Kind, Result};
 use crate::sys::bpf::{self, Instruction};
 use crate::wire::config::{Device, DeviceRule};
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fd::OwnedFd;
 
 /// A kind of device, its number (`None`: any), and what may, or may not, be done with it.
@@ -66,8 +65,8 @@ pub fn standard() -> Vec<DeviceRule> {
 
 /// Whether `nodev` on all mounts would not do in place of rules: for those that could mount a file system without it, or
 /// that were given a device for reading or writing alone.
-pub fn are_necessary(devices: &[(Device, String)], bounding: Set) -> bool {
-    devices.iter().any(|(_, access)| !(access.contains('r') && access.contains('w'))) || bounding.has(SYS_ADMIN)
+pub fn are_necessary(devices: &[(Device, String)], may_mount: bool) -> bool {
+    devices.iter().any(|(_, access)| !(access.contains('r') && access.contains('w'))) || may_mount
 }
 
 /// The rules of a container with these devices, each with its access.

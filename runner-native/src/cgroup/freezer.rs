@@ -2,8 +2,8 @@
 
 use super::find::{Hierarchies, parents};
 use super::{Cgroup, DELEGATION, make, write};
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::ContainerState;
+use crate::error::{Error, Kind, Result};
+use crate::wire::container::ContainerState;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};

@@ -1,8 +1,8 @@
 //! Capabilities by name, as sets of bits.
 
+use crate::error::{Error, Kind, Result};
 use crate::sys::task;
 use crate::wire::config::Capabilities;
-use crate::wire::error::{Error, Kind, Result};
 
 macro_rules! capabilities {
     ($($name:ident = $bit:literal),* $(,)?) => {

@@ -1,7 +1,7 @@
 //! `tmpcopyup`: a tmpfs that begins with what lay where it is mounted.
 
+use crate::error::{Error, Result};
 use crate::limit;
-use crate::wire::error::{Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, ResolveFlags, mkdirat, mknodat, openat, openat2, readlinkat, statat, symlinkat};
 use std::ffi::CStr;

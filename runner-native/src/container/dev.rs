@@ -1,12 +1,11 @@
 //! Device nodes, and the links beside them.
 
 use crate::container::plan::{Node, Plan};
-use crate::container::system::host;
 use crate::container::targets::Targets;
+use crate::error::{Error, Kind, Result};
 use crate::mount::{attach, clone_tree, tmpfs};
 use crate::root;
 use crate::sys::mount::{ATTR_NOEXEC, set_attributes};
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, fstat, major, makedev, minor, mkdirat, mknodat, openat, statat, symlinkat};
 use rustix::io::Errno;
@@ -73,7 +72,7 @@ impl Nodes {
 
 /// A mount of the host's node, which must be the device that is meant.
 fn of_host(node: &Node) -> Result<OwnedFd> {
-    let open = host(&node.path)?;
+    let open = root::host(&node.path)?;
     let found = number(&open, &node.path)?;
     let kind = if node.kind == 'b' { FileType::BlockDevice } else { FileType::CharacterDevice };
     if found != (kind, (node.major, node.minor)) {
@@ -91,7 +90,7 @@ pub fn null() -> Result<OwnedFd> {
 
 /// Kind (`b` or `c`), major and minor number of a device of the host.
 pub fn number_of(path: &str) -> Result<(char, u32, u32)> {
-    let (kind, (major, minor)) = number(&host(path)?, path)?;
+    let (kind, (major, minor)) = number(&root::host(path)?, path)?;
     Ok((if kind == FileType::BlockDevice { 'b' } else { 'c' }, major, minor))
 }
 

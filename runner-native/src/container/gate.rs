@@ -1,11 +1,11 @@
 //! Between a container that is made and one that runs: the process waits, confined already, for someone to start it.
 
-use crate::container::channel::{Channel, Message};
 use crate::container::hooks;
 use crate::container::plan::Plan;
 use crate::container::process::{self, Ready};
+use crate::error::Error;
 use crate::sys::{self, task};
-use crate::wire::error::Error;
+use crate::wire::channel::{Channel, Message};
 use rustix::fd::OwnedFd;
 use rustix::net::{SocketFlags, accept_with};
 
@@ -28,7 +28,7 @@ pub fn pass(plan: &Plan, ready: &Ready, gate: Option<OwnedFd>) -> Error {
     let Ok(starter) = accept_with(&gate, SocketFlags::CLOEXEC) else { sys::exit_now(1) };
     drop(gate);
     let starter = Channel::of(starter);
-    starter.fail(&start(plan, ready, &starter));
+    starter.fail(start(plan, ready, &starter));
     sys::exit_now(1)
 }
 

@@ -1,9 +1,10 @@
 //! Hiding what a .dockerignore excludes from a build context that is mounted.
 
+use crate::error::{Error, Result};
 use crate::pattern::{PatternList, Verdict};
 use crate::root;
-use crate::wire::error::{Error, Result};
-use crate::wire::protocol::{IgnorePattern, Place};
+use crate::wire::place::Place;
+use crate::wire::tree::IgnorePattern;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Dir, FileType, Mode, OFlags, mkdirat, mknodat};
 use rustix::io::Errno;

@@ -1,8 +1,8 @@
 //! Hooks: programs of the host's administrator, at certain moments of a container's life.
 
 use crate::container::plan::Plan;
+use crate::error::{Error, Kind, Result};
 use crate::wire::config::{Config, Hook};
-use crate::wire::error::{Error, Kind, Result};
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};

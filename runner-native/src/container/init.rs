@@ -4,9 +4,9 @@
 
 use crate::container::plan::Process;
 use crate::container::process::{self, Ready};
+use crate::error::Error;
 use crate::sys::task::{self, Ended};
 use crate::sys::{self, exit_now};
-use crate::wire::error::Error;
 use rustix::fd::OwnedFd;
 use std::ffi::CString;
 

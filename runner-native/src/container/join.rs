@@ -4,16 +4,16 @@
 //! the helper makes as a child of ours, since only a child is in the process namespace that was entered.
 
 use crate::cgroup::Cgroup;
-use crate::container::channel::{self, Channel, Message};
 use crate::container::namespaces::NEWTIME;
 use crate::container::plan::Process;
 use crate::container::process::{self, Stdio, Streams};
 use crate::container::start::{self, Maker, Started};
 use crate::container::tty;
+use crate::error::{Error, Kind, Result};
 use crate::root;
 use crate::sys::task::{self, Cloned};
 use crate::sys::{self, exit_now};
-use crate::wire::error::{Error, Kind, Result};
+use crate::wire::channel::{Channel, Message};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, fstatfs, openat};
 
@@ -46,7 +46,7 @@ pub fn start(target: &Target, stdio: Stdio, mut maker: Maker<'_, '_>) -> Result<
     let Some(helper) = task::fork()? else {
         drop(ours);
         let error = enter(target, stdio, &theirs);
-        theirs.fail(&error);
+        theirs.fail(error);
         exit_now(1);
     };
     drop((theirs, stdio));
@@ -57,9 +57,7 @@ pub fn start(target: &Target, stdio: Stdio, mut maker: Maker<'_, '_>) -> Result<
     task::reap(helper, true);
     let (pid, pidfd) = match first? {
         Some((Message::Child { pid }, Some(pidfd))) => (pid, pidfd),
-        Some((Message::Failed { kind, text, operation, path, errno, hint }, _)) => {
-            return Err(channel::error_of(&kind, text, operation, path, errno, hint));
-        }
+        Some((Message::Failed { error }, _)) => return Err(error),
         _ => return Err(Error::new(Kind::State, "the process that enters the container ended early")),
     };
     let mut started = Started { pid, pidfd, terminal: None, created: Vec::new(), warnings: Vec::new() };

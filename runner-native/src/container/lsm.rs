@@ -1,7 +1,7 @@
 //! Labels of Linux security modules: set for the program that is executed next.
 
+use crate::error::{Error, Kind, Result};
 use crate::mount::{INERT, file_system};
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 /// Whether the kernel has AppArmor at work.

@@ -1,7 +1,6 @@
 //! A container: what is asked for, its namespaces, its mounts, and the process inside.
 
 pub(crate) mod capabilities;
-pub(crate) mod channel;
 mod copy_up;
 mod dev;
 mod gate;
@@ -24,6 +23,5 @@ pub(crate) mod start;
 pub(crate) mod state;
 pub(crate) mod system;
 pub(crate) mod targets;
-pub mod trial;
 pub(crate) mod tty;
 pub mod user;

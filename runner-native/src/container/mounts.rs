@@ -2,11 +2,13 @@
 
 use crate::container::rootfs::{self, Domain};
 use crate::container::targets::Targets;
+use crate::error::{Error, Kind, Result};
 use crate::mount::{attach, clone_tree, file_system, protect, tmpfs};
 use crate::root;
 use crate::sys::mount::{ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, set_attributes};
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::{IgnorePattern, Place, RunMount, Tree};
+use crate::wire::container::RunMount;
+use crate::wire::place::Place;
+use crate::wire::tree::{IgnorePattern, Tree};
 use base64::Engine;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, chownat, fstat};

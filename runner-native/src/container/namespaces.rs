@@ -1,8 +1,8 @@
 //! Which namespaces a process gets, and the mount namespace that this program itself works in.
 
+use crate::error::{Error, Kind, Result};
 use crate::sys::task;
 use crate::wire::config;
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fs::{CWD, Mode, OFlags};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};

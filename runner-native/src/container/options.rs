@@ -1,7 +1,7 @@
 //! Mount options, as the runtime specification and mount(8) name them.
 
+use crate::error::{Error, Kind, Result};
 use crate::sys::mount::{ATTR_NODEV, ATTR_NOEXEC, ATTR_NOSUID, ATTR_RDONLY};
-use crate::wire::error::{Error, Kind, Result};
 
 const ATTR_ATIME: u64 = 0x70;
 const ATTR_NOATIME: u64 = 0x10;

@@ -1,17 +1,16 @@
 //! Making a root that is mounted the root of a process.
 
-use crate::container::channel::{Channel, Message};
 use crate::container::dev::Nodes;
 use crate::container::hooks;
 use crate::container::mounts::Mounts;
 use crate::container::plan::Plan;
-use crate::container::start::stop;
 use crate::container::system::{self, System};
 use crate::container::targets::Targets;
 use crate::container::tty;
+use crate::error::{Error, Result};
 use crate::mount::{attach, clone_tree, protect};
 use crate::sys::mount::set_attributes;
-use crate::wire::error::{Error, Result};
+use crate::wire::channel::{Channel, Message};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, openat, statx};
 use rustix::mount::{MountPropagationFlags, UnmountFlags, mount_change, unmount};
@@ -39,7 +38,7 @@ pub fn enter(plan: &Plan, root: Option<&OwnedFd>, mounts: Mounts, channel: &Chan
     let system = made?;
     let terminal = open_terminal(plan, &system, channel)?;
     if plan.stops() {
-        stop(channel, &Message::Ready {})?;
+        channel.stop(&Message::Ready {})?;
     }
     hooks::run_inside("createContainer", &plan.config.hooks.create_container, plan, "creating")?;
     system.set_sysctls(&plan.config.linux.sysctl)?;
@@ -65,7 +64,7 @@ pub fn enter(plan: &Plan, root: Option<&OwnedFd>, mounts: Mounts, channel: &Chan
 /// Of the kernel: `EPERM` outside a mount namespace that is this user's.
 pub fn copy_root(plan: &Plan) -> Result<OwnedFd> {
     let path = plan.config.root.as_ref().map_or("", |root| root.path.as_str());
-    let root = clone_tree(system::host(path)?, true).map_err(|error| error.context("cannot mount the root file system"))?;
+    let root = clone_tree(crate::root::host(path)?, true).map_err(|error| error.context("cannot mount the root file system"))?;
     set_attributes(&root, plan.domain.attributes(), 0, libc::MS_SLAVE, true)?;
     Ok(root)
 }

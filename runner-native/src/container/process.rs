@@ -1,14 +1,14 @@
 //! The last steps inside: from a process of ours in the container's root to the container's program.
 
 use crate::container::capabilities::{self, Sets};
-use crate::container::channel::{Channel, Message};
 use crate::container::lsm;
 use crate::container::plan::{Limit, Process, Who};
 use crate::container::targets::make_directory;
 use crate::container::user::{self, Identity};
+use crate::error::{Error, Kind, Result};
 use crate::root;
 use crate::sys::{self, task};
-use crate::wire::error::{Error, Kind, Result};
+use crate::wire::channel::{Channel, Message};
 use crate::wire::stream::pipe;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, major, minor, openat};

@@ -1,11 +1,12 @@
 //! The root file system: overlay mounts, made by descriptor and attached to nothing yet.
 
+use crate::error::{Error, Kind, Result};
 use crate::mount::{attach, clone_tree, tmpfs};
 use crate::root;
 use crate::sys::mount::ATTR_NODEV;
 use crate::tree;
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::{Place, RootFilesystem};
+use crate::wire::container::RootFilesystem;
+use crate::wire::place::Place;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;

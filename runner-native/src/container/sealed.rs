@@ -5,9 +5,9 @@
 //! host's next run of it (CVE-2019-5736). So, before anything of an image is touched, this program executes itself
 //! again from a place where writing is impossible.
 
+use crate::error::Result;
 use crate::sys::mount::{ATTR_RDONLY, set_attributes};
 use crate::sys::task;
-use crate::wire::error::Result;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{
     CWD, MemfdFlags, Mode, OFlags, SealFlags, StatVfsMountFlags, fcntl_add_seals, fcntl_get_seals, fstat, fstatvfs, memfd_create, openat,
@@ -44,13 +44,13 @@ pub fn ensure() -> Result<()> {
             .collect(),
     );
     let errno = task::exec_file(&sealed, &args, &env);
-    Err(crate::wire::error::Error::call("execveat(sealed copy of this program)", errno))
+    Err(crate::error::Error::call("execveat(sealed copy of this program)", errno))
 }
 
 /// This program's file, to be executed inside a container by whichever user that has. Opened outside: /proc may be
 /// anything there.
 pub fn program() -> Result<OwnedFd> {
-    use crate::wire::error::Error;
+    use crate::error::Error;
     let program = openat(CWD, "/proc/self/exe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .map_err(|errno| Error::call("openat(\"/proc/self/exe\")", errno))?;
     let for_all = fstat(&program).is_ok_and(|stat| stat.st_mode & 0o005 == 0o005);
@@ -79,7 +79,7 @@ fn by_mount(program: &OwnedFd) -> Option<OwnedFd> {
 
 /// A copy in memory, for those who may not mount.
 fn by_copy(program: &OwnedFd) -> Result<OwnedFd> {
-    use crate::wire::error::Error;
+    use crate::error::Error;
     let fail = |what: &'static str| move |errno: rustix::io::Errno| Error::call(what, errno);
     let copy =
         memfd_create("stave-runner", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING).map_err(fail("memfd_create(MFD_ALLOW_SEALING)"))?;

@@ -1,6 +1,6 @@
 //! Signals by name, and those that are passed on to the container.
 
-use crate::wire::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 
 const NAMES: &[(&str, i32)] = &[
     ("HUP", 1),

@@ -1,7 +1,6 @@
 //! Starting a container: the process that goes into it, from clone to exec.
 
 use crate::cgroup;
-use crate::container::channel::{self, Channel, Message};
 use crate::container::gate;
 use crate::container::init;
 use crate::container::mounts::Mounts;
@@ -10,12 +9,13 @@ use crate::container::pivot;
 use crate::container::plan::Plan;
 use crate::container::process::{self, Stdio, Streams};
 use crate::container::sealed;
-use crate::container::targets::Created;
+use crate::error::{Error, Kind, Result};
 use crate::net::attachment::Attachment;
 use crate::net::inside::{self, Arriving};
 use crate::sys::exit_now;
 use crate::sys::task::{self, Cloned};
-use crate::wire::error::{Error, Kind, Result};
+use crate::wire::channel::Created;
+use crate::wire::channel::{Channel, Message};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 
@@ -81,7 +81,7 @@ pub fn start(given: Given<'_>, mut maker: Maker<'_, '_>) -> Result<Started, Box<
         Cloned::Child => {
             drop(ours);
             let error = become_program(given, init.as_ref(), &theirs);
-            theirs.fail(&error);
+            theirs.fail(error);
             exit_now(1);
         }
         Cloned::Parent { pid, pidfd } => (pid, pidfd),
@@ -114,7 +114,7 @@ fn make_process(plan: &Plan, ours: &Channel, theirs: &Channel, maker: &mut Maker
             Ok(true) => return Ok(Cloned::Child),
             Ok(false) => exit_now(0),
             Err(error) => {
-                theirs.fail(&error);
+                theirs.fail(error);
                 exit_now(1);
             }
         }
@@ -126,9 +126,7 @@ fn make_process(plan: &Plan, ours: &Channel, theirs: &Channel, maker: &mut Maker
     task::reap(between, true);
     match first? {
         Some((Message::Child { pid }, Some(pidfd))) => Ok(Cloned::Parent { pid, pidfd }),
-        Some((Message::Failed { kind, text, operation, path, errno, hint }, _)) => {
-            Err(channel::error_of(&kind, text, operation, path, errno, hint).into())
-        }
+        Some((Message::Failed { error }, _)) => Err(error.into()),
         _ => Err(Error::new(Kind::State, "the process that enters the namespaces ended early").into()),
     }
 }
@@ -248,22 +246,11 @@ pub fn listen(channel: &Channel, started: &mut Started, maker: &mut Maker<'_, '_
                 channel.send(&Message::Go {}, None)?;
             }
             Message::Child { .. } | Message::Go {} => {}
-            Message::Failed { kind, text, operation, path, errno, hint } => {
-                return Err(channel::error_of(&kind, text, operation, path, errno, hint));
-            }
+            Message::Failed { error } => return Err(error),
         }
     }
     // The connection may also have ended because the process was killed.
     if confined { Ok(()) } else { Err(Error::new(Kind::State, "the container's process ended early")) }
-}
-
-/// Stops until whoever makes the container says that it goes on.
-pub fn stop(channel: &Channel, message: &Message) -> Result<()> {
-    channel.send(message, None)?;
-    match channel.receive()? {
-        Some((Message::Go {}, _)) => Ok(()),
-        _ => Err(Error::new(Kind::Cancelled, "the parent is gone")),
-    }
 }
 
 /// Runs in the new process, until it is the program. Comes back only with why it could not be.
@@ -292,7 +279,7 @@ fn set_up(given: Given<'_>, channel: &Channel) -> Result<(process::Ready, Option
     // A session of its own: no signals from the caller's terminal, and nothing can be typed into it (TIOCSTI).
     rustix::process::setsid().map_err(|errno| Error::call("setsid()", errno))?;
     if plan.namespaces.new & libc::CLONE_NEWUSER != 0 {
-        stop(channel, &Message::Made {})?;
+        channel.stop(&Message::Made {})?;
         become_root_of_namespace()?;
         task::unshare(plan.namespaces.new & libc::CLONE_NEWIPC)?;
     } else if let Some(cgroup) = &plan.cgroup {

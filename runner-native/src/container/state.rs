@@ -1,8 +1,10 @@
 //! A container's `state.json`, and finding its process again.
 
+use crate::error::{Error, Kind, Result};
 use crate::root;
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::{ContainerState, Place};
+use crate::sys::process;
+use crate::wire::container::ContainerState;
+use crate::wire::place::Place;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, openat, renameat};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -74,37 +76,11 @@ impl Directory {
         let number = Pid::from_raw(pid).ok_or_else(not_running)?;
         let pidfd = pidfd_open(number, PidfdFlags::empty()).map_err(|_| not_running())?;
         // Opened first, compared then: if the start time fits now, it is the one that is held.
-        if start_time(pid) != Some(start) {
+        if process::start_time(pid) != Some(start) {
             return Err(not_running());
         }
         Ok((state, pid, pidfd))
     }
-}
-
-/// When a process was started, in clock ticks since boot (field 22 of /proc/PID/stat).
-pub fn start_time(pid: i32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in parentheses, may contain anything.
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_ascii_whitespace().nth(19)?.parse().ok()
-}
-
-/// Whether a process is there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Liveness {
-    Lives,
-    /// It has ended, and perhaps nobody has asked how.
-    Ended,
-}
-
-/// Whether the process of this number is still the one that was started then.
-pub fn liveness(pid: i32, start: u64) -> Liveness {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let mut fields = rest.split_ascii_whitespace();
-    let is_dead = matches!(fields.next(), None | Some("Z" | "X"));
-    let is_same = fields.nth(18).and_then(|field| field.parse().ok()) == Some(start);
-    if is_same && !is_dead { Liveness::Lives } else { Liveness::Ended }
 }
 
 /// The time now, as RFC 3339 with nanoseconds.
@@ -144,26 +120,5 @@ mod tests {
         ] {
             assert_eq!(format_time(seconds, 7), text);
         }
-    }
-
-    #[test]
-    fn the_start_of_a_process_is_found() {
-        let me = std::process::id() as i32;
-        assert!(start_time(me).unwrap() > 0);
-        assert_eq!(start_time(me), start_time(me));
-        assert_eq!(start_time(i32::MAX), None);
-        let start = start_time(me).unwrap();
-        assert_eq!(liveness(me, start), Liveness::Lives);
-        assert_eq!(liveness(me, start + 1), Liveness::Ended);
-        assert_eq!(liveness(i32::MAX, start), Liveness::Ended);
-        let mut child = std::process::Command::new("true").spawn().unwrap();
-        let pid = child.id() as i32;
-        let start = start_time(pid).unwrap();
-        let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
-        while liveness(pid, start) == Liveness::Lives && std::time::Instant::now() < until {
-            std::thread::yield_now();
-        }
-        assert_eq!(liveness(pid, start), Liveness::Ended, "one that nobody has waited for");
-        child.wait().unwrap();
     }
 }

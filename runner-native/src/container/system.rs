@@ -6,16 +6,14 @@ use crate::container::dev;
 use crate::container::mounts::Mounts;
 use crate::container::plan::{Mount, Plan, Source};
 use crate::container::targets::Targets;
+use crate::error::{Error, Kind, Result};
 use crate::mount::{INERT, attach, clone_tree, file_system, make, protect, tmpfs};
 use crate::root;
 use crate::sys::mount::{ATTR_RDONLY, set_attributes};
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat, openat2};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
-
-pub use dev::number_of;
 
 /// The parts of a container's system that later steps need.
 #[derive(Default)]
@@ -87,7 +85,7 @@ impl System {
             Source::Bind(path) => {
                 let tree = match mounts.take_bound(index) {
                     Some(tree) => tree,
-                    None => clone_tree(&host(path).map_err(|error| error.context("bind source"))?, options.recursive)?,
+                    None => clone_tree(&root::host(path).map_err(|error| error.context("bind source"))?, options.recursive)?,
                 };
                 let target = targets.find(&mount.destination, is_directory(&tree)?)?;
                 set_up_tree(&tree, mount, plan)?;
@@ -255,7 +253,7 @@ fn mount_proc(plan: &Plan, mount: &Mount) -> Result<OwnedFd> {
     match new_file_system(mount, "proc", "proc", &[]) {
         Err(error) if error.errno == Some(Errno::PERM) && !plan.namespaces.has(libc::CLONE_NEWPID) => {
             // In a user namespace, and the process ids are the host's: its /proc is the right one.
-            let tree = clone_tree(host("/proc")?, true)?;
+            let tree = clone_tree(root::host("/proc")?, true)?;
             set_attributes(&tree, mount.options.set, 0, libc::MS_PRIVATE, true)?;
             Ok(tree)
         }
@@ -270,7 +268,7 @@ fn mount_sys(mount: &Mount) -> Result<OwnedFd> {
     match new_file_system(mount, "sysfs", "sysfs", &[]) {
         // Not ours to mount: the network namespace is the host's, or parts of /sys are hidden from us.
         Err(error) if matches!(error.errno, Some(Errno::PERM | Errno::ACCESS)) => {
-            let tree = clone_tree(host("/sys")?, true)?;
+            let tree = clone_tree(root::host("/sys")?, true)?;
             set_attributes(&tree, INERT | ATTR_RDONLY, 0, libc::MS_PRIVATE, true)?;
             Ok(tree)
         }
@@ -290,12 +288,6 @@ fn hide_cgroups(sys: &OwnedFd) -> Result<()> {
         return Ok(());
     }
     attach(tmpfs(&[("mode", "755"), ("nr_inodes", "1")], INERT | ATTR_RDONLY)?, &place)
-}
-
-/// Opens something of the host by its name, for the kernel to resolve: never anything of an image.
-pub fn host(path: &str) -> Result<OwnedFd> {
-    openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-        .map_err(|errno| Error::call(format!("openat({path:?}, O_PATH)"), errno).path(path))
 }
 
 fn is_directory(fd: impl AsFd) -> Result<bool> {

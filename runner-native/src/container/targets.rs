@@ -1,36 +1,14 @@
 //! Mount points inside the root: found, or made and remembered so that a build step leaves no trace of them.
 
+use crate::error::{Error, Kind, Result};
 use crate::limit;
 use crate::root;
-use crate::wire::error::{Error, Kind, Result};
+use crate::wire::channel::{Before, Created};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, ResolveFlags, Timespec, Timestamps, fstat, mkdirat, openat2, readlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
-use serde::{Deserialize, Serialize};
-
-/// Something that was made in the root to mount on.
-#[derive(Debug, Deserialize, Serialize)]
-pub struct Created {
-    /// Its directory: names from the root, none of them a link. Empty: the root.
-    pub parent: String,
-    pub name: String,
-    pub directory: bool,
-    pub inode: u64,
-    /// What the directory was like before: times in nanoseconds.
-    pub parent_before: Before,
-}
-
-/// What tells whether a directory of the upper differs from the lower's.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
-pub struct Before {
-    pub mode: u32,
-    pub uid: u32,
-    pub gid: u32,
-    pub modified: i64,
-    pub modified_nanos: i64,
-}
 
 impl Before {
     fn of(stat: &rustix::fs::Stat) -> Self {

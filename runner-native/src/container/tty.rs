@@ -1,9 +1,9 @@
 //! Terminals: the container's own, and the user's.
 
-use crate::container::channel::{Channel, Message};
 use crate::container::system::System;
+use crate::error::{Error, Kind, Result};
 use crate::mount::{attach, clone_tree};
-use crate::wire::error::{Error, Kind, Result};
+use crate::wire::channel::{Channel, Message};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, openat};

@@ -3,9 +3,9 @@
 //! Docker's rules. A name must be there, a number need not be; a group that is given replaces the supplementary
 //! groups of the user's entry. The files are an image's: read with bounds, as regular files, inside the root.
 
+use crate::error::{Error, Kind, Result};
 use crate::limit;
 use crate::root;
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{FileType, Mode, OFlags};
 use std::io::Read;

@@ -3,15 +3,16 @@
 
 use crate::container::namespaces;
 use crate::container::plan::{self, Plan, Source, Who};
-use crate::container::targets::{Created, Targets};
+use crate::container::targets::Targets;
 use crate::container::user::{self, Identity};
 use crate::delegate::{Given, io};
+use crate::error::{Error, Result};
 use crate::mount::{attach, clone_tree};
 use crate::net::inside::Inside;
 use crate::sys::mount::set_attributes;
+use crate::wire::channel::Created;
 use crate::wire::config::{Config, Mount, Namespace, Root};
-use crate::wire::error::{Error, Result};
-use crate::wire::protocol::RunMount;
+use crate::wire::container::RunMount;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::mount::{UnmountFlags, mount_bind, unmount};

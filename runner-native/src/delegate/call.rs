@@ -2,9 +2,10 @@
 
 use crate::container::process::Stdio;
 use crate::container::start::Patience;
+use crate::error::{Error, Kind, Result};
 use crate::root;
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::{self, RuntimeState};
+use crate::wire::container;
+use crate::wire::container::RuntimeState;
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use serde::Deserialize;
@@ -41,7 +42,7 @@ impl Runtime {
     }
 
     /// In a directory `runtime` of that which the request names.
-    pub fn of_request(request: &protocol::Runtime) -> Result<Self> {
+    pub fn of_request(request: &container::Runtime) -> Result<Self> {
         let place = root::open_place(&request.directory, OFlags::PATH | OFlags::DIRECTORY, Mode::empty())?;
         // Another process finds it by this name, and so does the runtime.
         let link = format!("/proc/self/fd/{}", place.as_raw_fd());

@@ -1,6 +1,6 @@
 //! The terminal of a container that another runtime makes: it comes over a socket.
 
-use crate::wire::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::net::{

@@ -3,8 +3,8 @@
 
 use super::table::{Body, Data, Extent, Id, Inode, ROOT, Table};
 use super::{BLOCK, META_START, SLOT};
+use crate::error::{Error, Kind, Result};
 use crate::tar::Time;
-use crate::wire::error::{Error, Kind, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 

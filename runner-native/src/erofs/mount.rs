@@ -1,8 +1,8 @@
 //! Mounting an image above its tar, attached to nothing: the caller's descriptor is all that holds it.
 
 use super::{BLOCK, DEVICE_SLOT, FORM, MAGIC, SUPER_OFFSET, SUPER_SIZE};
+use crate::error::{Error, Kind, Result};
 use crate::sys::mount::{ATTR_NODEV, ATTR_NOSUID, ATTR_RDONLY};
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen};
 

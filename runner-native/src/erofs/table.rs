@@ -1,7 +1,7 @@
 //! What an image holds, before it has a form: inodes, and the names that directories give them.
 
+use crate::error::{Error, Result};
 use crate::tar::{Time, Xattr};
-use crate::wire::error::{Error, Result};
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 

@@ -3,8 +3,8 @@
 use super::layout::{Chunks, DIRENT, Filler, Layout, Named, Placed, XATTR_HEADER, entries, size, xattr_bytes, xattr_name};
 use super::table::{Body, Id, Inode, ROOT, Table};
 use super::{BLOCK, DEVICE_SLOT, FORM, MAGIC, META_START, SLOT, SUPER_OFFSET, SUPER_SIZE};
+use crate::error::{Error, Result};
 use crate::tar::Xattr;
-use crate::wire::error::{Error, Result};
 use std::io::Write;
 
 /// Features without which an image cannot be read: files in chunks, and a table of devices.

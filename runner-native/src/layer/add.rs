@@ -4,6 +4,7 @@
 //! unnamed file on the way, and read from there.
 
 use crate::archive::open_archive;
+use crate::error::{Error, Kind, Result};
 use crate::layer::destination::{Destination, Id, Located, New, Replace};
 use crate::layer::extract::name::{components, inside};
 use crate::layer::item::{Attributes, Body, Content};
@@ -12,7 +13,6 @@ use crate::layer::source::{shown, split};
 use crate::layer::xattr::{is_allowed, portable};
 use crate::limit;
 use crate::tar::{Member, Reader, Type};
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fs::FileType;
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, Write};

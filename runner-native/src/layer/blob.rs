@@ -2,11 +2,11 @@
 //! their own beside the one that extracts.
 
 use super::index::Positioned;
+use crate::error::{Error, Kind, Result};
 use crate::limit;
 use crate::sha256::Sha256;
 use crate::tar::reader::{Stream, stream_error};
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::Compression;
+use crate::wire::layer::Compression;
 use rustix::fd::OwnedFd;
 use std::fs::File;
 use std::io::{BufRead, Read, Write};

@@ -1,6 +1,6 @@
 //! Modes as `--chmod` gives them: octal, or symbolic as in chmod(1) under umask 0.
 
-use crate::wire::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Chmod {

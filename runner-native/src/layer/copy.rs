@@ -1,5 +1,6 @@
 //! COPY, ADD and WORKDIR: what goes where, with whose owner and mode.
 
+use crate::error::{Error, Kind, Result};
 use crate::layer::add::{self, Rules, is_archive};
 use crate::layer::chmod::Chmod;
 use crate::layer::create::{IndexWriter, create, create_indexed};
@@ -12,9 +13,11 @@ use crate::overlay::Stack;
 use crate::root::{open_directory, open_place};
 use crate::select::{Chosen, Match, Node, choose};
 use crate::tree;
-use crate::wire::error::{Error, Kind, Result};
+use crate::trial;
 use crate::wire::event::Events;
-use crate::wire::protocol::{Copy, CopyItem, CopyResult, CopyRule, LayerResult, MadeTree, Place, TreeForm};
+use crate::wire::layer::{LayerResult, MadeTree, TreeForm};
+use crate::wire::place::Place;
+use crate::wire::tree::{Copy, CopyItem, CopyResult, CopyRule};
 use rustix::fs::{FileType, Mode, OFlags, openat};
 use rustix::io::Errno;
 use std::fs::File;
@@ -50,7 +53,7 @@ fn write(request: &Copy, base: &Stack, items: &[Item], events: &Events) -> Resul
     };
     let snapshot = open_directory(place)?;
     match &request.layer {
-        Some(output) if tree::form(request.form, &snapshot)? == TreeForm::Index => {
+        Some(output) if trial::layer_form(request.form, &snapshot)? == TreeForm::Index => {
             let index = IndexWriter::new(snapshot, base, output)?;
             create_indexed(items, &index, output, events).map(|(layer, tree)| (Some(layer), Some(tree)))
         }

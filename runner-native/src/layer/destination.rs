@@ -3,12 +3,12 @@
 //! Everything is decided here before a byte is read: links in the destination are followed inside it, directories
 //! merge, and what cannot be replaced is an error while nothing has been written.
 
+use crate::error::{Error, Kind, Result};
 use crate::layer::item::{Attributes, Body, Content, Item, Origin};
 use crate::layer::source::shown;
 use crate::limit;
 use crate::overlay::{Entry, Stack};
 use crate::select::Node;
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fs::FileType;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ffi::OsStr;

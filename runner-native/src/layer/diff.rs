@@ -5,14 +5,14 @@
 //! from the lower one, and so are files that were copied up and not changed. Whiteouts and opaque marks are only
 //! written where there is something to hide (the kernel marks every new directory in a merged one as opaque).
 
+use crate::error::{Error, Result};
 use crate::layer::create::create;
 use crate::layer::item::{Attributes, Body, Content, Item, Origin};
 use crate::layer::source::{Opener, read_full, split, xattrs};
 use crate::overlay::{self, Entry, Opaque, Stack};
 use crate::select::{Node, everything};
-use crate::wire::error::{Error, Result};
 use crate::wire::event::Events;
-use crate::wire::protocol::{LayerOutput, LayerResult};
+use crate::wire::layer::{LayerOutput, LayerResult};
 use rustix::fd::OwnedFd;
 use rustix::fs::{FileType, OFlags};
 use std::collections::HashMap;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 /// Makes a layer of `upper`, which lies above `lowers`.
 pub fn diff(upper: OwnedFd, lowers: &Stack, layer: &LayerOutput, events: &Events) -> Result<LayerResult> {
     let items = changes(upper, lowers, layer.epoch)?;
-    create(&items, None, Some(layer), events)?.ok_or_else(|| Error::new(crate::wire::error::Kind::Io, "no layer was made"))
+    create(&items, None, Some(layer), events)?.ok_or_else(|| Error::new(crate::error::Kind::Io, "no layer was made"))
 }
 
 /// The items of the layer, in walk order.

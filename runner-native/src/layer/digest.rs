@@ -1,12 +1,12 @@
 //! Digests of what a selection chooses: the content part of a cache key.
 
 use crate::compress::threads;
+use crate::error::{Error, Kind, Result};
 use crate::layer::source::{Opener, Xattrs, read_full, xattrs};
 use crate::layer::stat_cache::{FileDigest, StatCache};
 use crate::select::{Chosen, Match, Node};
 use crate::sha256::{Sha256, hex};
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::Field;
+use crate::wire::tree::Field;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, OFlags};
 use std::io::Write;

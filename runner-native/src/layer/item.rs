@@ -1,8 +1,8 @@
 //! What a layer is made of, before any content is read.
 
+use crate::error::Result;
 use crate::layer::source::{Opener, Xattrs, xattrs};
 use crate::overlay::Stack;
-use crate::wire::error::Result;
 use rustix::fd::BorrowedFd;
 use rustix::fs::{FileType, OFlags};
 use std::fs::File;

@@ -2,9 +2,9 @@
 
 use super::extract::name::{components, split};
 use super::whiteout::{self, Marker};
+use crate::error::{Error, Kind, Result};
 use crate::overlay::Entry;
 use crate::tar::{Member, Time, Type, Xattr};
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fs::OFlags;
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

@@ -1,9 +1,9 @@
 //! Owners as `--chown` and `USER` name them, resolved in the passwd and group files of a tree.
 
+use crate::error::{Error, Kind, Result};
 use crate::layer::source::read_full;
 use crate::limit;
 use crate::overlay::Stack;
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fs::{FileType, OFlags};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

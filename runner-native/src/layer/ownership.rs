@@ -1,6 +1,6 @@
 //! Which owners can be given to files here: in a user namespace only the ids that it maps.
 
-use crate::wire::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use rustix::fs::{Gid, Uid};
 
 /// The ids that exist in this user namespace.

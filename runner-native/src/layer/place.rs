@@ -1,10 +1,10 @@
 //! Writing items into a tree: an overlay upper of our own, or a plain directory of the host.
 
+use crate::error::{Error, Result};
 use crate::layer::item::{Body, Item};
 use crate::layer::ownership::Ownership;
 use crate::layer::source::{Xattrs, open_directory_at, shown, split};
 use crate::overlay;
-use crate::wire::error::{Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags, linkat, mkdirat, mknodat, openat, statat, symlinkat,

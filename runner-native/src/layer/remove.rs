@@ -1,6 +1,6 @@
 //! Removes trees, whatever their modes, owners and depth.
 
-use crate::wire::error::{Error, Result};
+use crate::error::{Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, ResolveFlags, openat2, renameat, statat, unlinkat};
 use rustix::io::Errno;
@@ -149,7 +149,7 @@ fn is_directory(parent: BorrowedFd<'_>, name: &OsStr) -> bool {
 fn refused(call: &str, name: &OsStr, errno: Errno) -> Error {
     let error = Error::call(format!("{call}({name:?})"), errno).path(name.to_string_lossy());
     match errno {
-        Errno::XDEV | Errno::BUSY => Error { kind: crate::wire::error::Kind::State, ..error }
+        Errno::XDEV | Errno::BUSY => Error { kind: crate::error::Kind::State, ..error }
             .context(format!("{name:?} is a mount point"))
             .hint("Unmount it first; nothing beneath it was touched."),
         Errno::PERM => error.hint("It may be immutable (lsattr shows it, chattr -i undoes it), or owned by an id that is not mapped here."),

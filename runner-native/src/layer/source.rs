@@ -1,8 +1,8 @@
 //! What the content of a chosen file is: bytes and extended attributes.
 
+use crate::error::{Error, Result};
 use crate::layer::xattr::{is_allowed, portable};
 use crate::overlay::Stack;
-use crate::wire::error::{Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, ResolveFlags, fgetxattr, flistxattr, openat, openat2};
 use rustix::io::Errno;

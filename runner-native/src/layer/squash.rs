@@ -3,14 +3,14 @@
 //! Only directories that one of them takes part in are looked at. What they made and removed again leaves no trace;
 //! what they hide of the lower layers stays hidden.
 
+use crate::error::{Error, Result};
 use crate::layer::create::create;
 use crate::layer::diff::Differ;
 use crate::layer::item::{Attributes, Body, Item, Origin};
 use crate::overlay::{Entry, Stack};
 use crate::select::Node;
-use crate::wire::error::{Error, Result};
 use crate::wire::event::Events;
-use crate::wire::protocol::{LayerOutput, LayerResult};
+use crate::wire::layer::{LayerOutput, LayerResult};
 use rustix::fs::OFlags;
 use std::cmp::Ordering;
 use std::iter::Peekable;
@@ -21,7 +21,7 @@ use std::vec::IntoIter;
 /// Makes a layer of the `uppers` topmost layers of `all`; the others are `lowers`.
 pub fn squash(all: Stack, uppers: usize, lowers: &Stack, layer: &LayerOutput, events: &Events) -> Result<LayerResult> {
     let items = changes(all, uppers, lowers, layer.epoch)?;
-    create(&items, None, Some(layer), events)?.ok_or_else(|| Error::new(crate::wire::error::Kind::Io, "no layer was made"))
+    create(&items, None, Some(layer), events)?.ok_or_else(|| Error::new(crate::error::Kind::Io, "no layer was made"))
 }
 
 /// A directory that we are in: what is left of it, above and below, by name.

@@ -4,8 +4,8 @@
 //! is. A digest is only remembered if the file had rested for [`RACY_SECONDS`] when it was read: a later write within
 //! the same tick of the clock would not change its times (git calls such entries racily clean).
 
+use crate::error::{Error, Result};
 use crate::select::Node;
-use crate::wire::error::{Error, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, openat, renameat};
 use std::collections::HashMap;

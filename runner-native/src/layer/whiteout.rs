@@ -1,6 +1,6 @@
 //! Whiteouts as layers write them: empty files whose names begin with `.wh.` (image-spec, layer.md, "Whiteouts").
 
-use crate::wire::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 
 const PREFIX: &[u8] = b".wh.";
 /// AUFS kept its own files under names with this prefix; old layers have them.

@@ -6,12 +6,12 @@
 
 use super::blob::{Expected, Shared};
 use super::index::Positioned;
+use crate::error::Result;
 use crate::limit;
 use crate::sha256::Sha256;
 use crate::sys::inflate::{Failure, Inflater};
 use crate::sys::map::Map;
 use crate::tar::reader::Stream;
-use crate::wire::error::Result;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FallocateFlags, fallocate, ftruncate};
 use std::fs::File;

@@ -1,8 +1,8 @@
 //! Extended attributes of a layer's files: which ones are set, and how.
 
+use crate::error::{Error, Result};
 use crate::overlay::is_overlay_xattr;
 use crate::tar::Xattr;
-use crate::wire::error::{Error, Result};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use std::borrow::Cow;

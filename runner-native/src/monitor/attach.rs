@@ -2,10 +2,10 @@
 
 use crate::container::state::Directory;
 use crate::container::tty;
+use crate::error::{Error, Kind, Result};
 use crate::monitor::front::{End, Front};
-use crate::wire::error::{Error, Kind, Result};
+use crate::wire::container::{Attach, ExecResult};
 use crate::wire::event::Events;
-use crate::wire::protocol::{Attach, ExecResult};
 use rustix::fd::{AsRawFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, chmodat, unlinkat};
 use rustix::io::Errno;

@@ -1,8 +1,8 @@
 //! What a monitor and those who are connected to its container say to each other: a letter, a length, bytes.
 
+use crate::error::{Error, Kind, Result};
 use crate::limit;
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::RunResult;
+use crate::wire::container::RunResult;
 use serde::{Deserialize, Serialize};
 
 /// From a client: bytes for the container.
@@ -31,7 +31,7 @@ const HEAD: usize = 5;
 pub enum Notice {
     Started { pid: i32, terminal: bool },
     Warning { text: String },
-    Failed { kind: String, text: String, operation: Option<String>, path: Option<String>, errno: Option<i32>, hint: Option<String> },
+    Failed { error: Error },
     Exited { result: RunResult },
 }
 

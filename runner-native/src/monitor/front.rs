@@ -1,14 +1,13 @@
 //! The side of whoever sits in front of a container: the standard streams here, the monitor there.
 
-use crate::container::channel::error_of;
 use crate::container::signals;
 use crate::container::tty::{self, KeyFinder, Raw};
+use crate::error::{Error, Kind, Result};
 use crate::monitor::frame::{self, Notice};
 use crate::sys;
 use crate::sys::task;
-use crate::wire::error::{Error, Kind, Result};
+use crate::wire::container::RunResult;
 use crate::wire::lifeline::{self, Said};
-use crate::wire::protocol::RunResult;
 use crate::wire::stream::{Got, How, Queue, Written, read};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
@@ -204,7 +203,7 @@ impl Front {
                 Ok(None)
             }
             Notice::Warning { .. } => Ok(None),
-            Notice::Failed { kind, text, operation, path, errno, hint } => Err(error_of(&kind, text, operation, path, errno, hint)),
+            Notice::Failed { error } => Err(error),
             Notice::Exited { result } => Ok(Some(End::Exited(result))),
         }
     }

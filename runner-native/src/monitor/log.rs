@@ -1,7 +1,7 @@
 //! The log of a container, in Docker's json-file format: one line of JSON for each line that was written.
 
 use crate::container::state;
-use crate::wire::error::{Error, Result};
+use crate::error::{Error, Result};
 use rustix::fd::BorrowedFd;
 use rustix::fs::{Mode, OFlags, openat};
 use std::fmt::Write as _;

@@ -3,8 +3,6 @@
 pub(crate) mod attach;
 pub(crate) mod frame;
 pub(crate) mod front;
-pub(crate) mod guard;
-pub(crate) mod health;
 pub(crate) mod log;
 pub(crate) mod own;
 pub(crate) mod relay;

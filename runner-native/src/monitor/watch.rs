@@ -6,6 +6,7 @@
 use crate::container::plan::Process;
 use crate::container::process::Stdio;
 use crate::container::{signals, tty};
+use crate::error::{Error, Result};
 use crate::limit;
 use crate::monitor::frame::{self, Notice};
 use crate::monitor::log::Log;
@@ -13,9 +14,8 @@ use crate::monitor::own::{Came, Input, Output, State};
 use crate::monitor::relay;
 use crate::sys;
 use crate::sys::task::{self, Ended};
-use crate::wire::error::{Error, Result};
+use crate::wire::container::RunResult;
 use crate::wire::lifeline::{self, Said};
-use crate::wire::protocol::RunResult;
 use crate::wire::stream::{Got, How, Queue, Written, never_wait, pipe, read};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};

@@ -1,6 +1,6 @@
 //! An address with the size of the network that it is in, as `10.0.0.5/24`.
 
-use crate::wire::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;

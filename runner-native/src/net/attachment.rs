@@ -1,5 +1,6 @@
 //! A container's networks, from before it is made until after it has ended.
 
+use crate::error::{Error, Kind, Result};
 use crate::net::bridge::{Newcomer, Outside};
 use crate::net::inside::Inside;
 use crate::net::place::Places;
@@ -8,7 +9,6 @@ use crate::net::relay::Target;
 use crate::net::service::{self, Service};
 use crate::net::user_mode;
 use crate::sys::task;
-use crate::wire::error::{Error, Kind, Result};
 use crate::wire::network::{PublishedPort, RunNetwork};
 use rustix::fd::OwnedFd;
 use std::net::IpAddr;

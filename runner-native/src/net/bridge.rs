@@ -1,13 +1,13 @@
 //! Networks on bridges: a container comes to one, and leaves it; the last one takes the bridge along.
 
-use crate::container::state::start_time;
+use crate::error::{Error, Kind, Result};
 use crate::net::address::{Network, parse_mac};
 use crate::net::filter::Filter;
 use crate::net::inside::Inside;
 use crate::net::link::{Links, Peer};
 use crate::net::place::{Lock, Member, boot};
 use crate::net::rules;
-use crate::wire::error::{Error, Kind, Result};
+use crate::sys::process::start_time;
 use crate::wire::network::{NetworkBridge, NetworkLink, PublishedPort};
 use rustix::fd::{AsFd, OwnedFd};
 use std::net::IpAddr;

@@ -1,9 +1,9 @@
 //! nftables, through nfnetlink: tables, chains, rules, each change one transaction. See nft(8).
 
+use crate::error::Result;
 use crate::net::address::Network;
 use crate::net::netlink::{self, ACK, APPEND, Attributes, CREATE, DUMP, Family, REQUEST, Writer, refused};
 use crate::net::uapi;
-use crate::wire::error::Result;
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use std::net::IpAddr;

@@ -1,13 +1,13 @@
 //! What the process inside opens in its network namespace for us: sockets keep the namespace that they were made in,
 //! so nobody has to go there.
 
-use crate::container::channel::{Channel, Message, Socket};
+use crate::error::{Error, Kind, Result};
 use crate::net::filter::Filter;
 use crate::net::link::Links;
 use crate::net::netlink::{self, Family};
 use crate::net::rules;
 use crate::sys::task;
-use crate::wire::error::{Error, Kind, Result};
+use crate::wire::channel::{Channel, Message, Socket};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use std::collections::BTreeMap;

@@ -1,13 +1,13 @@
 //! The network namespace that an ordinary user's containers share: bridges are there in place of this machine's. It is
 //! kept, and connected to the outside, for as long as a container uses it.
 
-use crate::container::channel::{Channel, Message};
-use crate::container::state::start_time;
+use crate::error::{Error, Kind, Result};
 use crate::net::inside::{self, Arriving, Inside};
 use crate::net::place::{Keeper, Places, boot};
 use crate::net::user_mode;
+use crate::sys::process::{leave_caller, start_time};
 use crate::sys::{self, task};
-use crate::wire::error::{Error, Kind, Result};
+use crate::wire::channel::{Channel, Message};
 use crate::wire::network::UserMode;
 use rustix::fd::AsFd;
 use rustix::fs::FlockOperation;
@@ -31,8 +31,7 @@ pub fn start(places: &Places, mode: &UserMode) -> Result<()> {
             None => Err(Error::new(Kind::Isolation, format!("cannot make the network that containers share: {}", said.trim()))),
         };
     }
-    crate::verbs::leave_caller();
-    task::set_name(c"stave-network");
+    leave_caller(c"stave-network");
     sys::close_others(&[places.as_fd(), write.as_fd()]);
     let mut answer = File::from(write);
     match make(places, mode) {
@@ -61,7 +60,7 @@ fn make(places: &Places, mode: &UserMode) -> Result<Vec<i32>> {
             // It holds nothing else: somebody waits for the end of the answer.
             sys::close_others(&[theirs.as_fd()]);
             if let Err(error) = occupy(&theirs) {
-                theirs.fail(&error);
+                theirs.fail(error);
             }
             sys::exit_now(1);
         }
@@ -95,7 +94,7 @@ fn hear(channel: &Channel) -> Result<Inside> {
         match message {
             Message::Socket { purpose } => arriving.take(purpose, descriptor),
             Message::Network {} => return arriving.complete(),
-            Message::Failed { text, .. } => return Err(Error::new(Kind::Isolation, text)),
+            Message::Failed { error } => return Err(Error { kind: Kind::Isolation, ..error }),
             _ => {}
         }
     }

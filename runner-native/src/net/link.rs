@@ -1,8 +1,8 @@
 //! Links, addresses and routes, through rtnetlink(7).
 
+use crate::error::{Error, Result};
 use crate::net::address::Network;
 use crate::net::netlink::{self, ACK, Attributes, CREATE, DUMP, EXCL, Family, REQUEST, Writer, number_of, refused, text_of};
-use crate::wire::error::{Error, Result};
 use rustix::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::net::IpAddr;

@@ -1,6 +1,6 @@
 //! Netlink messages: headers, attributes, and a conversation with the kernel. See netlink(7).
 
-use crate::wire::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, netlink, recv, send, socket_with};

@@ -2,10 +2,10 @@
 //!
 //! A file outlives a monitor that was killed, and a reboot: whoever takes the lock next sees that its process is gone.
 
-use crate::container::state::start_time;
+use crate::error::{Error, Kind, Result};
 use crate::root;
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::Place;
+use crate::sys::process::start_time;
+use crate::wire::place::Place;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Dir, FlockOperation, Mode, OFlags, flock, mkdirat, openat, renameat, unlinkat};
 use rustix::io::Errno;

@@ -1,6 +1,6 @@
 //! Published ports on this machine's side: taken before the container starts, so that one that is in use is found then.
 
-use crate::wire::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::wire::network::{Protocol, PublishedPort};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;

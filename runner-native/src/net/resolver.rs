@@ -240,7 +240,7 @@ fn write_message(stream: &mut TcpStream, message: &[u8]) -> std::io::Result<()> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::protocol::Place;
+    use crate::wire::place::Place;
     use std::collections::HashSet;
 
     /// A question for the address of `x`.

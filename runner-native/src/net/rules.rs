@@ -1,9 +1,9 @@
 //! The rules of one network: a table of its own, which goes with the network's last container.
 
+use crate::error::{Error, Kind, Result};
 use crate::net::address::Network;
 use crate::net::filter::{Change, Filter, Hook, Match, Verdict};
 use crate::net::netlink::refused;
-use crate::wire::error::{Error, Kind, Result};
 use crate::wire::network::{NetworkBridge, Protocol, PublishedPort};
 use rustix::io::Errno;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

@@ -1,12 +1,12 @@
 //! The process beside a container's monitor that answers its name server and relays its published ports. It ends with
 //! the monitor, whatever becomes of that.
 
+use crate::error::Result;
 use crate::net::place::Places;
 use crate::net::ports::Taken;
 use crate::net::relay::{self, Target};
 use crate::net::resolver::{self, Names};
 use crate::sys::{self, task};
-use crate::wire::error::Result;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use std::net::{IpAddr, TcpListener, UdpSocket};

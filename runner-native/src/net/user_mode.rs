@@ -1,9 +1,9 @@
 //! Programs that carry the packets of an ordinary user's container: pasta and slirp4netns. Each runs as long as the
 //! container, and ends with its monitor.
 
+use crate::error::{Error, Kind, Result};
 use crate::net::inside::Inside;
 use crate::sys::{self, task};
-use crate::wire::error::{Error, Kind, Result};
 use crate::wire::network::{Protocol, PublishedPort, UserMode, UserModeKind};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, MemfdFlags, Mode, OFlags, memfd_create, openat};

@@ -1,7 +1,7 @@
 //! The command line that callers of OCI runtimes use: runc's, and what crun adds to it.
 
+use crate::error::{Error, Kind, Result};
 use crate::oci::commands::{COMMANDS, Command, Flag, GLOBAL};
-use crate::wire::error::{Error, Kind, Result};
 
 /// Flags with their values, and what is not a flag.
 #[derive(Debug, Default)]

@@ -3,8 +3,8 @@
 use crate::container::capabilities;
 use crate::container::namespaces;
 use crate::container::plan::{Beside, Plan};
+use crate::error::{Error, Kind, Result};
 use crate::wire::config::{Capabilities, Config};
-use crate::wire::error::{Error, Kind, Result};
 use std::fs::File;
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;

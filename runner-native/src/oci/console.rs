@@ -1,6 +1,6 @@
 //! Sockets of the caller that descriptors are sent to: of a terminal, of a process, of a filter.
 
-use crate::wire::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::net::{

@@ -1,12 +1,12 @@
 //! `delete`: takes a container away with all that was made for it.
 
 use crate::cgroup::Cgroup;
+use crate::error::{Error, Kind, Result};
 use crate::oci::Call;
 use crate::oci::kill::signal_all;
 use crate::oci::make::run_poststop;
 use crate::oci::store::{Container, Status};
 use crate::sys::task;
-use crate::wire::error::{Error, Kind, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// How long a process that was killed may take to end.

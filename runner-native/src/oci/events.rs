@@ -1,10 +1,10 @@
 //! `events`: what a container uses, once or again and again, and when it ran out of memory.
 
 use crate::cgroup::Cgroup;
+use crate::error::{Error, Kind, Result};
 use crate::oci::Call;
 use crate::oci::kill::groups;
 use crate::oci::store::Status;
-use crate::wire::error::{Error, Kind, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};

@@ -2,10 +2,10 @@
 
 use crate::cgroup::Cgroup;
 use crate::container::signals;
+use crate::error::{Error, Kind, Result};
 use crate::oci::Call;
 use crate::oci::store::{Container, Status};
 use crate::sys::task;
-use crate::wire::error::{Error, Kind, Result};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 pub fn kill(call: &Call<'_>) -> Result<()> {

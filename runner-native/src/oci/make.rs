@@ -10,18 +10,17 @@ use crate::container::pivot;
 use crate::container::plan::{Beside, IdMap, Ids, Plan, Source};
 use crate::container::process::Stdio;
 use crate::container::start::{self, Given, Maker, Moment, Started};
-use crate::container::state;
-use crate::container::system::host;
+use crate::error::{Error, Kind, Result};
 use crate::mount::clone_tree;
 use crate::oci::Call;
 use crate::oci::bundle::Bundle;
 use crate::oci::console;
 use crate::oci::store::{Container, Place, Record};
-use crate::sys;
+use crate::root;
 use crate::sys::mount::set_id_map;
+use crate::sys::{self, process};
 use crate::userns::Maps;
 use crate::wire::config::{DeviceRule, IdMapping, Resources};
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
 use serde_json::Value;
@@ -120,7 +119,7 @@ fn make_in(call: &Call<'_>, plan: &mut Plan, place: &Place, record: &mut Record,
         call.log.warning(text);
     }
     record.pid = started.pid;
-    record.pid_start = state::start_time(started.pid).unwrap_or_default();
+    record.pid_start = process::start_time(started.pid).unwrap_or_default();
     place.write(record)?;
     Ok(started)
 }
@@ -143,7 +142,7 @@ fn copy_binds(plan: &Plan, possible: bool) -> Result<Vec<Option<OwnedFd>>> {
         if !possible || mount.options.remount || !(has_users || is_shared || mount.id_map.is_some()) {
             return Ok(None);
         }
-        let tree = host(path).and_then(|open| clone_tree(open, mount.options.recursive));
+        let tree = root::host(path).and_then(|open| clone_tree(open, mount.options.recursive));
         let tree = tree.and_then(|tree| mount.id_map.as_ref().map_or(Ok(()), |map| show_as(&tree, map)).map(|()| tree));
         tree.map(Some).map_err(|error| error.context(format!("error mounting {path:?} to rootfs at {:?}", mount.destination)))
     };

@@ -21,11 +21,11 @@ mod update;
 mod wording;
 
 use crate::container::sealed;
+use crate::error::{Error, Kind, Result};
 use crate::oci::arguments::{Asked, Words};
 use crate::oci::log::Log;
 use crate::oci::store::Store;
 use crate::sys;
-use crate::wire::error::{Error, Kind, Result};
 use std::process::ExitCode;
 
 /// The names under which this program is a runtime.

@@ -1,9 +1,9 @@
 //! `ps`: the processes of a container.
 
 use crate::cgroup;
+use crate::error::{Error, Kind, Result};
 use crate::oci::Call;
 use crate::oci::store::Status;
-use crate::wire::error::{Error, Kind, Result};
 use std::process::{Command, Stdio};
 
 pub fn ps(call: &Call<'_>) -> Result<()> {

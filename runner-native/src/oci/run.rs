@@ -3,6 +3,7 @@
 use crate::container::signals;
 use crate::container::start::Started;
 use crate::container::tty::Raw;
+use crate::error::Result;
 use crate::monitor::watch::{Monitor, Stop};
 use crate::oci::Call;
 use crate::oci::delete;
@@ -10,7 +11,6 @@ use crate::oci::make::{self, Manner};
 use crate::oci::start::run_poststart;
 use crate::sys;
 use crate::sys::task::{self, Ended};
-use crate::wire::error::Result;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::OwnedFd;
 use std::time::Duration;

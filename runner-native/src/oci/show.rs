@@ -1,9 +1,9 @@
 //! `state` and `list`.
 
+use crate::error::{Error, Kind, Result};
 use crate::oci::Call;
 use crate::oci::store::Container;
 use crate::userns::user_name;
-use crate::wire::error::{Error, Kind, Result};
 use serde_json::{Value, json};
 
 /// Prints JSON for people and programs.

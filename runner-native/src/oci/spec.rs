@@ -1,8 +1,8 @@
 //! `spec`: a `config.json` to begin with.
 
+use crate::error::{Error, Result};
 use crate::oci::Call;
 use crate::oci::bundle::VERSIONS;
-use crate::wire::error::{Error, Result};
 use serde_json::{Value, json};
 use std::fs::File;
 use std::io::Write;

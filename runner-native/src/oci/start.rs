@@ -1,11 +1,11 @@
 //! `start`: lets the program of a container that was made begin.
 
-use crate::container::channel::{self, Channel, Message};
 use crate::container::hooks;
+use crate::error::{Error, Kind, Result};
 use crate::oci::Call;
 use crate::oci::store::{Record, Status};
 use crate::sys::task;
-use crate::wire::error::{Error, Kind, Result};
+use crate::wire::channel::{Channel, Message};
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, connect, socket_with};
@@ -37,9 +37,7 @@ fn listen(channel: &Channel) -> Result<()> {
     while let Some((message, _)) = channel.receive()? {
         match message {
             Message::Confined {} => has_begun = true,
-            Message::Failed { kind, text, operation, path, errno, hint } => {
-                return Err(channel::error_of(&kind, text, operation, path, errno, hint));
-            }
+            Message::Failed { error } => return Err(error),
             _ => {}
         }
     }

@@ -3,9 +3,10 @@
 
 use crate::cgroup::Cgroup;
 use crate::container::hooks;
-use crate::container::state::{self, Liveness};
+use crate::container::state;
+use crate::error::{Error, Kind, Result};
+use crate::sys::process::{self, Liveness};
 use crate::wire::config::Config;
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, mkdirat, openat, renameat, statat, unlinkat};
 use rustix::io::Errno;
@@ -252,7 +253,7 @@ impl Place {
 
 impl Container {
     pub fn status(&self) -> Status {
-        if state::liveness(self.record.pid, self.record.pid_start) != Liveness::Lives {
+        if process::liveness(self.record.pid, self.record.pid_start) != Liveness::Lives {
             return Status::Stopped;
         }
         if self.place.has_gate() {
@@ -271,7 +272,7 @@ impl Container {
         let pid = Pid::from_raw(self.record.pid).ok_or_else(ended)?;
         let pidfd = pidfd_open(pid, PidfdFlags::empty()).map_err(|_| ended())?;
         // Opened first, compared then: if the start time fits now, it is the one that is held.
-        if state::liveness(self.record.pid, self.record.pid_start) == Liveness::Lives { Ok(pidfd) } else { Err(ended()) }
+        if process::liveness(self.record.pid, self.record.pid_start) == Liveness::Lives { Ok(pidfd) } else { Err(ended()) }
     }
 }
 
@@ -302,7 +303,7 @@ mod tests {
         place.write(&record).unwrap();
         assert_eq!(store.find("box").unwrap().status(), Status::Stopped);
         let me = std::process::id() as i32;
-        (record.pid, record.pid_start) = (me, state::start_time(me).unwrap());
+        (record.pid, record.pid_start) = (me, process::start_time(me).unwrap());
         place.write(&record).unwrap();
         let found = store.find("box").unwrap();
         assert_eq!(found.status(), Status::Running);

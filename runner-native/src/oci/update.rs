@@ -1,11 +1,11 @@
 //! `update`: other limits for a container that runs.
 
+use crate::error::{Error, Kind, Result};
 use crate::oci::Call;
 use crate::oci::bundle;
 use crate::oci::kill::groups;
 use crate::oci::store::Status;
 use crate::wire::config::{Pids, Resources};
-use crate::wire::error::{Error, Kind, Result};
 use std::fs::File;
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! Errors in the words that callers of runtimes look for: podman, for one, tells from them whether it ends with 126 or 127.
 
-use crate::wire::error::{Error, Kind};
+use crate::error::{Error, Kind};
 use rustix::io::Errno;
 
 /// The message of a container that could not be made or started.

@@ -1,6 +1,6 @@
 //! The automaton that a pattern becomes, and how the text of one is read.
 
-use crate::wire::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Token {

@@ -4,10 +4,10 @@ mod modes;
 mod near;
 mod walk;
 
+use crate::error::{Error, Kind, Result};
 use crate::overlay::{Entry, Stack};
 use crate::pattern::{Component, Glob, PatternList, clean, has_wildcard};
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::Selection;
+use crate::wire::tree::Selection;
 use rustix::fs::{FileType, Stat};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

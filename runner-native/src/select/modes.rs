@@ -1,7 +1,7 @@
 //! Modes of what is chosen from a build context.
 
 use super::Node;
-use crate::wire::protocol::Modes;
+use crate::wire::tree::Modes;
 use rustix::fs::FileType;
 
 /// The mode with which a file of a context is listed and copied.

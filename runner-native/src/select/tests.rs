@@ -1,6 +1,7 @@
 use super::*;
-use crate::wire::protocol::{IgnorePattern, Place};
-use crate::wire::protocol::{Modes, Tree};
+use crate::wire::place::Place;
+use crate::wire::tree::IgnorePattern;
+use crate::wire::tree::{Modes, Tree};
 use std::fs;
 use std::os::fd::{AsRawFd, IntoRawFd};
 

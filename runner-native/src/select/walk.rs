@@ -1,9 +1,9 @@
 //! The walk below one directory: on several threads, in one order.
 
 use super::Node;
+use crate::error::{Error, Kind, Result};
 use crate::overlay::{Entry, Stack, is_whiteout};
 use crate::pattern::{Glob, PatternList, Verdict};
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fs::FileType;
 use std::os::unix::ffi::OsStrExt;
 use std::sync::{Condvar, Mutex, PoisonError};

@@ -1,6 +1,6 @@
 //! Device filters of control groups (version 2): a small eBPF program each.
 
-use crate::wire::error::{Error, Result};
+use crate::error::{Error, Result};
 use rustix::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
 

@@ -1,7 +1,7 @@
 //! Landlock: a process gives up rights over files for good (Documentation/userspace-api/landlock.rst).
 #![allow(unsafe_code)]
 
-use crate::wire::error::{Error, Result};
+use crate::error::{Error, Result};
 use rustix::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use rustix::io::Errno;
 

@@ -1,6 +1,6 @@
 //! Files as memory.
 
-use crate::wire::error::{Error, Result};
+use crate::error::{Error, Result};
 use rustix::fd::{AsFd, AsRawFd};
 use std::ops::{Deref, DerefMut};
 

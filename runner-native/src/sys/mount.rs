@@ -1,6 +1,6 @@
 //! Calls of the mount interface that rustix lacks.
 
-use crate::wire::error::{Error, Result};
+use crate::error::{Error, Result};
 use rustix::io::Errno;
 use std::os::fd::{AsFd, AsRawFd};
 

@@ -1,7 +1,7 @@
 //! Processes: making, changing and replacing them. Raw calls, never glibc's wrappers that talk to other threads:
 //! this program is single-threaded wherever these are used.
 
-use crate::wire::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};

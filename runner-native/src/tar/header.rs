@@ -1,7 +1,7 @@
 //! The 512 bytes that begin a member: POSIX.1-1988 ustar, its GNU variant, and what came before them.
 
 use super::BLOCK;
-use crate::wire::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 
 /// A header block, checksum verified.
 #[derive(Clone, Copy)]

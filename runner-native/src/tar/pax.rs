@@ -1,8 +1,8 @@
 //! pax extended headers (POSIX.1-2001, "pax Header Block"): records `length key=value\n`.
 
 use super::{Time, Xattr};
+use crate::error::{Error, Kind, Result};
 use crate::limit;
-use crate::wire::error::{Error, Kind, Result};
 
 /// The namespace in which star, and every container tool after it, keeps extended attributes.
 const XATTR: &[u8] = b"SCHILY.xattr.";

@@ -6,8 +6,8 @@
 use super::header::{Format, Header};
 use super::pax::{Extensions, decimal};
 use super::{BLOCK, Member, Time, Type, sparse};
+use crate::error::{Error, Kind, Result};
 use crate::limit;
-use crate::wire::error::{Error, Kind, Result};
 use std::io::Read;
 
 /// A stream that lends its next bytes.

@@ -1,8 +1,8 @@
 //! Maps of sparse files: GNU's old format and the three pax ones (GNU tar manual, "Storing Sparse Files").
 
 use super::header::size;
+use crate::error::{Error, Kind, Result};
 use crate::limit;
-use crate::wire::error::{Error, Kind, Result};
 
 /// Reads entries of GNU's old format: 12 bytes offset, 12 bytes length; an empty offset ends the map.
 pub fn old_entries(field: &[u8], map: &mut Vec<(u64, u64)>) -> Result<()> {

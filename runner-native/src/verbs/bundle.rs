@@ -2,10 +2,11 @@
 
 use crate::container::plan;
 use crate::container::user::{self, Identity};
+use crate::error::{Error, Kind, Result};
 use crate::root;
 use crate::wire::config::{Config, IdMapping, Namespace};
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::{Bundle, BundleResult, Owner, RootFilesystem, Run};
+use crate::wire::container::{RootFilesystem, Run};
+use crate::wire::tree::{Bundle, BundleResult, Owner};
 use rustix::fd::AsFd;
 
 /// # Errors

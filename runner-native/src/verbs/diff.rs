@@ -1,9 +1,9 @@
+use crate::error::Result;
 use crate::layer;
 use crate::overlay::Stack;
 use crate::root::open_directory;
-use crate::wire::error::Result;
 use crate::wire::event::Events;
-use crate::wire::protocol::{Diff, LayerResult};
+use crate::wire::layer::{Diff, LayerResult};
 
 pub fn diff(request: &Diff, events: &Events) -> Result<LayerResult> {
     let lowers = Stack::lowers(&request.lowers)?;

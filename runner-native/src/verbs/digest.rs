@@ -1,11 +1,12 @@
+use crate::error::{Error, Result};
 use crate::layer::digest::{Listing, list};
 use crate::layer::stat_cache::StatCache;
 use crate::root::open_directory;
 use crate::select::{Chosen, choose};
 use crate::sha256::hex;
 use crate::tree;
-use crate::wire::error::{Error, Result};
-use crate::wire::protocol::{Digest, DigestResult, DigestedSelection, Place};
+use crate::wire::place::Place;
+use crate::wire::tree::{Digest, DigestResult, DigestedSelection};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags, mkdirat, openat, renameat};
 use rustix::io::Errno;

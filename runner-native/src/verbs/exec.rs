@@ -6,15 +6,16 @@ use crate::container::process::Stdio;
 use crate::container::start::{Maker, Started};
 use crate::container::state::Directory;
 use crate::delegate::exec::Further;
+use crate::error::{Error, Kind, Result};
 use crate::monitor::frame::Notice;
 use crate::monitor::front::{End, Front};
 use crate::monitor::watch::{Monitor, Outlet, Stop};
 use crate::sys::exit_now;
+use crate::sys::process::leave_caller;
 use crate::sys::task::{self, Ended};
-use crate::verbs::run::{connection, failure, monitor_process};
-use crate::wire::error::{Error, Kind, Result};
+use crate::verbs::run::{MONITOR, connection};
+use crate::wire::container::{Exec, ExecResult};
 use crate::wire::event::Events;
-use crate::wire::protocol::{Exec, ExecResult};
 use std::fs::File;
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -80,13 +81,13 @@ fn with_terminal(target: &Entry, control: File, events: &Events) -> Result<Optio
     let Some(child) = task::fork()? else {
         drop((ours, control));
         events.close();
-        monitor_process();
+        leave_caller(MONITOR);
         let outcome = Monitor::new(None, STOP).map(|mut monitor| {
             monitor.set_front(theirs);
             let lived = live(target, &mut monitor, Outlet::Others, |monitor| monitor.tell(&Notice::Started { pid: 0, terminal: true }));
             match lived {
                 Ok(ended) => monitor.tell(&Notice::Exited { result: crate::monitor::watch::Outcome { ended, oom_killed: false }.result() }),
-                Err(error) => monitor.tell(&failure(&error)),
+                Err(error) => monitor.tell(&Notice::Failed { error }),
             }
             monitor.say_goodbye();
         });
@@ -111,7 +112,7 @@ fn in_background(target: &Entry, control: File, events: &Events) -> Result<()> {
         exit_now(i32::from(status[0]));
     }
     drop(done);
-    monitor_process();
+    leave_caller(MONITOR);
     if !matches!(task::fork(), Ok(None)) {
         exit_now(0);
     }

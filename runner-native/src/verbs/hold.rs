@@ -1,6 +1,6 @@
 //! The verb `hold`: keeps the user namespace that main has made, until the lifeline ends.
 
-use crate::wire::error::{Error, Result};
+use crate::error::{Error, Result};
 use crate::wire::event::Events;
 use std::fs::File;
 use std::io::Read;

@@ -16,14 +16,12 @@ mod signal;
 mod unpack;
 mod unshare;
 
+use crate::error::Result;
 use crate::monitor::attach;
-use crate::wire::error::Result;
 use crate::wire::event::Events;
 use crate::wire::lifeline;
 use crate::wire::protocol::Job;
 use std::fs::File;
-
-pub use run::monitor_process as leave_caller;
 
 /// Does one job and reports its result. `control` is the lifeline.
 pub fn perform(job: Job, control: File, events: &Events) -> Result<()> {

@@ -1,12 +1,12 @@
 //! The verb `network`: connecting and disconnecting a container that runs, and sweeping.
 
 use crate::container::state::Directory;
+use crate::error::{Error, Kind, Result};
 use crate::net::bridge::{Newcomer, Outside};
 use crate::net::inside::Inside;
 use crate::net::keeper;
 use crate::net::place::Places;
 use crate::sys::borrow;
-use crate::wire::error::{Error, Kind, Result};
 use crate::wire::network::{NamedContainer, Network, NetworkAction};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 

@@ -1,13 +1,14 @@
 //! What this machine allows: each kind of isolation is tried, strongest first, in a process of its own.
 
 use crate::cgroup::Hierarchies;
-use crate::container::{namespaces, trial};
+use crate::container::namespaces;
+use crate::error::{Error, Kind, Result};
 use crate::root;
 use crate::sys::{self, task};
-use crate::tree;
+use crate::trial;
 use crate::userns;
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::{Place, Probe, ProbeResult, UserNamespace};
+use crate::wire::place::{Place, UserNamespace};
+use crate::wire::protocol::{Probe, ProbeResult};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, ioctl_ficlone, mkdirat, openat, unlinkat};
 use serde::{Deserialize, Serialize};
@@ -120,7 +121,7 @@ fn try_all(store: &Place, name: &str) -> Result<Tried> {
     let why_no_erofs = if namespaces::nested() {
         Some("only root can mount layers".to_owned())
     } else {
-        tree::trial(&directory).err().map(|error| sentence(&error))
+        trial::mounted_layers(&directory).err().map(|error| sentence(&error))
     };
     Ok(Tried { overlay: why_no_overlay.is_none(), why_no_overlay, why_no_erofs })
 }

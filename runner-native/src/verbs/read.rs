@@ -1,9 +1,9 @@
 use crate::elf;
+use crate::error::{Error, Kind, Result};
 use crate::limit;
 use crate::overlay::{Entry, Stack};
 use crate::pattern::{Glob, clean, has_wildcard};
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::{Read, ReadFile, ReadResult};
+use crate::wire::tree::{Read, ReadFile, ReadResult};
 use base64::Engine;
 use rustix::fs::{FileType, OFlags};
 use std::io::Read as _;

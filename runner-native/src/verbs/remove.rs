@@ -1,7 +1,8 @@
+use crate::error::Result;
 use crate::layer::remove::{clear, remove_tree};
 use crate::root;
-use crate::wire::error::Result;
-use crate::wire::protocol::{Place, Remove};
+use crate::wire::layer::Remove;
+use crate::wire::place::Place;
 use rustix::fd::AsFd;
 use rustix::fs::{Mode, OFlags};
 use std::path::Path;
@@ -22,7 +23,7 @@ fn remove_one(tree: &Place) -> Result<()> {
         return clear(crate::sys::borrow(tree.fd)?);
     };
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(crate::wire::error::Error::new(crate::wire::error::Kind::Request, format!("{} names no tree", path.display())));
+        return Err(crate::error::Error::new(crate::error::Kind::Request, format!("{} names no tree", path.display())));
     };
     let base = crate::sys::borrow(tree.fd)?;
     let parent = if parent.as_os_str().is_empty() { "." } else { parent.to_str().unwrap_or(".") };

@@ -12,6 +12,7 @@ use crate::container::state::{self, Directory};
 use crate::container::targets;
 use crate::container::tty;
 use crate::delegate;
+use crate::error::{Error, Kind, Result};
 use crate::monitor::attach;
 use crate::monitor::frame::Notice;
 use crate::monitor::front::{End, Front};
@@ -20,14 +21,17 @@ use crate::monitor::watch::{Monitor, Outcome, Outlet, Stop};
 use crate::net::attachment::Attachment;
 use crate::overlay::Stack;
 use crate::root;
+use crate::sys::process::{self, leave_caller};
 use crate::sys::{self, task};
-use crate::wire::error::{Error, Kind, Result};
+use crate::wire::channel::Created;
+use crate::wire::container::{ContainerState, Run, RunResult};
 use crate::wire::event::Events;
-use crate::wire::protocol::{ContainerState, LayerOutput, LayerResult, Run, RunResult};
+use crate::wire::layer::{LayerOutput, LayerResult};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, unlinkat};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use serde_json::json;
+use std::ffi::CStr;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -139,7 +143,7 @@ fn with_terminal(job: &Job, control: File, events: &Events) -> Result<RunResult>
     let Some(child) = task::fork()? else {
         drop((ours, control));
         events.close();
-        monitor_process();
+        leave_caller(MONITOR);
         let outcome = Monitor::new(None, stop).and_then(|mut monitor| {
             monitor.set_front(theirs);
             if job.request.container.is_some() {
@@ -147,7 +151,7 @@ fn with_terminal(job: &Job, control: File, events: &Events) -> Result<RunResult>
             }
             match job.live(&mut monitor, Outlet::Others, Monitor::tell) {
                 Ok(outcome) => monitor.tell(&Notice::Exited { result: outcome.result() }),
-                Err(error) => monitor.tell(&failure(&error)),
+                Err(error) => monitor.tell(&Notice::Failed { error }),
             }
             monitor.say_goodbye();
             Ok(())
@@ -191,7 +195,7 @@ fn in_background(job: &Job, control: File, events: &Events) -> Result<()> {
     }
     // Two steps away from the caller, so that nobody has to wait for the monitor.
     drop(done);
-    monitor_process();
+    leave_caller(MONITOR);
     if !matches!(task::fork(), Ok(None)) {
         sys::exit_now(0);
     }
@@ -229,16 +233,8 @@ fn in_background(job: &Job, control: File, events: &Events) -> Result<()> {
     sys::exit_now(0);
 }
 
-/// Makes this process one that belongs to no terminal and holds none of the caller's streams.
-pub fn monitor_process() {
-    let _ = rustix::process::setsid();
-    task::set_name(c"stave-monitor");
-    if let Ok(null) = openat(CWD, "/dev/null", OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOCTTY, Mode::empty()) {
-        for stream in 0..3 {
-            let _ = sys::put_at(&null, stream);
-        }
-    }
-}
+/// The name of the process that watches a container.
+pub const MONITOR: &CStr = c"stave-monitor";
 
 pub fn connection() -> Result<(OwnedFd, OwnedFd)> {
     socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)
@@ -251,18 +247,6 @@ pub fn tell(events: &Events, notice: &Notice) {
         Notice::Started { pid, .. } => events.send_named("started", json!({ "pid": pid })),
         Notice::Warning { text } => events.warning(text),
         Notice::Failed { .. } | Notice::Exited { .. } => {}
-    }
-}
-
-pub fn failure(error: &Error) -> Notice {
-    let kind = serde_json::to_value(error.kind).ok().and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default();
-    Notice::Failed {
-        kind,
-        text: error.message.clone(),
-        operation: error.operation.clone(),
-        path: error.path.clone(),
-        errno: error.errno.map(rustix::io::Errno::raw_os_error),
-        hint: error.hint.clone(),
     }
 }
 
@@ -309,9 +293,9 @@ impl Job {
         let running = ContainerState {
             status: "running".into(),
             pid: Some(started.pid),
-            pid_start: state::start_time(started.pid),
+            pid_start: process::start_time(started.pid),
             monitor_pid: Some(std::process::id() as i32),
-            monitor_start: state::start_time(std::process::id() as i32),
+            monitor_start: process::start_time(std::process::id() as i32),
             started_at: Some(state::now()),
             cgroup: cgroup.map(Cgroup::to_text),
             runtime: delegated.as_ref().map(delegate::Container::state),
@@ -399,7 +383,7 @@ impl Job {
 
 /// Takes mount points that were made out of the upper directory again, and overlayfs's own things out of the work
 /// directory: it refuses one that says `volatile` from before.
-fn tidy(request: &Run, root: OwnedFd, created: &[targets::Created]) {
+fn tidy(request: &Run, root: OwnedFd, created: &[Created]) {
     if !created.is_empty() {
         take_out(request, &root, created);
     }
@@ -416,7 +400,7 @@ fn tidy(request: &Run, root: OwnedFd, created: &[targets::Created]) {
     }
 }
 
-fn take_out(request: &Run, root: &OwnedFd, created: &[targets::Created]) {
+fn take_out(request: &Run, root: &OwnedFd, created: &[Created]) {
     let upper = request.root.upper.as_ref().filter(|_| !request.root.lowers.is_empty());
     let upper = upper.and_then(|upper| root::open_place(upper, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).ok());
     targets::clean(root.as_fd(), upper.as_ref().map(AsFd::as_fd), created);

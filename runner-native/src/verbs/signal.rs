@@ -3,9 +3,9 @@
 use crate::cgroup;
 use crate::container::state::Directory;
 use crate::delegate;
+use crate::error::{Error, Kind, Result};
 use crate::sys::task;
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::Signal;
+use crate::wire::container::Signal;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 pub fn signal(request: &Signal) -> Result<()> {

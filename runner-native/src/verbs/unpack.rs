@@ -1,9 +1,10 @@
+use crate::error::Result;
 use crate::layer::unpack::{self, Job, Layer};
 use crate::root;
 use crate::tree;
-use crate::wire::error::Result;
+use crate::trial;
 use crate::wire::event::Events;
-use crate::wire::protocol::{TreeForm, Unpack, UnpackResult};
+use crate::wire::layer::{TreeForm, Unpack, UnpackResult};
 use rustix::fs::{Mode, OFlags};
 
 pub fn unpack(request: &Unpack, events: &Events) -> Result<UnpackResult> {
@@ -19,7 +20,7 @@ pub fn unpack(request: &Unpack, events: &Events) -> Result<UnpackResult> {
     });
     let layers = layers.collect::<Result<Vec<_>>>()?;
     let job = Job {
-        form: layers.first().map_or(Ok(TreeForm::Tree), |first| tree::form(request.form, &first.into))?,
+        form: layers.first().map_or(Ok(TreeForm::Tree), |first| trial::layer_form(request.form, &first.into))?,
         lowers: request.lowers.iter().map(|place| tree::open(place, OFlags::RDONLY)).collect::<Result<_>>()?,
         layers,
         max_bytes: request.max_bytes,

@@ -3,10 +3,10 @@
 //! owners do.
 
 use crate::container::signals;
+use crate::error::{Error, Kind, Result};
 use crate::sys::task;
-use crate::wire::error::{Error, Kind, Result};
+use crate::wire::container::{ExecResult, Unshare};
 use crate::wire::event::Events;
-use crate::wire::protocol::{ExecResult, Unshare};
 use rustix::fd::OwnedFd;
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};

@@ -1,6 +1,6 @@
 //! What a job tells its parent, on descriptor 4: one JSON object a line.
 
-use crate::wire::error::{Error, errno_name};
+use crate::error::Error;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::fs::File;
@@ -45,17 +45,7 @@ impl Events {
 
     /// The last event of a job that did not.
     pub fn failure(&self, error: &Error) {
-        let mut body = json!({ "kind": error.kind, "message": error.message });
-        if let Value::Object(map) = &mut body {
-            let optional = [
-                ("operation", error.operation.clone().map(Value::from)),
-                ("path", error.path.clone().map(Value::from)),
-                ("errno", error.errno.map(|errno| Value::from(errno_name(errno)))),
-                ("hint", error.hint.clone().map(Value::from)),
-                ("ignoredBy", error.ignored_by.map(Value::from)),
-            ];
-            map.extend(optional.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
-        }
+        let body = serde_json::to_value(error).unwrap_or(Value::Null);
         self.send(&with_event("failure", body));
     }
 

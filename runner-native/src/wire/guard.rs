@@ -1,6 +1,6 @@
 //! The verb `guard`: what is done about a container beside watching it.
 
-use crate::wire::protocol::{ContainerPlace, ExecSpec};
+use crate::wire::container::{ContainerPlace, ExecSpec};
 use serde::{Deserialize, Serialize};
 
 #[derive(Debug, Deserialize, Serialize)]

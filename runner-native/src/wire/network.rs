@@ -1,6 +1,6 @@
 //! What a container's networks are, as the wire has it.
 
-use crate::wire::protocol::Place;
+use crate::wire::place::Place;
 use serde::{Deserialize, Serialize};
 
 /// How a container with a network namespace of its own is connected.

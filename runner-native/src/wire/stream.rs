@@ -1,6 +1,6 @@
 //! Bytes on their way: queues that are filled and emptied without ever waiting.
 
-use crate::wire::error::{Error, Result};
+use crate::error::{Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, fstat};

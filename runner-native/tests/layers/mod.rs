@@ -5,12 +5,13 @@
 mod machine;
 
 pub use machine::{can_mount, is_root};
+use stave_runner::error::Error;
 use stave_runner::layer::unpack::{Job, Layer, unpack};
 use stave_runner::sha256::Sha256;
 use stave_runner::tree;
-use stave_runner::wire::error::Error;
 use stave_runner::wire::event::Events;
-use stave_runner::wire::protocol::{Compression, Place as HostPlace, TreeForm, UnpackedContent, UnpackedLayer};
+use stave_runner::wire::layer::{Compression, TreeForm, UnpackedContent, UnpackedLayer};
+use stave_runner::wire::place::Place as HostPlace;
 use std::fs::File;
 use std::io::Write;
 use std::os::fd::OwnedFd;

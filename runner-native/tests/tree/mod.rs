@@ -6,9 +6,11 @@ mod machine;
 
 pub use machine::{can_mount, is_root};
 use serde_json::{Value, json};
-use stave_runner::wire::error::Error;
+use stave_runner::error::Error;
 use stave_runner::wire::event::Events;
-use stave_runner::wire::protocol::{Copy, CopyResult, Place as HostPlace, TreeForm};
+use stave_runner::wire::layer::TreeForm;
+use stave_runner::wire::place::Place as HostPlace;
+use stave_runner::wire::tree::{Copy, CopyResult};
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::os::fd::{AsRawFd, IntoRawFd};

@@ -1,8 +1,8 @@
 //! Devices of a plan: nodes to be made, and where they come from.
 
-use crate::container::system::number_of;
+use crate::container::dev::number_of;
+use crate::error::{Error, Kind, Result};
 use crate::wire::config;
-use crate::wire::error::{Error, Kind, Result};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 /// The devices that every container has: name, major, minor.

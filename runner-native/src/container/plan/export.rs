@@ -3,9 +3,9 @@
 use super::{PASSED, Plan, Process};
 use crate::container::seccomp;
 use crate::container::user::Identity;
+use crate::error::Result;
 use crate::wire::config::{self, Config, Mount};
-use crate::wire::error::Result;
-use crate::wire::protocol::ExecSpec;
+use crate::wire::container::ExecSpec;
 
 /// What is written is in this version, and the oldest runtimes and systemd-nspawn take it.
 const VERSION: &str = "1.0.0";

@@ -2,8 +2,8 @@
 
 use super::request;
 use crate::container::options::Options;
+use crate::error::Result;
 use crate::wire::config::{self, Config, IdMapping};
-use crate::wire::error::Result;
 
 /// Which ids a mount shows.
 #[derive(Clone, Debug, PartialEq, Eq)]

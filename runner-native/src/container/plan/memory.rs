@@ -1,8 +1,8 @@
 //! Which memory a container gets, on machines with several nodes (set_mempolicy(2)).
 
 use super::{number_list, request};
+use crate::error::Result;
 use crate::wire::config;
-use crate::wire::error::Result;
 
 /// Modes, by the numbers of `MPOL_*` in linux/mempolicy.h.
 pub const MODES: &[(&str, u32)] = &[

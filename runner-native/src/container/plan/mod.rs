@@ -20,11 +20,11 @@ use crate::container::namespaces::{self, Namespaces};
 use crate::container::options::{self, Options};
 use crate::container::rootfs::Domain;
 use crate::container::seccomp::{self, Filter};
+use crate::error::{Error, Kind, Result};
 use crate::limit;
 use crate::sys::mount::ATTR_NODEV;
 use crate::sys::task::{self, c_string};
 use crate::wire::config::{self, Config};
-use crate::wire::error::{Error, Kind, Result};
 use std::ffi::CString;
 use std::os::fd::BorrowedFd;
 

@@ -7,9 +7,9 @@ use crate::container::capabilities;
 use crate::container::namespaces;
 use crate::container::seccomp::Filter;
 use crate::container::tty;
+use crate::error::{Error, Kind, Result};
 use crate::wire::config::{self, Capabilities, Config, Linux, Mount, Root};
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::{ExecSpec, Resources, Run, RunSpec, Seccomp};
+use crate::wire::container::{ExecSpec, Resources, Run, RunSpec, Seccomp};
 
 /// Hidden under /proc and /sys: hardware and kernel state that is nobody's business inside.
 const MASKED: &[&str] = &[
@@ -60,7 +60,8 @@ pub fn of_run(request: &Run) -> Result<Plan> {
     let capabilities = capabilities_of(&spec.capabilities, spec.privileged)?;
     let unlimited = spec.privileged || nested;
     let rules = if unlimited { Vec::new() } else { devices::rules(&given) };
-    let rules_are_necessary = !unlimited && devices::are_necessary(&given, capabilities::sets(&capabilities)?.bounding);
+    let rules_are_necessary =
+        !unlimited && devices::are_necessary(&given, capabilities::sets(&capabilities)?.bounding.has(capabilities::SYS_ADMIN));
     let config = Config {
         oci_version: "1.3.0".to_owned(),
         process: Some(process_of(&exec_of(spec), capabilities, spec)),

@@ -1,9 +1,9 @@
 //! A filter in the words of the runtime specification.
 
 use super::Filter;
+use crate::error::{Error, Kind, Result};
 use crate::wire::config::{Seccomp, Syscall, SyscallArg};
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::{SeccompAction, SeccompCondition, SeccompProfile, SeccompRule};
+use crate::wire::container::{SeccompAction, SeccompCondition, SeccompProfile, SeccompRule};
 
 fn invalid(why: &str) -> Error {
     Error::new(Kind::Request, format!("cannot use the seccomp profile: {why}"))

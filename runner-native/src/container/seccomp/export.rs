@@ -4,7 +4,7 @@ use super::table::SYSCALLS;
 use super::{ACTIONS, Filter, NATIVE, NEW_NAMESPACES, OPERATORS, REFUSED_FAMILIES, Rule, SYS_SOCKET};
 use crate::container::capabilities::{self, Set};
 use crate::wire::config::{Seccomp, Syscall, SyscallArg};
-use crate::wire::protocol::{SeccompAction, SeccompProfile};
+use crate::wire::container::{SeccompAction, SeccompProfile};
 
 /// As a `config.json` has it, for a process with these capabilities; `None` where it forbids nothing.
 pub fn to_config(filter: &Filter, capabilities: Set) -> Option<Seccomp> {

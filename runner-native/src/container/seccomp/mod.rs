@@ -10,9 +10,9 @@ mod table;
 mod unlisted;
 
 use crate::container::capabilities::{self, Set};
+use crate::error::Result;
 use crate::sys::task::{self, Instruction};
-use crate::wire::error::Result;
-use crate::wire::protocol::SeccompProfile;
+use crate::wire::container::SeccompProfile;
 use rustix::fd::OwnedFd;
 
 pub use config::{ACTIONS, FLAGS, OPERATORS, from_config};

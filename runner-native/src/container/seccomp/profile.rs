@@ -3,9 +3,9 @@
 use super::table::SYSCALLS;
 use super::unlisted::UNLISTED;
 use super::{AND, Architecture, JUMP_EQ, JUMP_GE, JUMP_GT, LOAD, RETURN, UNKNOWN, assemble, cover, jump, search, statement};
+use crate::error::{Error, Kind, Result};
 use crate::sys::task::Instruction;
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::{SeccompAction, SeccompCondition, SeccompProfile, SeccompRule};
+use crate::wire::container::{SeccompAction, SeccompCondition, SeccompProfile, SeccompRule};
 
 /// The most instructions that the kernel takes (BPF_MAXINSNS).
 const MOST: usize = 4096;

@@ -1,8 +1,8 @@
 //! Content of a file that is to be written, wherever it comes from.
 
 use super::PIECE;
+use crate::error::{Error, Kind, Result};
 use crate::layer::source::{read_full, shown};
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::fs::File;
 

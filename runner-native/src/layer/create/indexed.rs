@@ -2,6 +2,7 @@
 //! unpacking, so that the tree is the one that the layer has everywhere else.
 
 use crate::erofs::{self, Table};
+use crate::error::{Error, Kind, Result};
 use crate::layer::extract::{self, Below};
 use crate::layer::index::{self, Merged, Positioned};
 use crate::layer::item::Item;
@@ -11,8 +12,7 @@ use crate::overlay::Stack;
 use crate::tar::reader::Stream;
 use crate::tar::{Reader, Time};
 use crate::tree;
-use crate::wire::error::{Error, Kind, Result};
-use crate::wire::protocol::{Compression, LayerOutput, LayerResult, MadeTree, TreeForm};
+use crate::wire::layer::{Compression, LayerOutput, LayerResult, MadeTree, TreeForm};
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use std::fs::File;

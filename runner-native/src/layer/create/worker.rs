@@ -3,6 +3,7 @@
 
 use super::content::{Source, write_all};
 use super::{PIECE, Piece, WAITING_PIECES};
+use crate::error::{Error, Kind, Result};
 use crate::layer::digest::{Line, xattrs_digest};
 use crate::layer::item::{Attributes, Body, Content, Item, Origin};
 use crate::layer::place::TreeWriter;
@@ -11,7 +12,6 @@ use crate::overlay::Stack;
 use crate::sha256::Sha256;
 use crate::tar::Type;
 use crate::tar::encode::{self, Header};
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{FileType, OFlags};
 use std::ops::Range;

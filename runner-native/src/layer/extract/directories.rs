@@ -2,12 +2,12 @@
 
 use super::name::components;
 use super::{Extraction, IMPLIED, Node, ROOT, failed};
+use crate::error::{Error, Kind, Result};
 use crate::layer::member::Metadata;
 use crate::layer::remove::remove_tree;
 use crate::limit;
 use crate::overlay;
 use crate::tar::Member;
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use rustix::io::Errno;

@@ -1,9 +1,9 @@
 //! The end of an extraction: directories get what filling them would have changed, or what only the layers below know.
 
 use super::{Extraction, ROOT, failed, owner_refused, times};
+use crate::error::Result;
 use crate::layer::member::{Metadata, Outcome};
 use crate::overlay;
-use crate::wire::error::Result;
 use rustix::fs::{Mode, XattrFlags};
 use rustix::io::Errno;
 use std::os::unix::ffi::OsStrExt;

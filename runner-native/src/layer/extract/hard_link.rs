@@ -2,10 +2,10 @@
 
 use super::name::{inside, split};
 use super::{Extraction, ROOT, failed, owner_refused, times};
+use crate::error::{Error, Kind, Result};
 use crate::layer::xattr;
 use crate::overlay::{self, Entry};
 use crate::tar::{Member, Time};
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, XattrFlags};
 use std::ffi::OsStr;

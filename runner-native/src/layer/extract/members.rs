@@ -1,10 +1,10 @@
 //! What is not a directory: files, links, device nodes, and their attributes.
 
 use super::{Extraction, failed, owner_refused, times};
+use crate::error::{Error, Kind, Result};
 use crate::layer::xattr;
 use crate::tar::reader::{Reader, Stream};
 use crate::tar::{Member, Xattr};
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Uid, XattrFlags};
 use rustix::io::Errno;

@@ -1,7 +1,7 @@
 //! Names of members.
 
+use crate::error::{Error, Kind, Result};
 use crate::limit;
-use crate::wire::error::{Error, Kind, Result};
 use std::borrow::Cow;
 
 /// A name as what it means below the root of the layer: builders were seen to write absolute names, and names with `..`.

@@ -2,13 +2,13 @@
 //! those that are there.
 
 use crate::erofs::{Body, Id, Inode, ROOT, Table};
+use crate::error::{Error, Kind, Result};
 use crate::layer::extract::name::components;
 use crate::layer::member::Metadata;
 use crate::layer::xattr;
 use crate::limit;
 use crate::overlay::{Entry, Flavour, Stack};
 use crate::tar::Time;
-use crate::wire::error::{Error, Kind, Result};
 use rustix::fs::FileType;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

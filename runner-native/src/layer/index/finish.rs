@@ -2,9 +2,9 @@
 
 use super::Indexing;
 use crate::erofs::{Body, Id, Inode, ROOT, Table};
+use crate::error::Result;
 use crate::layer::member::{Metadata, Outcome};
 use crate::overlay::Flavour;
-use crate::wire::error::Result;
 use std::collections::BTreeMap;
 
 impl Indexing<'_> {

@@ -3,9 +3,9 @@
 use super::{Indexing, shown};
 use crate::erofs::table::NAME_MAX;
 use crate::erofs::{Body, Id, ROOT};
+use crate::error::{Error, Kind, Result};
 use crate::layer::extract::name::components;
 use crate::limit;
-use crate::wire::error::{Error, Kind, Result};
 use rustix::io::Errno;
 
 impl Indexing<'_> {

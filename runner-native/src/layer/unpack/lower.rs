@@ -2,10 +2,10 @@
 
 use super::{Place, Work, clone, poisoned};
 use crate::erofs;
+use crate::error::Result;
 use crate::layer::extract::Below;
 use crate::layer::index::Merged;
 use crate::overlay::Stack;
-use crate::wire::error::Result;
 use rustix::fd::OwnedFd;
 use std::sync::OnceLock;
 use std::thread::Scope;

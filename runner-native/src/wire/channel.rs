@@ -1,8 +1,7 @@
 //! What the process inside tells its parent before it becomes the container's program: one packet a message,
 //! then the end of the connection, which exec brings about by itself.
 
-use crate::container::targets::Created;
-use crate::wire::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use rustix::net::{
@@ -24,12 +23,7 @@ pub enum Message {
     Terminal {},
     /// It did not work. Ends the conversation.
     Failed {
-        kind: String,
-        text: String,
-        operation: Option<String>,
-        path: Option<String>,
-        errno: Option<i32>,
-        hint: Option<String>,
+        error: Error,
     },
     /// The process that was made, with its descriptor.
     Child {
@@ -54,6 +48,28 @@ pub enum Message {
     Listener {},
     /// Everything is done but exec: the end that follows is the program's start.
     Confined {},
+}
+
+/// Something that was made in the root to mount on.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Created {
+    /// Its directory: names from the root, none of them a link. Empty: the root.
+    pub parent: String,
+    pub name: String,
+    pub directory: bool,
+    pub inode: u64,
+    /// What the directory was like before: times in nanoseconds.
+    pub parent_before: Before,
+}
+
+/// What tells whether a directory of the upper differs from the lower's.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct Before {
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub modified: i64,
+    pub modified_nanos: i64,
 }
 
 /// What a descriptor from inside is.
@@ -108,18 +124,18 @@ impl Channel {
         matches!(rustix::net::recv(&self.0, &mut [0u8; 1][..], flags), Ok((_, 0)))
     }
 
-    pub fn fail(&self, error: &Error) {
-        let kind = serde_json::to_value(error.kind).ok().and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default();
-        let message = Message::Failed {
-            kind,
-            text: error.message.clone(),
-            operation: error.operation.clone(),
-            path: error.path.clone(),
-            errno: error.errno.map(Errno::raw_os_error),
-            hint: error.hint.clone(),
-        };
+    pub fn fail(&self, error: Error) {
         // A parent that is gone cannot be told.
-        let _ = self.send(&message, None);
+        let _ = self.send(&Message::Failed { error }, None);
+    }
+
+    /// Stops until whoever makes the container says that it goes on.
+    pub fn stop(&self, message: &Message) -> Result<()> {
+        self.send(message, None)?;
+        match self.receive()? {
+            Some((Message::Go {}, _)) => Ok(()),
+            _ => Err(Error::new(Kind::Cancelled, "the parent is gone")),
+        }
     }
 
     /// The next message; `None` at the end.
@@ -146,39 +162,4 @@ impl Channel {
             .map_err(|error| Error::new(Kind::Io, format!("the process inside said something else: {error}")))?;
         Ok(Some((message, descriptor)))
     }
-}
-
-/// The error that a `Failed` message was made of.
-pub fn error_of(
-    kind: &str,
-    text: String,
-    operation: Option<String>,
-    path: Option<String>,
-    errno: Option<i32>,
-    hint: Option<String>,
-) -> Error {
-    Error { message: text, operation, path, errno: errno.map(Errno::from_raw_os_error), hint, ..Error::new(kind_of(kind), "") }
-}
-
-fn kind_of(name: &str) -> Kind {
-    const KINDS: &[Kind] = &[
-        Kind::Request,
-        Kind::Escape,
-        Kind::Corrupt,
-        Kind::TooLarge,
-        Kind::NotFound,
-        Kind::Exists,
-        Kind::NotDirectory,
-        Kind::NoUser,
-        Kind::Permission,
-        Kind::NoSpace,
-        Kind::Unsupported,
-        Kind::Isolation,
-        Kind::CommandNotFound,
-        Kind::CommandNotExecutable,
-        Kind::State,
-        Kind::Cancelled,
-        Kind::Io,
-    ];
-    KINDS.iter().copied().find(|kind| serde_json::to_value(kind).is_ok_and(|value| value == name)).unwrap_or(Kind::Io)
 }

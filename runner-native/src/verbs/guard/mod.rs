@@ -1,14 +1,15 @@
 //! The guard of a container: a process beside its monitor that checks its health and, when it has ended, starts it again
 //! as its restart policy says. It is outside the container's user namespace, so that what it starts is the caller's.
 
-use crate::container::state::{Directory, start_time};
-use crate::monitor::health::Checks;
+mod health;
+
+use crate::container::state::Directory;
+use crate::error::{Error, Kind, Result};
+use crate::sys::process::{ends_within, leave_caller, start_time};
 use crate::sys::{self, task};
-use crate::verbs::leave_caller;
-use crate::wire::error::{Error, Kind, Result};
 use crate::wire::event::Events;
 use crate::wire::guard::{Guard, Restart};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use health::Checks;
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::json;
@@ -22,7 +23,8 @@ const LONG_LIFE: Duration = Duration::from_secs(10);
 const SHORTEST_WAIT: Duration = Duration::from_millis(100);
 
 /// Starts the guard, and comes back once it is there.
-pub fn start(request: &Guard, control: File, events: &Events) -> Result<()> {
+pub fn guard(request: &Guard, control: File, events: &Events) -> Result<()> {
+    check(request)?;
     let directory = Directory::open(&request.container.directory)?;
     let monitor = monitor_of(&directory);
     if let Some(guard) = task::fork()? {
@@ -32,8 +34,7 @@ pub fn start(request: &Guard, control: File, events: &Events) -> Result<()> {
     }
     drop(control);
     events.close();
-    leave_caller();
-    task::set_name(c"stave-guard");
+    leave_caller(c"stave-guard");
     // A directory of somebody else's must not be kept busy.
     let _ = rustix::process::chdir("/");
     let started = Instant::now();
@@ -71,12 +72,6 @@ fn attend(directory: &Directory, monitor: &OwnedFd, mut checks: Option<&mut Chec
     }
 }
 
-/// Waits for the end of a process, for so long. Whether it has ended.
-pub fn ends_within(process: &OwnedFd, wait: Option<Duration>) -> bool {
-    let timeout = wait.map(|wait| Timespec { tv_sec: wait.as_secs() as i64, tv_nsec: i64::from(wait.subsec_nanos()) });
-    poll(&mut [PollFd::new(process, PollFlags::IN)], timeout.as_ref()).is_ok_and(|ready| ready > 0)
-}
-
 /// Becomes the program that starts the container again. Comes back if that is not to be.
 fn again(directory: &Directory, restart: &Restart, lived: Duration) {
     let succeeded = directory.read().is_ok_and(|state| state.status == "exited" && state.exit_code == Some(0));
@@ -97,7 +92,7 @@ fn again(directory: &Directory, restart: &Restart, lived: Duration) {
 }
 
 /// Makes sense of a request before anything is started.
-pub fn check(request: &Guard) -> Result<()> {
+fn check(request: &Guard) -> Result<()> {
     if request.restart.as_ref().is_some_and(|restart| !restart.command.first().is_some_and(|program| program.starts_with('/'))) {
         return Err(Error::new(Kind::Request, "the request names no program that starts the container again"));
     }

@@ -1,13 +1,13 @@
 //! Health checks: a command in the container, again and again, and what its exit status says (Docker's rules).
 
 use crate::container::state::{Directory, now};
-use crate::monitor::guard::ends_within;
+use crate::error::Result;
+use crate::sys::process::ends_within;
 use crate::sys::{self, task};
 use crate::verbs::exec;
-use crate::wire::error::Result;
+use crate::wire::container::{ContainerPlace, Exec};
 use crate::wire::event::Events;
 use crate::wire::guard::{Health, HealthCheck, HealthResult};
-use crate::wire::protocol::{ContainerPlace, Exec};
 use crate::wire::stream::{Got, never_wait, pipe, read};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;

@@ -1,14 +1,17 @@
-//! Trying out what a container needs, for the probe. Each of these changes the process for good: it is one made for that.
+//! Trying out what this machine allows, of what a container needs and of how layers can be kept.
 
 use crate::container::namespaces;
 use crate::container::rootfs::{Domain, overlay as mount_overlay, overlay_by_descriptor};
+use crate::erofs::{self, Table};
+use crate::error::{Error, Kind, Result};
 use crate::mount::{INERT, file_system, tmpfs};
 use crate::sys::exit_now;
 use crate::sys::task::{self, Ended};
 use crate::userns::why_refused;
-use crate::wire::error::{Error, Kind, Result};
+use crate::wire::layer::{LayerForm, TreeForm};
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{Mode, OFlags, openat};
+use std::fs::File;
 
 /// Namespaces as a container's, and in them the file systems that every one has.
 pub fn namespaces_and_mounts() -> Result<()> {
@@ -34,8 +37,41 @@ pub fn overlay(lower: OwnedFd, upper: &OwnedFd, work: &OwnedFd) -> Result<()> {
     mount_overlay(&[lower], upper, work, domain, false).map(drop)
 }
 
+/// The form that was asked for, or that layers in `directory` can have on this machine.
+///
+/// # Errors
+/// `Kind::Isolation` if an index was asked for and cannot be mounted here.
+pub fn layer_form(asked: LayerForm, directory: &OwnedFd) -> Result<TreeForm> {
+    if asked == LayerForm::Tree {
+        return Ok(TreeForm::Tree);
+    }
+    match mounted_layers(directory) {
+        Ok(()) => Ok(TreeForm::Index),
+        Err(_) if asked == LayerForm::Either => Ok(TreeForm::Tree),
+        Err(error) => Err(Error { kind: Kind::Isolation, ..error }
+            .context("layers cannot be mounted here")
+            .hint("It takes root, Linux 6.15 with EROFS, and a store on a file system of its own; --storage-driver dir unpacks them.")),
+    }
+}
+
+/// Layers that are mounted, of files in `directory`, under an overlay.
+///
+/// # Errors
+/// What the kernel refuses, and why.
+pub fn mounted_layers(directory: &OwnedFd) -> Result<()> {
+    let nameless = || -> Result<File> {
+        openat(directory, ".", OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::from_raw_mode(0o600))
+            .map(File::from)
+            .map_err(|errno| Error::call("openat(O_TMPFILE)", errno))
+    };
+    let (mut index, tar) = (nameless()?, nameless()?);
+    tar.set_len(1024).map_err(|error| Error::io("ftruncate(tar)", &error))?;
+    erofs::write(&Table::default(), erofs::Tar { bytes: 1024, hex: "" }, &mut index)?;
+    overlay_in_memory(erofs::mount::mount(&index, &tar)?)
+}
+
 /// An overlay of a layer that is mounted nowhere (Linux 6.15), with its upper directory in memory.
-pub fn overlay_in_memory(lower: OwnedFd) -> Result<()> {
+fn overlay_in_memory(lower: OwnedFd) -> Result<()> {
     let memory = tmpfs(&[("mode", "755")], 0)?;
     let make = |name: &str| -> Result<OwnedFd> {
         rustix::fs::mkdirat(&memory, name, Mode::RWXU).map_err(|errno| Error::call(format!("mkdirat({name:?})"), errno))?;
