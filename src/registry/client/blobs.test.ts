@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -32,7 +33,7 @@ async function serveLayers() {
     }
     send()
   }).listen(0, '127.0.0.1')
-  await new Promise((resolve) => server.once('listening', resolve))
+  await once(server, 'listening')
   return { host: `127.0.0.1:${(server.address() as AddressInfo).port}`, [Symbol.dispose]: () => void server.close() }
 }
 
@@ -76,6 +77,29 @@ test('what goes from one registry to another arrives as it was, and can be read 
   const { adopt: _, ...moving } = to
   await copy(rig.cx, from, manifest.what, moving, { name: 'v1', concurrency: 6 })
   for (const { what } of layers) for await (const _chunk of await to.open(rig.cx, what)) continue
+})
+
+test('a connection is used again after HEAD, found or not, and after other requests', async () => {
+  let connections = 0
+  const there = layers[0]!.what
+  const server = createServer((request, response) => {
+    request.resume()
+    const isThere = request.url!.endsWith(there.digest)
+    response.writeHead(isThere ? 200 : 404, { 'content-length': isThere ? there.size : 20 })
+    if (request.method === 'HEAD') response.end()
+    else response.end(layers[0]!.raw)
+  })
+    .on('connection', () => connections++)
+    .listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  await using client = createRegistryClient()
+  const repository = client.open(parseReference(`127.0.0.1:${(server.address() as AddressInfo).port}/app`))
+  for (const layer of [...layers.slice(1), layers[0]!]) expect(await repository.has(background, layer.what)).toBe(layer.what === there)
+  for await (const _ of await repository.open(background, there)) continue
+  expect(await repository.has(background, layerOf(10).what)).toBe(false)
+  // A request that follows at once finds the first one not free yet.
+  expect(connections).toBeLessThanOrEqual(2)
+  server.close()
 })
 
 async function* pieces(raw: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
