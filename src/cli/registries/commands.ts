@@ -40,6 +40,15 @@ export const syncFlags = {
     value: 'FILE',
     doc: 'Remember in this file what is where: what has not changed then costs one request at the source and none at the target, which nobody else may change',
   },
+  plan: {
+    kind: 'string',
+    value: 'FILE',
+    doc: 'Write what would be done to this file (- prints it), with manifests, blobs, bytes, mounts and deletions, and do nothing',
+  },
+  apply: { kind: 'string', value: 'FILE', doc: 'Do what the plan in this file says, and fail for an image that has moved since' },
+  watch: { kind: 'string', value: 'TIME', doc: 'Sync again and again, with this time between, such as 1h' },
+  jitter: { kind: 'string', value: 'TIME', doc: 'With --watch: up to so much longer, at random (default a tenth)' },
+  metrics: { kind: 'string', value: 'FILE', doc: 'Write what became of the run as metrics, for the textfile collector of Prometheus' },
   prune: { kind: 'boolean', doc: 'Delete tags of the target’s repositories that the source does not have' },
   'prune-limit': { kind: 'number', value: 'N', doc: 'How many may be deleted at once (default 20): more is a failure, and nothing is' },
   'keep-going': { kind: 'boolean', doc: 'Go on with the others when an image fails' },
@@ -150,9 +159,8 @@ export const registryCommands: readonly Command[] = [
     group: 'Registries',
     summary: 'Mirror repositories and directories of images',
     description:
-      'Copies all images of SOURCE to TARGET, several at a time, and leaves alone what is there already. SOURCE is a repository (all its tags) or an image of a registry, a directory with images as dir: writes them, or a list of registries in YAML. TARGET is a registry, with or without a path below it, or a directory. Neither has a transport before it.',
+      'Copies all images of SOURCE to TARGET, several at a time, and leaves alone what is there already. SOURCE is a repository (all its tags) or an image of a registry, a directory with images as dir: writes them, or a list of registries in YAML. TARGET is a registry, with or without a path below it, or a directory. Neither has a transport before it. A blob that several repositories of a registry lack is uploaded once, and mounted into the others. The exit status is 0 only if everything is there.',
     operands: 'SOURCE TARGET',
-    least: 2,
     most: 2,
     flags: syncFlags,
     absent: absentSyncFlags,
@@ -162,6 +170,10 @@ export const registryCommands: readonly Command[] = [
       {
         command: 'stave sync --src docker --dest docker --state web.state --prune quay.io/acme/web registry.example/acme',
         doc: 'Every hour: what is gone at the source is gone here, and what has not changed costs a HEAD',
+      },
+      {
+        command: 'stave sync --src docker --dest docker --plan web.plan quay.io/acme/web registry.example/acme',
+        doc: 'What would be moved: to be read, and then done with stave sync --apply web.plan',
       },
       {
         command: 'stave sync --src dir --dest docker --scoped --keep-going /media/usb registry.example',
