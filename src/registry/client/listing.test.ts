@@ -22,6 +22,11 @@ test.each<[name: string, link: string | undefined, expected: string | undefined]
   ['the second of two', '</x>; rel="prev", </v2/a/tags/list?last=c>; rel="next"', '/v2/a/tags/list?last=c'],
   ['several relations', '</y>; rel="last next"', '/y'],
   ['empty', '', undefined],
+  ['a title that speaks of it', '</y>; title="a; rel=next"', undefined],
+  ['a quote without its end', '</y>; rel="next', '/y'],
+  ['without a relation', '</y>', '/y'],
+  // A thousand of them took seconds when every one was searched to the end.
+  ['as much as a head may have', `</y>${'; rel=>'.repeat(50_000)}`, undefined],
 ])('the next page by a Link: %s', (_, link, expected) => {
   expect(nextPage({ headers: { link }, url })).toBe(expected)
 })

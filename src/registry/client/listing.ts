@@ -141,12 +141,28 @@ function decodeNames(bytes: Uint8Array, key: string, doing: string): string[] {
  */
 export function nextPage(response: Pick<Response, 'headers' | 'url'>): string | undefined {
   for (const link of (response.headers.link ?? '').split(/,(?=\s*<)/)) {
-    const match = /^\s*<?([^>;]*)>?\s*(;.*)?$/.exec(link)
-    const isNext = match?.[2] === undefined || /;\s*rel\s*=\s*"?([^"]*\s)?next(\s[^"]*)?"?/i.test(match[2])
-    if (match === null || !isNext || match[1] === '') continue
-    const url = URL.parse(match[1]!.trim(), response.url)
+    const { target, parameters } = linkOf(link)
+    if (target === '' || !isNext(parameters)) continue
+    const url = URL.parse(target, response.url)
     if (url === null) continue
     return url.pathname + url.search
   }
   return undefined
+}
+
+/** A link, also one without the brackets that it should have; linear in its length, as a registry chose it. */
+function linkOf(link: string): { readonly target: string; readonly parameters: string } {
+  const text = link.trim()
+  const end = text.search(text.startsWith('<') ? /[>;]/ : /;/)
+  if (end < 0) return { target: text.replace(/^</, ''), parameters: '' }
+  return { target: text.slice(text.startsWith('<') ? 1 : 0, end).trim(), parameters: text.slice(text[end] === '>' ? end + 1 : end).trim() }
+}
+
+/** Whether a link leads to the next page: one that says no relation does, as some registries write it. */
+function isNext(parameters: string): boolean {
+  if (parameters === '') return true
+  const relations = parameters.matchAll(/;\s*(\w+)\s*=\s*(?:"([^"]*)"?|([^";]*))/g)
+  for (const [, name, quoted, bare] of relations)
+    if (name!.toLowerCase() === 'rel') return (quoted ?? bare ?? '').toLowerCase().trim().split(/\s+/).includes('next')
+  return false
 }
