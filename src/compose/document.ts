@@ -1,4 +1,4 @@
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, type Document, type Node } from 'yaml'
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseAllDocuments, type Document, type Node, type Scalar } from 'yaml'
 import { StaveError, type Span } from '#error.ts'
 import * as limit from '#limit.ts'
 import { interpolate, type Variables } from './interpolate.ts'
@@ -71,15 +71,9 @@ export function readSource(text: string, file: string, variables: Variables, onU
   }
   const plain = (node: unknown, path: Path, open: readonly unknown[]): unknown => {
     if (isScalar(node)) {
-      // As in YAML 1.1, which files of Compose are written for: modes of files begin with a zero.
-      if (typeof node.value === 'number' && /^0[0-7]+$/.test(node.source ?? '')) return Number.parseInt(node.source as string, 8)
-      if (typeof node.value !== 'string') return node.value
-      try {
-        return interpolate(node.value, variables, onUnset)
-      } catch (error) {
-        if (!(error instanceof StaveError)) throw error
-        throw failAt(spanOf(node), path, error.message, { ...(error.hint !== undefined && { hint: error.hint }) })
-      }
+      return scalarValue(node, variables, onUnset, ({ message, hint }) =>
+        failAt(spanOf(node), path, message, { ...(hint !== undefined && { hint }) }),
+      )
     }
     if (isSeq(node)) return node.items.map((item, at) => convert(item, [...path, at], open))
     if (!isMap(node)) return null
@@ -100,8 +94,7 @@ export function readSource(text: string, file: string, variables: Variables, onU
         if (keySpan !== undefined && (value === null || isMap(value) || isSeq(value))) spans.set([...path, name].join('\0'), keySpan)
       }
     }
-    for (const part of merged)
-      for (const [name, value] of Object.entries(part)) if (!Object.hasOwn(result, name)) setOwn(result, name, value)
+    for (const part of merged) addMissing(result, part)
     return result
   }
   return {
@@ -115,6 +108,28 @@ export function readSource(text: string, file: string, variables: Variables, onU
       return failAt(undefined, path, problem, options)
     },
   }
+}
+
+/** The value of a scalar, with its variables replaced. @throws what `fail` makes of an error of a variable */
+function scalarValue(
+  node: Scalar,
+  variables: Variables,
+  onUnset: (name: string) => void,
+  fail: (error: StaveError) => StaveError,
+): unknown {
+  // As in YAML 1.1, which files of Compose are written for: modes of files begin with a zero.
+  if (typeof node.value === 'number' && /^0[0-7]+$/.test(node.source ?? '')) return Number.parseInt(node.source as string, 8)
+  if (typeof node.value !== 'string') return node.value
+  try {
+    return interpolate(node.value, variables, onUnset)
+  } catch (error) {
+    throw error instanceof StaveError ? fail(error) : error
+  }
+}
+
+/** What a merge key brings: what is there already stays. */
+function addMissing(result: Record<string, unknown>, part: Record<string, unknown>): void {
+  for (const [name, value] of Object.entries(part)) if (!Object.hasOwn(result, name)) setOwn(result, name, value)
 }
 
 function parsed(text: string, file: string, lineCounter: LineCounter): Document.Parsed {
