@@ -120,6 +120,18 @@ export const imageVerbs: readonly Command[] = [
         load: () => import('./diff.ts'),
       }),
       command({
+        name: 'image ratelimit',
+        group: 'Images',
+        summary: 'Print how many pulls a registry grants, and how many are left',
+        description: 'Asks by HEAD, which counts as no pull.',
+        operands: 'docker://NAME',
+        least: 1,
+        most: 1,
+        flags: validateFlags,
+        examples: [{ command: 'stave image ratelimit docker://docker.io/library/debian', doc: 'Of Docker Hub' }],
+        load: () => import('./ratelimit.ts'),
+      }),
+      command({
         name: 'image validate',
         group: 'Images',
         summary: 'Read all of an image, hash it again, and tell what is wrong',

@@ -16,9 +16,11 @@ export interface Fetched {
   readonly raw: Uint8Array
 }
 
-// All in one field: some registries read only the first of several. Schema 1 is named last, in order to be told that
-// an image is of that kind, and not that there is none.
-const accept = [...acceptedManifests, mediaTypes.dockerSchema1Signed].join(', ')
+/**
+ * All that is understood, in one field: some registries read only the first of several. Schema 1 is named last, in order to
+ * be told that an image is of that kind, and not that there is none.
+ */
+export const accept = [...acceptedManifests, mediaTypes.dockerSchema1Signed].join(', ')
 
 /** Is content of this media type kept under `manifests/`? */
 export function isManifestLike(mediaType: string): boolean {

@@ -26,6 +26,7 @@ import {
   lookAtManifest,
   putManifest,
 } from './manifests.ts'
+import { rateLimit, type RateLimit } from './rate-limit.ts'
 import { addReferrer, listReferrers } from './referrers.ts'
 import type { Remote } from './remote.ts'
 import { deleteTag } from './tags.ts'
@@ -66,6 +67,8 @@ export interface Registry extends Target {
   listTags(cx: Context, options?: ListOptions): Promise<string[]>
   /** What a name stands for in the repository that is written to, by one HEAD. Undefined: nothing, or the registry does not say. */
   look(cx: Context, name: string): Promise<Descriptor | undefined>
+  /** How many pulls are left, by one HEAD of a name. Undefined: the registry says nothing of it. */
+  rateLimit(cx: Context, name: string): Promise<RateLimit | undefined>
   /** Deletes a tag, or by digest a manifest with all its tags. @throws StaveError `not-found`, `unsupported` */
   deleteManifest(cx: Context, name: string): Promise<void>
   /** Takes a tag away, and nothing else: other tags of its manifest stay. @throws StaveError `not-found`, `unsupported` */
@@ -241,6 +244,7 @@ function openRepository(remote: Remote, endpoints: readonly Endpoint[], referenc
     listTags: (cx, list) => listTags(cx, remote, remote.endpoint, list),
     describe: (cx, name) => fromAny(endpoints, isDigest(name), (endpoint) => headManifest(cx, remote, endpoint, name)),
     look: (cx, name) => lookAtManifest(cx, remote, name),
+    rateLimit: (cx, name) => rateLimit(cx, remote, name),
     async deleteManifest(cx, name) {
       present.clear()
       manifests.clear()
