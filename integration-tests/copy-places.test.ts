@@ -3,6 +3,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { background as cx } from '#context.ts'
 import { copy } from '#image/copy.ts'
+import { makeIndex } from '#image/edit.ts'
 import { sampleImage, sampleIndex } from '#image/testing.ts'
 import { openLayout } from '#layout/layout.ts'
 import { digestHex } from '#oci/digest.ts'
@@ -173,4 +174,26 @@ test('skopeo’s other ways to say who one is', async () => {
   } finally {
     await guarded.close()
   }
+})
+
+test('push of several platforms makes the smaller index and says so before; with --sparse the digest stays', async () => {
+  const architectures = ['amd64', 'arm64', 'riscv64']
+  const images = await Promise.all(
+    architectures.map((architecture) => sampleImage(cx, { seed: `push-${architecture}`, platform: { os: 'linux', architecture } })),
+  )
+  const { source, descriptor } = makeIndex(images)
+  await copy(cx, source, descriptor, client.open(parseReference(`${server.host}/several:1`)), { name: '1' })
+  expect((await stave('pull', '-q', '--all-platforms', `${server.host}/several:1`)).status).toBe(0)
+
+  const platforms = ['--platform', 'linux/amd64', '--platform', 'linux/riscv64']
+  const pushed = await stave('push', ...platforms, `${server.host}/several:1`, `docker://${server.host}/pushed:1`)
+  expect(pushed.status).toBe(0)
+  expect(pushed.stderr).toMatch(new RegExp(`${descriptor.digest}.*which has another digest`))
+  const raw = await stave('inspect', '--raw', `docker://${server.host}/pushed:1`)
+  const small = JSON.parse(raw.stdout) as { manifests: { digest: string }[] }
+  expect(small.manifests.map(({ digest }) => digest)).toEqual([images[0]!.descriptor.digest, images[2]!.descriptor.digest])
+
+  const sparse = await stave('push', '-q', ...platforms, '--sparse', `${server.host}/several:1`, `oci:${shop.path('sparse')}:1`)
+  expect(sparse.status).toBe(0)
+  expect((await stave('image', 'digest', `oci:${shop.path('sparse')}:1`)).stdout.trim()).toBe(descriptor.digest)
 })

@@ -18,7 +18,8 @@ export const pullFlags = {
 } as const satisfies Flags
 
 export const pushFlags = {
-  ...platformFlag,
+  platform: { kind: 'list', value: 'OS/ARCH', doc: 'Push only these platforms of an index: of several, a smaller index is made' },
+  sparse: { kind: 'boolean', doc: 'With several of --platform: the index as it is, mentioning what is not pushed' },
   'all-tags': { kind: 'boolean', short: 'a', doc: 'Push every tag of the repository' },
   digestfile: { kind: 'string', value: 'FILE', doc: 'Write the digest to a file' },
   format: { kind: 'string', short: 'f', value: 'oci|docker', choices: ['oci', 'docker', 'v2s2'], doc: 'Convert the manifest' },

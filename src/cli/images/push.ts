@@ -32,7 +32,8 @@ export async function run({ cx, flags, args, settings, report }: Invocation<type
       name: target.name,
       format: flags.format ?? (compression?.compression === 'zstd' ? 'oci' : undefined),
       ...(compression && { compression }),
-      platforms: flags.platform === undefined ? 'present' : [flags.platform],
+      platforms: flags.platform.length === 0 ? 'present' : flags.platform.flatMap((text) => text.split(',')),
+      sparse: flags.sparse ?? false,
     })
     if (flags.digestfile !== undefined) writeFileSync(resolve(settings.cwd, flags.digestfile), `${pushed.digest}\n`)
     await report.settle()
