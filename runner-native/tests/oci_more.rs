@@ -157,3 +157,36 @@ fn what_is_not_there_is_refused_and_features_say_so() {
         assert!(said.contains("control groups of systemd are not supported"), "{said}");
     }
 }
+
+/// NVIDIA's hook and others come into the mount namespace from outside, and mount where the configuration has the root.
+#[test]
+fn a_hook_finds_the_root_at_its_path_in_the_namespace() {
+    if !possible() {
+        return;
+    }
+    let mut bundle = Bundle::with_script("hook-root", "cat /data/given");
+    fs::write(bundle.path.join("given"), "by a hook\n").unwrap();
+    let (given, place) = (bundle.path.join("given"), bundle.path.join("rootfs/data/given"));
+    let script = format!(
+        "pid=$(sed 's/.*\"pid\":\\([0-9]*\\).*/\\1/'); touch {place} && nsenter -m -t $pid mount --bind {given} {place}",
+        given = given.display(),
+        place = place.display()
+    );
+    bundle.config["hooks"] =
+        json!({ "createRuntime": [{ "path": "/bin/sh", "args": ["sh", "-c", script], "env": ["PATH=/usr/bin:/bin"] }] });
+    assert_eq!(bundle.run(), "by a hook\n");
+}
+
+#[test]
+fn of_variables_that_are_given_twice_the_last_is_taken() {
+    if !possible() {
+        return;
+    }
+    let mut bundle = Bundle::with_script("twice", "");
+    bundle.config["process"]["args"] = json!(["env"]);
+    bundle.config["process"]["env"] = json!(["PATH=/bin", "A=1", "HOME=/", "A=2", "B=", "A=3=4"]);
+    assert_eq!(bundle.run(), "PATH=/bin\nHOME=/\nB=\nA=3=4\n");
+    let log = bundle.path.join("log");
+    bundle.fine(&["--debug", "--log", log.to_str().unwrap(), "run", &bundle.id]);
+    assert!(fs::read_to_string(log).unwrap().contains("level=debug"));
+}

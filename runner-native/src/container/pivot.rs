@@ -31,7 +31,8 @@ pub fn enter(plan: &Plan, root: Option<&OwnedFd>, mounts: Mounts, channel: &Chan
         .map_err(|errno| Error::call("openat(\"/\")", errno))?;
     mounts.stage(&old)?;
     let nodes = Nodes::new(plan, old.as_fd())?;
-    attach(root, &old)?;
+    // Hooks that come into this namespace look for the root where the configuration has it.
+    attach(root, place_of_root(plan).unwrap_or(old))?;
     let mut targets = Targets::new(root.as_fd())?;
     let made = system::mount(plan, &nodes, mounts, &mut targets);
     channel.send(&Message::Created { created: std::mem::take(&mut targets.created) }, None)?;
@@ -55,6 +56,12 @@ pub fn enter(plan: &Plan, root: Option<&OwnedFd>, mounts: Mounts, channel: &Chan
         protect(root, false)?;
     }
     Ok(terminal)
+}
+
+/// Where a `config.json` has its root, if this process may go there.
+fn place_of_root(plan: &Plan) -> Option<OwnedFd> {
+    let path = plan.config.root.as_ref().map(|root| root.path.as_str()).filter(|path| path.starts_with('/'))?;
+    crate::root::host(path).ok()
 }
 
 /// The directory of the root with all that is mounted in it, attached to nothing, and what is mounted in it from now on

@@ -55,13 +55,22 @@ pub fn prepare(process: &Process, streams: Streams) -> Result<Ready> {
     for limit in &process.limits {
         apply(limit)?;
     }
-    let mut env: Vec<CString> = process.env.iter().map(|variable| task::c_string(variable)).collect::<Result<_>>()?;
+    let mut env: Vec<CString> = last_of_each(&process.env).into_iter().map(task::c_string).collect::<Result<_>>()?;
     if process.variable("HOME").is_none_or(str::is_empty) {
         env.retain(|variable| !variable.as_bytes().starts_with(b"HOME="));
         env.push(task::c_string(&format!("HOME={}", identity.home))?);
     }
     let path = process.variable("PATH").unwrap_or(DEFAULT_PATH).to_owned();
     Ok(Ready { identity, env, path })
+}
+
+/// Of variables that are given twice the last, in its place: programs differ in which they take.
+fn last_of_each(env: &[String]) -> Vec<&str> {
+    let mut seen = std::collections::HashSet::new();
+    let name = |variable: &'_ str| variable.split('=').next().unwrap_or_default().to_owned();
+    let mut last: Vec<&str> = env.iter().rev().map(String::as_str).filter(|variable| seen.insert(name(variable))).collect();
+    last.reverse();
+    last
 }
 
 /// Goes to the working directory, which is inside the root whatever it is called (CVE-2024-21626).

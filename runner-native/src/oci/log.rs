@@ -9,13 +9,21 @@ use std::io::Write;
 pub struct Log {
     path: Option<String>,
     json: bool,
+    debug: bool,
 }
 
 impl Log {
-    pub fn new(path: Option<&str>, format: Option<&str>) -> Self {
+    pub fn new(path: Option<&str>, format: Option<&str>, debug: bool) -> Self {
         // crun names the kind of destination before its path.
         let path = path.map(|path| path.strip_prefix("file:").unwrap_or(path).to_owned()).filter(|path| !path.is_empty());
-        Self { path, json: format == Some("json") }
+        Self { path, json: format == Some("json"), debug }
+    }
+
+    /// Only where `--debug` asks for it.
+    pub fn debug(&self, message: &str) {
+        if self.debug {
+            self.write("debug", message);
+        }
     }
 
     pub fn warning(&self, message: &str) {

@@ -95,7 +95,7 @@ fn answer(asked: &Asked) -> Option<String> {
 }
 
 fn log_of(global: &Words) -> Log {
-    Log::new(global.get("log"), global.get("log-format"))
+    Log::new(global.get("log"), global.get("log-format"), global.has("debug") || global.get("log-level") == Some("debug"))
 }
 
 fn perform(name: &'static str, global: &Words, words: &Words) -> Result<u8> {
@@ -108,6 +108,12 @@ fn perform(name: &'static str, global: &Words, words: &Words) -> Result<u8> {
     let preserve_fds = preserved(words, listen_fds)?;
     sys::close_on_exec_from(3 + preserve_fds);
     let call = Call { name, store: Store::open(global.get("root")), global, words, log: log_of(global), preserve_fds, listen_fds };
+    call.log.debug(&format!(
+        "{name} {}: version {}, process {}",
+        call.words.operands.join(" "),
+        env!("CARGO_PKG_VERSION"),
+        std::process::id()
+    ));
     match name {
         "create" => make::create(&call)?,
         "start" => start::start(&call)?,

@@ -1,5 +1,6 @@
 //! `spec`: a `config.json` to begin with.
 
+use crate::cgroup::Hierarchies;
 use crate::error::{Error, Result};
 use crate::oci::Call;
 use crate::oci::bundle::VERSIONS;
@@ -31,7 +32,11 @@ fn example(rootless: bool) -> Value {
         mount("/dev/shm", "tmpfs", "shm", &["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
         mount("/dev/mqueue", "mqueue", "mqueue", &["nosuid", "noexec", "nodev"]),
     ];
-    let mut namespaces = vec!["pid", "ipc", "uts", "mount", "cgroup"];
+    let mut namespaces = vec!["pid", "ipc", "uts", "mount"];
+    // As runc: of version 1 a container sees its place, and callers add the namespace where they want it.
+    if Hierarchies::find().version() == "v2" {
+        namespaces.push("cgroup");
+    }
     if rootless {
         namespaces.push("user");
         mounts.push(mount("/sys", "none", "/sys", &["rbind", "nosuid", "noexec", "nodev", "ro"]));
