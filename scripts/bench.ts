@@ -13,6 +13,7 @@
  * | one-stage, stages | a stage that keeps a core busy, and eight of them side by side |
  * | apt | apt-get update and install: only when it is named, it needs the network |
  * | run-host, run-none | a container from start to end |
+ * | bundle-run, bundle-start | the same by an OCI runtime on a prepared bundle: run; create, start and delete |
  *
  * With --docker, Docker's daemon takes part. All its images and its build cache are removed.
  */
@@ -52,6 +53,8 @@ async function bench(machine: Machine, workload: string, cases: readonly Case[])
   for (let run = 0; run < runs; run++) {
     for (const one of cases) {
       if (run === 0) one.first?.()
+      if (run === 0 && one.possible?.() === false) samples.delete(one.tool)
+      if (!samples.has(one.tool)) continue
       one.prepare?.()
       spawnSync('sync')
       samples.get(one.tool)!.push(await measure(one.command, machine.env))

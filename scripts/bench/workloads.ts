@@ -3,6 +3,7 @@ import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { oneFile } from './inputs.ts'
 import { has, type Machine } from './machine.ts'
+import { runtimeWorkloads } from './runtimes.ts'
 
 const stave = join(import.meta.dirname, '../../bin/stave')
 
@@ -14,6 +15,8 @@ export interface Case {
   prepare?(): void
   /** Once before all of them. */
   first?(): void
+  /** After that: whether it can do it here. Absent: it can. */
+  possible?(): boolean
 }
 
 interface Tool {
@@ -89,6 +92,7 @@ export function workloads(machine: Machine, source: string, target: string, with
     ['apt', uncached('apt')],
     ['run-host', starts('host')],
     ['run-none', starts('none')],
+    ...runtimeWorkloads(machine, bases[0]!),
   ])
 }
 
