@@ -14,6 +14,8 @@
  * | apt | apt-get update and install: only when it is named, it needs the network |
  * | run-host, run-none | a container from start to end |
  * | bundle-run, bundle-start | the same by an OCI runtime on a prepared bundle: run; create, start and delete |
+ * | transfer, nothing, layout | 512 MB from one registry to another, the same again, and to an OCI layout |
+ * | fifty | fifty small images from one registry to another |
  *
  * With --docker, Docker's daemon takes part. All its images and its build cache are removed.
  */
@@ -22,6 +24,7 @@ import { cpus } from 'node:os'
 import { makeInputs, stageCount } from './bench/inputs.ts'
 import { has, openMachine, type Machine } from './bench/machine.ts'
 import { measure, type Sample } from './bench/measure.ts'
+import { makeTransferInputs, transfers } from './bench/transfers.ts'
 import { workloads, type Case } from './bench/workloads.ts'
 
 const words = process.argv.slice(2)
@@ -34,9 +37,12 @@ for (const program of ['docker-registry', 'skopeo', 'busybox', 'mmdebstrap'])
   if (!has(program)) throw new Error(`${program} is missing; run: sh scripts/setup.sh --peers`)
 using machine = openMachine()
 const [source, target] = [await machine.registry('source'), await machine.registry('target')]
-makeInputs(machine, source)
-const known = workloads(machine, source, target, withDocker)
+const moving = transfers(machine, source, target)
+const known = new Map([...workloads(machine, source, target, withDocker), ...moving])
 for (const word of words) if (!known.has(word)) throw new Error(`${word} is no workload: ${[...known.keys()].join(', ')}`)
+// The inputs of the one kind take minutes, and those of the other half a gigabyte.
+if (words.length === 0 || words.some((word) => !moving.has(word))) makeInputs(machine, source)
+if (words.length === 0 || words.some((word) => moving.has(word))) makeTransferInputs(machine, source)
 console.log(`workload\ttool\tmedian_s\tmin\tmax\tcpu_s\tpeak_mb\tto_best_peer   (${runs} runs each, in turn)`)
 const medians = new Map<string, number>()
 for (const [workload, cases] of known)

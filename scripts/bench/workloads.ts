@@ -5,7 +5,7 @@ import { oneFile } from './inputs.ts'
 import { has, type Machine } from './machine.ts'
 import { runtimeWorkloads } from './runtimes.ts'
 
-const stave = join(import.meta.dirname, '../../bin/stave')
+export const stave = join(import.meta.dirname, '../../bin/stave')
 
 /** One tool at one workload. */
 export interface Case {
