@@ -28,6 +28,7 @@ const groups: Readonly<Record<string, Group>> = {
       'rm',
       'run',
       'start',
+      'stats',
       'stop',
       'top',
       'unpause',

@@ -27,11 +27,7 @@ const cgroups = 'A container has a control group of its own; limit it with --mem
 
 /** Of `run` and `create`. A flag that the command itself has stands in their place. */
 export const neutralRunFlags = {
-  cgroupns: neutral(['private', ''], 'A container sees its own control group alone.'),
   cgroups: neutral(['enabled'], cgroups),
-  'cgroup-parent': neutral([''], cgroups),
-  'memory-swappiness': neutral(['-1', ''], 'Set vm.swappiness of the machine, or limit with --memory-swap.'),
-  'blkio-weight': neutral(['0', ''], 'Weights of disks are not set.'),
   'kernel-memory': neutral(['0', ''], 'Kernel memory counts as memory: --memory.'),
   'oom-kill-disable': neutralSwitch('false', 'What needs more memory than its limit is killed; --oom-score-adj says how early.'),
   'disable-content-trust': neutralSwitch('true', 'Say whom to trust in policy.json: --signature-policy FILE.'),

@@ -25,7 +25,8 @@ import { killContainer, pauseContainer, stopContainer, unpauseContainer, waitCon
 import { attachContainer, execContainer } from './exec.ts'
 import { inspectContainer } from './inspect.ts'
 import { readLog } from './log.ts'
-import { parseMount, parseTmpfs, parseVolume } from './mount.ts'
+import { parseTmpfs, parseVolume } from './mount.ts'
+import { parseMount } from './mount-fields.ts'
 import { restartContainer, startContainer } from './start.ts'
 import { createVolume, listVolumes, pruneVolumes, removeVolume } from './volume.ts'
 

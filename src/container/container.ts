@@ -2,19 +2,21 @@ import { layout, pathOf, placeOf } from '#store/layout.ts'
 import { chmodSync, mkdirSync, readFileSync, rmSync, rmdirSync, statSync } from 'node:fs'
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
-import type { Image } from '#image/image.ts'
+import { openImage, type Image } from '#image/image.ts'
 import type { ExecutionConfig } from '#oci/config.ts'
+import { hostPlatform } from '#oci/platform.ts'
 import { parseExposed, publishAll } from '#network/port.ts'
 import { checkProcessor } from '#sandbox/processor.ts'
 import type { LocalStore } from '#store/open.ts'
 import { isAlive, self } from '#store/owner.ts'
 import { makePrivateDirectory } from '#store/private.ts'
 import { randomHex } from '#store/random.ts'
-import type { Container, ContainerRecord } from './record.ts'
+import type { Container, ContainerRecord, LogSettings } from './record.ts'
 import { killContainer } from './control.ts'
 import { removeGroups } from './lost.ts'
 import { endGuard } from './guard.ts'
 import { healthCheck, type HealthOptions } from './health.ts'
+import type { ImageMount } from './mount.ts'
 import { checkName, generateName } from './name.ts'
 import { settleNetwork, sharedFiles, type ContainerNetwork, type NetworkSettings } from './network.ts'
 import type { RestartPolicy } from './restart.ts'
@@ -42,6 +44,10 @@ export interface CreateOptions extends Omit<ContainerOptions, 'network' | 'files
   /** The program of the OCI runtime that makes it. Default: Stave's own. */
   readonly runtime?: string
   readonly annotations?: Readonly<Record<string, string>>
+  readonly logSettings?: LogSettings
+  /** Containers whose namespaces it shares, by kind: `pid`, `ipc`, `uts`. */
+  readonly joins?: Readonly<Record<string, string>>
+  readonly cgroupParent?: string
   /** Keep what it writes. Default: yes, unless it removes itself and runs in the foreground. */
   readonly log?: boolean
 }
@@ -74,7 +80,11 @@ export async function createContainer(
   const ports = options.publishAll === true ? publishAll(exposedPorts, wanted.ports ?? []) : wanted.ports
   const settings = { ...wanted, ...(ports !== undefined && { ports }) }
   const network = settleNetwork(store, settings, (other) => findContainer(store, other))
-  const spec = containerSpec(config, { ...others, ...namesOf(settings, network) }, id)
+  const joins = settleJoins(store, options.joins)
+  const described = containerSpec(config, { ...others, ...namesOf(settings, network) }, id)
+  // Its name is that of the machine, or of the container, whose namespace it is in.
+  const { hostname: _, ...nameless } = described
+  const spec = joins['uts'] === undefined ? described : nameless
   const name = options.name === undefined ? generateName((taken) => byName(store, taken) !== undefined) : checkName(options.name)
   if (options.name !== undefined) refuseTaken(store, name)
   const snapshots = (await store.snapshots.ensure(cx, image)).toReversed()
@@ -86,7 +96,7 @@ export async function createContainer(
     const places = snapshots.map((snapshot) => snapshot.place)
     for (const mount of spec.mounts) {
       if (mount.type !== 'volume') {
-        mounts.push(mount)
+        mounts.push(mount.type === 'image' ? await withManifest(cx, store, mount) : mount)
         continue
       }
       const volume = createVolume(store, mount.name === undefined ? {} : { name: mount.name })
@@ -106,17 +116,13 @@ export async function createContainer(
       labels: { ...config?.Labels, ...options.labels },
       autoRemove: options.autoRemove ?? false,
       readonly: options.readonly ?? false,
-      ...(options.log === false && { log: false }),
+      ...kept(options),
       stopTimeout: options.stopTimeout ?? config?.StopTimeout ?? defaultStopTimeout,
-      ...(options.timeout !== undefined && { timeout: options.timeout }),
-      ...(options.restart !== undefined && { restart: options.restart }),
-      ...(options.pidFile !== undefined && { pidFile: options.pidFile }),
-      ...(options.runtime !== undefined && { runtime: options.runtime }),
       ...(health !== undefined && { health, ...(config?.Shell !== undefined && { shell: config.Shell }) }),
-      ...(options.annotations !== undefined && { annotations: options.annotations }),
       ...parts(config, options),
       exposedPorts,
       network,
+      ...(Object.keys(joins).length > 0 && { joins }),
       anonymousVolumes: made,
       creator: self(),
     }
@@ -138,6 +144,12 @@ export async function createContainer(
   }
 }
 
+/** @throws StaveError `not-found` for an image that is not in the store */
+async function withManifest(cx: Context, store: LocalStore, mount: ImageMount): Promise<ImageMount> {
+  const image = await openImage(cx, store, await store.resolve(cx, mount.image), hostPlatform(process.arch))
+  return { ...mount, manifest: image.descriptor }
+}
+
 /** What a container is called, and the names that it knows: with a network of its own, as they are when it starts. */
 function namesOf(
   settings: NetworkSettings,
@@ -147,6 +159,26 @@ function namesOf(
   const network = mode === 'host' || mode === 'none' ? mode : mode === 'container' || mode === 'path' ? 'join' : 'private'
   const { domainname } = settings
   return { network, files, hostHostname: hostname, ...(domainname !== undefined && { domainname }) }
+}
+
+/** What is kept of the options as it is. */
+function kept(options: CreateOptions): Partial<ContainerRecord> {
+  const { log, logSettings = {}, timeout, restart, pidFile, runtime, annotations, cgroupParent } = options
+  return {
+    ...(log === false && { log }),
+    ...(Object.keys(logSettings).length > 0 && { logSettings }),
+    ...(timeout !== undefined && { timeout }),
+    ...(restart !== undefined && { restart }),
+    ...(pidFile !== undefined && { pidFile }),
+    ...(runtime !== undefined && { runtime }),
+    ...(annotations !== undefined && { annotations }),
+    ...(cgroupParent !== undefined && { cgroupParent }),
+  }
+}
+
+/** Names become ids. A namespace that is another's is not made, nor named. @throws StaveError `not-found` */
+function settleJoins(store: LocalStore, joins: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
+  return Object.fromEntries(Object.entries(joins).map(([kind, name]) => [kind, findContainer(store, name).id]))
 }
 
 function parts(

@@ -20,6 +20,7 @@ export interface ExecOptions {
   readonly interactive?: boolean
   readonly privileged?: boolean
   readonly detach?: boolean
+  readonly detachKeys?: string
 }
 
 /**
@@ -41,6 +42,7 @@ export async function execContainer(
       container: directoryOf(store, container),
       spec: execSpec(container, options),
       ...(options.detach && { detach: true }),
+      ...(options.detachKeys !== undefined && { detachKeys: options.detachKeys }),
     },
     stdio,
   )
@@ -63,6 +65,7 @@ export function execSpec({ spec }: ContainerRecord, options: ExecOptions): ExecR
     ...(spec.noNewPrivileges && { noNewPrivileges: true }),
     seccomp: privileged ? 'unconfined' : spec.seccomp,
     ...(privileged && { privileged }),
+    ...(spec.umask !== undefined && { umask: spec.umask }),
   }
 }
 

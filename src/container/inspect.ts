@@ -1,9 +1,9 @@
 import { basename } from 'node:path'
-import { layout, pathOf } from '#store/layout.ts'
 import type { LocalStore } from '#store/open.ts'
 import type { Container } from './container.ts'
 import type { Healthcheck } from '#oci/config.ts'
 import { readHealth, type HealthCheck } from './health.ts'
+import { logPath } from './log-file.ts'
 import { networkMode } from './network.ts'
 import { networkSettings, portBindings } from './networks.ts'
 import type { SpecMount } from './spec.ts'
@@ -37,14 +37,14 @@ export function inspectContainer(store: LocalStore, container: Container): Recor
       ...healthState(store, container),
     },
     Image: container.imageId,
-    LogPath: pathOf(store, layout.containerLog(container.id)),
+    LogPath: logPath(store, container),
     Name: `/${container.name}`,
     RestartCount: container.restarts ?? 0,
     Driver: 'overlay2',
     Platform: 'linux',
     HostConfig: {
       Binds: spec.mounts.flatMap(bindText),
-      LogConfig: { Type: container.log === false ? 'none' : 'json-file', Config: {} },
+      LogConfig: logConfig(store, container),
       NetworkMode: networkMode(container),
       PortBindings: portBindings(container),
       RestartPolicy: { Name: container.restart?.name ?? 'no', MaximumRetryCount: container.restart?.maximum ?? 0 },
@@ -67,9 +67,14 @@ export function inspectContainer(store: LocalStore, container: Container): Recor
       DnsOptions: container.network?.resolver.options ?? [],
       DnsSearch: container.network?.resolver.searchDomains ?? [],
       ExtraHosts: (container.network?.addHosts ?? []).map(({ host, address }) => `${host}:${address}`),
-      PidMode: spec.namespaces.pid === 'host' ? 'host' : '',
-      IpcMode: spec.namespaces.ipc ?? 'private',
-      UTSMode: spec.namespaces.uts === 'host' ? 'host' : '',
+      PidMode: namespaceMode(container, 'pid') ?? '',
+      IpcMode: namespaceMode(container, 'ipc') ?? 'private',
+      UTSMode: namespaceMode(container, 'uts') ?? '',
+      CgroupnsMode: spec.namespaces.cgroup ?? 'private',
+      CgroupParent: container.cgroupParent ?? '',
+      MemoryReservation: spec.resources?.memoryReservationBytes ?? 0,
+      CpusetMems: spec.resources?.cpusetMems ?? '',
+      BlkioWeight: spec.resources?.blockIo?.weight ?? 0,
       SecurityOpt: [
         ...(spec.noNewPrivileges ? ['no-new-privileges'] : []),
         ...(spec.seccomp === 'default' ? [] : [`seccomp=${spec.seccomp === 'unconfined' ? 'unconfined' : JSON.stringify(spec.seccomp)}`]),
@@ -101,6 +106,23 @@ export function inspectContainer(store: LocalStore, container: Container): Recor
       ExposedPorts: Object.fromEntries(container.exposedPorts.map((port) => [port, {}])),
     },
     NetworkSettings: networkSettings(store, container),
+  }
+}
+
+function namespaceMode({ spec, joins }: Container, kind: 'pid' | 'ipc' | 'uts'): string | undefined {
+  const other = joins?.[kind]
+  return other !== undefined ? `container:${other}` : spec.namespaces[kind] === 'host' ? 'host' : undefined
+}
+
+/** As docker has it, and beside it what podman has. */
+function logConfig(store: LocalStore, container: Container): Record<string, unknown> {
+  const { log, logSettings: { format, maxBytes, maxFiles, path, tag } = {} } = container
+  const words = { 'max-size': maxBytes, 'max-file': maxFiles, path, tag }
+  return {
+    Type: log === false ? 'none' : (format ?? 'json-file'),
+    Config: Object.fromEntries(Object.entries(words).flatMap(([key, value]) => (value === undefined ? [] : [[key, String(value)]]))),
+    Path: log === false ? '' : logPath(store, container),
+    Tag: tag ?? '',
   }
 }
 
@@ -167,6 +189,8 @@ function mountPoint(store: LocalStore, mount: SpecMount): Record<string, unknown
     }
     case 'tmpfs':
       return [{ Type: 'tmpfs', Source: '', Destination: mount.target, RW: mount.options?.includes('ro') !== true }]
+    case 'image':
+      return [{ Type: 'image', Source: mount.image, Destination: mount.target, RW: !mount.readonly }]
     case 'content':
       return []
     default:

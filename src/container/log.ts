@@ -1,9 +1,12 @@
 import { layout, pathOf } from '#store/layout.ts'
 import { watch } from 'node:fs'
-import { open, type FileHandle } from 'node:fs/promises'
+import type { FileHandle } from 'node:fs/promises'
 import type { Context } from '#context.ts'
 import type { LocalStore } from '#store/open.ts'
 import type { ContainerRecord } from './container.ts'
+import { parseEntry, type LogEntry } from './log-entry.ts'
+import { logPath } from './log-file.ts'
+import { findTail, nextFile, type LogFiles } from './log-files.ts'
 import { readStatus } from './status.ts'
 
 export interface LogOptions {
@@ -15,14 +18,6 @@ export interface LogOptions {
   readonly follow?: boolean
 }
 
-export interface LogEntry {
-  readonly stream: 'stdout' | 'stderr'
-  /** RFC 3339, with nanoseconds. */
-  readonly time: string
-  /** With its newline; a very long line comes in pieces, and only the last has one. */
-  readonly text: string
-}
-
 const chunkBytes = 64 * 1024
 
 /** Reads what a container wrote. A container that was never started, or keeps no log, has written nothing. */
@@ -32,17 +27,31 @@ export async function* readLog(
   container: ContainerRecord,
   options: LogOptions = {},
 ): AsyncGenerator<LogEntry> {
-  const path = pathOf(store, layout.containerLog(container.id))
-  const file = await openLog(cx, store, container, path, options.follow === true)
-  if (file === undefined) return
+  const files = { path: logPath(store, container), count: container.logSettings?.maxFiles ?? 1 }
+  const since = options.since?.getTime() ?? -Infinity
+  const until = options.until?.getTime() ?? Infinity
+  for await (const entry of readEntries(cx, store, container, files, options)) {
+    const time = Date.parse(entry.time)
+    if (time > until) return
+    if (time >= since) yield entry
+  }
+}
+
+async function* readEntries(
+  cx: Context,
+  store: LocalStore,
+  container: ContainerRecord,
+  files: LogFiles,
+  { tail, follow = false }: LogOptions,
+): AsyncGenerator<LogEntry> {
+  const place = tail === undefined ? undefined : await findTail(files, tail)
+  let file = place?.file ?? (await openFirst(cx, store, container, files, follow))
+  let position = place?.position ?? 0
+  let partial: Buffer[] = []
   try {
-    let position = options.tail === undefined ? 0 : await tailPosition(file, options.tail)
-    let partial: Buffer[] = []
-    const since = options.since?.getTime() ?? -Infinity
-    const until = options.until?.getTime() ?? Infinity
-    for (;;) {
+    while (file !== undefined) {
       // Asked before the reading: what is written before the end is still read after it.
-      const ended = options.follow !== true || !isRunning(store, container)
+      const ended = !follow || !isRunning(store, container)
       for (;;) {
         const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(chunkBytes), 0, chunkBytes, position)
         if (bytesRead === 0) break
@@ -52,35 +61,43 @@ export async function* readLog(
           const entry = parseEntry(Buffer.concat([...partial, rest.subarray(0, end)]))
           partial = []
           rest = rest.subarray(end + 1)
-          if (entry === undefined) continue
-          const time = Date.parse(entry.time)
-          if (time > until) return
-          if (time >= since) yield entry
+          if (entry !== undefined) yield entry
         }
         if (rest.length > 0) partial.push(rest)
       }
-      if (ended) return
-      await changed(cx, path)
+      const next = await fileAfter(files, file, position)
+      if (next !== undefined) {
+        await file.close()
+        ;[file, position, partial] = [next, 0, []]
+      } else if (ended) return
+      else await changed(cx, files.path)
     }
   } finally {
-    await file.close()
+    await file?.close()
   }
 }
 
-async function openLog(
+/** The next file, once all of this one has been read: it is written to until it is put aside. */
+async function fileAfter(files: LogFiles, file: FileHandle, position: number): Promise<FileHandle | undefined> {
+  const { ino } = await file.stat()
+  const next = await nextFile(files, ino)
+  if (next === undefined) return undefined
+  const [{ size }, other] = [await file.stat(), await next.stat()]
+  if (size <= position && other.ino !== ino) return next
+  await next.close()
+  return undefined
+}
+
+async function openFirst(
   cx: Context,
   store: LocalStore,
   container: ContainerRecord,
-  path: string,
+  files: LogFiles,
   follow: boolean,
 ): Promise<FileHandle | undefined> {
   for (;;) {
-    try {
-      return await open(path, 'r')
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    }
-    if (!follow || !isRunning(store, container)) return undefined
+    const file = await nextFile(files)
+    if (file !== undefined || !follow || !isRunning(store, container)) return file
     await changed(cx, pathOf(store, layout.container(container.id)))
   }
 }
@@ -107,45 +124,4 @@ async function changed(cx: Context, path: string): Promise<void> {
     clearTimeout(timer)
     cx.signal.removeEventListener('abort', done)
   }
-}
-
-/** Of an entry whose text ends with a newline; the end of one that does not is not the end of a line. */
-const lineEnd = /(?<!\\)(?:\\\\)*\\n","stream":"std(?:out|err)","time":"[^"]*"\}$/
-const lineEndBytes = 128
-
-/** Where the last `count` lines begin: read backwards, so that a log of gigabytes costs what its end costs. */
-async function tailPosition(file: FileHandle, count: number): Promise<number> {
-  const { size } = await file.stat()
-  if (count === 0) return size
-  let end = size
-  let lines = 0
-  while (end > 0) {
-    const start = Math.max(0, end - chunkBytes)
-    // With the end of the entry before, which says whether what begins here is a line or the rest of one.
-    const from = Math.max(0, start - lineEndBytes)
-    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(end - from), 0, end - from, from)
-    for (let index = bytesRead - 1; index >= start - from; index--) {
-      // The newline at the very end closes the last line and begins none.
-      if (buffer[index] !== 10 || from + index === size - 1) continue
-      if (!lineEnd.test(buffer.toString('latin1', Math.max(0, index - lineEndBytes), index))) continue
-      lines++
-      if (lines >= count) return from + index + 1
-    }
-    end = start
-  }
-  return 0
-}
-
-function parseEntry(line: Buffer): LogEntry | undefined {
-  let value: unknown
-  try {
-    value = JSON.parse(line.toString())
-  } catch {
-    // A line that a killed monitor did not finish.
-    return undefined
-  }
-  if (typeof value !== 'object' || value === null) return undefined
-  const { log, stream, time } = value as Record<string, unknown>
-  if (typeof log !== 'string' || typeof time !== 'string') return undefined
-  return { text: log, stream: stream === 'stderr' ? 'stderr' : 'stdout', time }
 }

@@ -1,9 +1,10 @@
 import { posix } from 'node:path'
-import { hasCode, StaveError } from '#error.ts'
-import { csvFields } from '#text/csv.ts'
+import { StaveError } from '#error.ts'
+import type { Descriptor } from '#oci/descriptor.ts'
+import type { MountAttribute } from '#runner/protocol.ts'
 import { parseBytes } from '#text/size.ts'
 
-export interface BindMount {
+export interface BindMount extends MountWishes {
   readonly type: 'bind'
   /** Absolute, on the host. */
   readonly source: string
@@ -15,7 +16,16 @@ export interface BindMount {
   readonly create?: boolean
 }
 
-export interface VolumeMount {
+/** What a bind and a volume have in common. */
+export interface MountWishes {
+  readonly attributes?: readonly MountAttribute[]
+  /** The source, and all in it, belongs to the user of the container from then on. */
+  readonly own?: boolean
+  /** What is written there is thrown away. */
+  readonly overlay?: boolean
+}
+
+export interface VolumeMount extends MountWishes {
   readonly type: 'volume'
   /** Absent: an anonymous one, made with the container. */
   readonly name?: string
@@ -23,6 +33,20 @@ export interface VolumeMount {
   readonly readonly?: boolean
   /** Do not fill an empty volume with what the image has there. */
   readonly nocopy?: boolean
+  /** A directory, or file, in the volume in place of all of it. */
+  readonly subpath?: string
+}
+
+/** The files of an image. */
+export interface ImageMount {
+  readonly type: 'image'
+  readonly image: string
+  readonly target: string
+  /** Default: yes. What is written to one that is not is thrown away. */
+  readonly readonly: boolean
+  readonly subpath?: string
+  /** Known when the container is made. */
+  readonly manifest?: Descriptor
 }
 
 export interface TmpfsMount {
@@ -34,7 +58,7 @@ export interface TmpfsMount {
 }
 
 /** What `-v`, `--mount` and `--tmpfs` ask for. */
-export type MountOption = BindMount | VolumeMount | TmpfsMount
+export type MountOption = BindMount | VolumeMount | TmpfsMount | ImageMount
 
 const volumeName = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,254}$/
 const propagations = new Set(['private', 'rprivate', 'shared', 'rshared', 'slave', 'rslave'])
@@ -54,7 +78,7 @@ export function parseVolume(text: string, cwd: string): MountOption {
   if (parts.length === 1) return { type: 'volume', target: absolute(parts[0]!, text) }
   const [source, target, list] = parts as [string, string, string | undefined]
   const options = readOptions(list ?? '', text)
-  const common = { target: absolute(target, text), ...(options.readonly && { readonly: true }) }
+  const common = { target: absolute(target, text), ...(options.readonly && { readonly: true }), ...wishesOf(options) }
   if (/^[./~]/.test(source)) {
     const bind: BindMount = { type: 'bind', source: posix.resolve(cwd, source), ...common, create: true, recursive: options.recursive }
     return options.propagation === undefined ? bind : { ...bind, propagation: options.propagation }
@@ -64,85 +88,47 @@ export function parseVolume(text: string, cwd: string): MountOption {
   return { type: 'volume', name: source, ...common, ...(options.nocopy && { nocopy: true }) }
 }
 
-function readOptions(list: string, text: string): { readonly: boolean; nocopy: boolean; recursive: boolean; propagation?: string } {
-  const result = { readonly: false, nocopy: false, recursive: true }
-  let propagation: string | undefined
+interface VolumeOptions {
+  readonly: boolean
+  nocopy: boolean
+  recursive: boolean
+  own: boolean
+  overlay: boolean
+  readonly attributes: MountAttribute[]
+  propagation?: string
+}
+
+const attributeWords: readonly string[] = ['noexec', 'nosuid', 'nodev']
+// z and Z relabel for SELinux, where it is in use; consistency modes mean something on a Mac only; the rest is so anyway.
+const emptyWords = ['', 'rw', 'rbind', 'z', 'Z', 'cached', 'delegated', 'consistent', 'copy', 'exec', 'suid', 'dev']
+
+export function isMountAttribute(word: string): word is MountAttribute {
+  return attributeWords.includes(word)
+}
+
+function readOptions(list: string, text: string): VolumeOptions {
+  const result: VolumeOptions = { readonly: false, nocopy: false, recursive: true, own: false, overlay: false, attributes: [] }
   for (const option of list.split(',')) {
     if (option === 'ro' || option === 'readonly') result.readonly = true
     else if (option === 'nocopy') result.nocopy = true
     else if (option === 'bind') result.recursive = false
-    else if (propagations.has(option)) propagation = option
-    // z and Z relabel for SELinux, where it is in use; consistency modes mean something on a Mac only.
-    else if (!['', 'rw', 'rbind', 'z', 'Z', 'cached', 'delegated', 'consistent'].includes(option))
+    else if (option === 'U') result.own = true
+    else if (option === 'O') result.overlay = true
+    else if (isMountAttribute(option)) result.attributes.push(option)
+    else if (isPropagation(option)) result.propagation = option
+    else if (!emptyWords.includes(option))
       throw usage(`cannot read volume ${JSON.stringify(text)}: it has the unknown option ${JSON.stringify(option)}`)
   }
-  return propagation === undefined ? result : { ...result, propagation }
+  return result
 }
 
-/** Reads `--mount type=bind|volume|tmpfs,source=…,target=…[,readonly]…`. The fields are CSV: quotes allow commas. */
-export function parseMount(text: string, cwd: string): MountOption {
-  const fields = new Map<string, string>()
-  for (const field of fieldsOf(text)) {
-    const equals = field.indexOf('=')
-    const key = (equals < 0 ? field : field.slice(0, equals)).trim().toLowerCase()
-    fields.set(alias[key] ?? key, equals < 0 ? 'true' : field.slice(equals + 1))
-  }
-  const take = (key: string) => {
-    const value = fields.get(key)
-    fields.delete(key)
-    return value
-  }
-  const flag = (key: string) => {
-    const value = take(key)
-    if (value !== undefined && !['true', 'false', '1', '0'].includes(value))
-      throw usage(`cannot read mount ${JSON.stringify(text)}: ${key} is ${JSON.stringify(value)} and not true or false`)
-    return value === 'true' || value === '1'
-  }
-  const type = take('type') ?? 'volume'
-  const targetText = take('target')
-  if (targetText === undefined) throw usage(`cannot read mount ${JSON.stringify(text)}: it has no target`)
-  const target = absolute(targetText, text)
-  const source = take('source')
-  const readonly = flag('readonly') ? { readonly: true } : {}
-  let mount: MountOption
-  switch (type) {
-    case 'bind': {
-      if (source === undefined) throw usage(`cannot read mount ${JSON.stringify(text)}: a bind needs a source`)
-      const propagation = take('bind-propagation')
-      if (propagation !== undefined && !propagations.has(propagation))
-        throw usage(`cannot read mount ${JSON.stringify(text)}: ${JSON.stringify(propagation)} is not a propagation`)
-      const recursive = !flag('bind-nonrecursive') && take('bind-recursive') !== 'disabled'
-      take('consistency')
-      mount = { type, source: posix.resolve(cwd, source), target, ...readonly, recursive, ...(propagation && { propagation }) }
-      break
-    }
-    case 'volume': {
-      if (source !== undefined && !isVolumeName(source)) throw usage(`cannot use ${JSON.stringify(source)} as the name of a volume`)
-      const nocopy = flag('volume-nocopy') ? { nocopy: true } : {}
-      mount = { type, target, ...(source !== undefined && source !== '' && { name: source }), ...readonly, ...nocopy }
-      break
-    }
-    case 'tmpfs': {
-      if (source !== undefined) throw usage(`cannot read mount ${JSON.stringify(text)}: a tmpfs has no source`)
-      const size = take('tmpfs-size')
-      const mode = take('tmpfs-mode')
-      mount = {
-        type,
-        target,
-        ...(size && { sizeBytes: parseBytes(size) }),
-        ...(mode && { mode: octal(mode, text) }),
-        ...('readonly' in readonly && { options: ['ro'] }),
-      }
-      break
-    }
-    default:
-      throw usage(`cannot use mount type ${JSON.stringify(type)}: it is none of bind, volume, tmpfs`)
-  }
-  for (const left of fields.keys()) throw usage(`cannot read mount ${JSON.stringify(text)}: a ${type} has no field ${JSON.stringify(left)}`)
-  return mount
+function wishesOf({ own, overlay, attributes }: VolumeOptions): MountWishes {
+  return { ...(own && { own }), ...(overlay && { overlay }), ...(attributes.length > 0 && { attributes }) }
 }
 
-const alias: Readonly<Record<string, string>> = { src: 'source', dst: 'target', destination: 'target', ro: 'readonly' }
+export function isPropagation(word: string): boolean {
+  return propagations.has(word)
+}
 
 /** Reads `--tmpfs TARGET[:OPTIONS]`: `size=64m`, `mode=1777`, and mount options that the kernel knows. */
 export function parseTmpfs(text: string): TmpfsMount {
@@ -167,13 +153,13 @@ export function parseTmpfs(text: string): TmpfsMount {
   }
 }
 
-function octal(text: string, whole: string): number {
+export function octal(text: string, whole: string): number {
   if (!/^[0-7]{1,5}$/.test(text)) throw usage(`cannot read ${JSON.stringify(whole)}: the mode ${JSON.stringify(text)} is not octal`)
   return Number.parseInt(text, 8)
 }
 
 /** A target inside the container: absolute, clean, not the root itself. */
-function absolute(target: string, text: string): string {
+export function absolute(target: string, text: string): string {
   if (!target.startsWith('/'))
     throw usage(`cannot use mount ${JSON.stringify(text)}: its target ${JSON.stringify(target)} is not an absolute path`)
   const clean = cleanTarget(target)
@@ -187,14 +173,6 @@ export function cleanTarget(target: string): string {
   return clean.length > 1 && clean.endsWith('/') ? clean.slice(0, -1) : clean
 }
 
-function fieldsOf(text: string): string[] {
-  try {
-    return csvFields(text)
-  } catch (error) {
-    throw hasCode(error, 'usage') ? error.with({ message: `cannot read mount ${JSON.stringify(text)}: ${error.message}` }) : error
-  }
-}
-
-function usage(message: string, hint?: string): StaveError {
+export function usage(message: string, hint?: string): StaveError {
   return new StaveError('usage', message, hint === undefined ? {} : { hint })
 }

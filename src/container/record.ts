@@ -1,11 +1,20 @@
 import type { Descriptor } from '#oci/descriptor.ts'
 import type { Digest } from '#oci/digest.ts'
+import type { LogOptions } from '#runner/protocol.ts'
 import type { Owner } from '#store/owner.ts'
 import type { HealthCheck } from './health.ts'
 import type { ContainerNetwork } from './network.ts'
 import type { RestartPolicy } from './restart.ts'
 import type { ContainerSpec } from './spec.ts'
 import type { ContainerStatus } from './status.ts'
+
+/** How what a container writes is kept. */
+export interface LogSettings extends Omit<LogOptions, 'place'> {
+  /** The file, in place of the one in the container's directory. */
+  readonly path?: string
+  /** What others may call it. */
+  readonly tag?: string
+}
 
 /** What is known of a container from its creation on. Kept as JSON in the store's database. */
 export interface ContainerRecord {
@@ -35,6 +44,11 @@ export interface ContainerRecord {
   readonly anonymousVolumes: readonly string[]
   /** `false`: what it writes is not kept. */
   readonly log?: boolean
+  readonly logSettings?: LogSettings
+  /** The containers whose namespaces it shares, by kind: their ids. */
+  readonly joins?: Readonly<Record<string, string>>
+  /** The control group that its own one is made in. */
+  readonly cgroupParent?: string
   readonly paused?: boolean
   readonly restart?: RestartPolicy
   /** How often it was started again since a person started it. */

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { allCapabilities, chooseCapabilities, defaultCapabilities } from '#sandbox/capability.ts'
-import { cleanTarget, parseMount, parseTmpfs, parseVolume } from './mount.ts'
+import { cleanTarget, parseTmpfs, parseVolume } from './mount.ts'
+import { parseMount } from './mount-fields.ts'
 import { containerSpec, mergeEnv, type ContainerOptions } from './spec.ts'
 import { parseBytes } from '#text/size.ts'
 import { parseDevice } from '#sandbox/device.ts'

@@ -1,6 +1,6 @@
 import { StaveError } from '#error.ts'
 import type { ExecutionConfig } from '#oci/config.ts'
-import type { RunSpec } from '#runner/protocol.ts'
+import type { DeviceRule, Resources, RunSpec } from '#runner/protocol.ts'
 import { allCapabilities, chooseCapabilities } from '#sandbox/capability.ts'
 import { cleanTarget, type MountOption } from './mount.ts'
 import { withOwnName } from '#sandbox/names.ts'
@@ -45,7 +45,14 @@ export interface ContainerOptions {
   readonly mounts?: readonly MountOption[]
   readonly devices?: readonly Device[]
   readonly ulimits?: readonly Ulimit[]
-  readonly resources?: NonNullable<RunSpec['resources']>
+  readonly resources?: Resources
+  readonly deviceRules?: readonly DeviceRule[]
+  readonly umask?: number
+  readonly cgroupns?: 'private' | 'host'
+  readonly apparmor?: string
+  /** Paths that are hidden besides the usual ones, and patterns of those that are not. */
+  readonly mask?: readonly string[]
+  readonly unmask?: readonly string[]
   readonly shmBytes?: number
   readonly sysctl?: Readonly<Record<string, string>>
   readonly labels?: Readonly<Record<string, string>>
@@ -100,7 +107,7 @@ export function containerSpec(config: ExecutionConfig | undefined, options: Cont
   if (options.domainname !== undefined && uts === 'host')
     throw new StaveError('usage', '--domainname needs a UTS namespace of its own, and --uts host has none', { exitCode: 125 })
   const sysctl = { ...options.sysctl, ...(options.domainname !== undefined && { 'kernel.domainname': options.domainname }) }
-  const namespaces = { network, pid: options.pid ?? 'private', ipc, uts }
+  const namespaces = { network, pid: options.pid ?? 'private', ipc, uts, ...(options.cgroupns === 'host' && { cgroup: options.cgroupns }) }
   checkSysctls(options.sysctl ?? {}, namespaces)
   const chosenUser = user ?? config?.User ?? ''
   return {
@@ -127,6 +134,18 @@ export function containerSpec(config: ExecutionConfig | undefined, options: Cont
     ...(options.init && { init: true }),
     ...(stopSignal !== undefined && { stopSignal }),
     ...(options.oomScoreAdj !== undefined && { oomScoreAdj: options.oomScoreAdj }),
+    ...confinement(options),
+  }
+}
+
+function confinement(options: ContainerOptions): Pick<RunSpec, 'umask' | 'deviceRules' | 'mask' | 'unmask' | 'apparmor'> {
+  const { umask, deviceRules, mask, unmask, apparmor } = options
+  return {
+    ...(umask !== undefined && { umask }),
+    ...(deviceRules !== undefined && { deviceRules }),
+    ...(mask !== undefined && { mask }),
+    ...(unmask !== undefined && { unmask }),
+    ...(apparmor !== undefined && { apparmor }),
   }
 }
 

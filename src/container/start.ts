@@ -1,9 +1,6 @@
-import { accessSync, closeSync, constants, openSync, realpathSync, statSync, writeFileSync } from 'node:fs'
-import { basename, dirname } from 'node:path'
+import { writeFileSync } from 'node:fs'
 import type { Context } from '#context.ts'
-import { makeDirectories } from '#directory.ts'
 import { StaveError } from '#error.ts'
-import type { Place, RunMount } from '#runner/protocol.ts'
 import type { Stdio } from '#runner/stdio.ts'
 import { layout, placeOf } from '#store/layout.ts'
 import type { LocalStore } from '#store/open.ts'
@@ -11,15 +8,15 @@ import { refresh, removeContainer, updateContainer, type ContainerRecord } from 
 import { directoryOf, stopContainer } from './control.ts'
 import { endGuard } from './guard.ts'
 import { beginHealth } from './health.ts'
-import type { BindMount } from './mount.ts'
 import { prepareNetwork } from './connect.ts'
 import { explainPort } from './port.ts'
 import { wasShort } from './restart.ts'
-import type { SpecMount } from './spec.ts'
+import { joinNamespaces } from './joins.ts'
+import { openLogFile } from './log-file.ts'
+import { openMounts } from './mounts.ts'
 import { readStatus } from './status.ts'
 import { guardContainer, type OwnProgram } from './supervise.ts'
 import { lowerTrees, upperTree } from './tree.ts'
-import { volumePlace } from './volume.ts'
 
 export interface StartOptions {
   readonly detach: boolean
@@ -41,9 +38,6 @@ export interface StartResult {
   /** Also when a person left it with the detach keys. */
   readonly detached: boolean
 }
-
-/** Opens without access to the content: enough to mount it, and possible for what may be entered but not listed. */
-const O_PATH = 0o10000000
 
 /**
  * Starts a container, and waits for its end unless it is detached. One that removes itself is gone when this returns.
@@ -75,16 +69,16 @@ export async function startContainer(
         }
   if (container.restart !== undefined) updateContainer(store, container, counts)
   beginHealth(store, container.id, container.health)
-  const opened: number[] = []
   let detached = options.detach
   let guarded: Promise<void> | undefined
   try {
     const lowers = await lowerTrees(cx, store, container)
     const { directory } = directoryOf(store, container)
-    const { mounts, ...spec } = container.spec
-    const runMounts: RunMount[] = []
+    using log = openLogFile(container)
+    using joined = joinNamespaces(store, container)
     using network = await prepareNetwork(cx, store, container)
-    for (const mount of mounts) runMounts.push(openMount(store, container, current(mount, network.files), opened))
+    using mounts = await openMounts(cx, store, container, network.files)
+    const userns = network.userns ?? joined.userns
     const result = await store.runner.run(
       cx,
       {
@@ -96,11 +90,17 @@ export async function startContainer(
           ...(container.readonly && { readonly: true }),
           ...(container.autoRemove && { volatile: true }),
         },
-        spec: { ...spec, mounts: runMounts, namespaces: { ...spec.namespaces, ...network.namespaces } },
+        spec: {
+          ...container.spec,
+          mounts: [...joined.mounts, ...mounts.mounts],
+          namespaces: { ...container.spec.namespaces, ...joined.namespaces, ...network.namespaces },
+        },
         ...(network.network !== undefined && { network: network.network }),
         container: {
           directory,
           log: container.log ?? (options.detach || !container.autoRemove),
+          ...(log.options !== undefined && { logOptions: log.options }),
+          ...(container.cgroupParent !== undefined && { cgroupParent: container.cgroupParent }),
           detach: options.detach,
           ...(options.detachKeys !== undefined && { detachKeys: options.detachKeys }),
         },
@@ -115,7 +115,7 @@ export async function startContainer(
           if (container.pidFile !== undefined) writePid(cx, container.pidFile, pid)
           options.onStarted?.(pid, deliver)
         },
-        ...(network.userns !== undefined && { userns: network.userns }),
+        ...(userns !== undefined && { userns }),
       },
     )
     detached = result.detached ?? false
@@ -130,7 +130,6 @@ export async function startContainer(
     throw explainPort(store, container, error)
   } finally {
     await guarded
-    for (const fd of opened) closeSync(fd)
     if (container.autoRemove && !detached) await remove(cx, store, container)
   }
 }
@@ -170,75 +169,5 @@ export async function restartContainer(
     ...others,
     detach: true,
     stdio: { stdin: 'ignore', stdout: 'ignore', stderr: 'ignore' },
-  })
-}
-
-/** Names are as they are now, unless the user has mounted files of his own in their place. */
-function current(mount: SpecMount, files: ReadonlyMap<string, string>): SpecMount {
-  const text = mount.type === 'content' ? files.get(mount.target) : undefined
-  return text === undefined ? mount : ({ ...mount, base64: Buffer.from(text).toString('base64') } as SpecMount)
-}
-
-function openMount(store: LocalStore, container: ContainerRecord, mount: SpecMount, opened: number[]): RunMount {
-  switch (mount.type) {
-    case 'content':
-    case 'tmpfs':
-      return mount
-    case 'volume': {
-      const { name, target } = mount
-      if (name === undefined) throw new TypeError(`the volume on ${target} was never made`)
-      return { type: 'bind', source: volumePlace(store, name), target, ...(mount.readonly && { readonly: true }) }
-    }
-    case 'bind': {
-      const { target, readonly, propagation, recursive } = mount
-      const { source, isFile } = openSource(container, mount, opened)
-      return {
-        type: 'bind',
-        source,
-        target,
-        ...(readonly && { readonly }),
-        ...(propagation !== undefined && { propagation }),
-        ...(recursive && { recursive }),
-        ...(isFile && { file: true }),
-      }
-    }
-    default:
-      return mount satisfies never
-  }
-}
-
-/** A directory is handed over open; a file (a socket, a device) as a name in its open directory, so that it can be found again in another mount namespace. */
-function openSource(container: ContainerRecord, mount: BindMount, opened: number[]): { source: Place; isFile: boolean } {
-  try {
-    const path = realSource(mount)
-    const isFile = !statSync(path).isDirectory()
-    // Here it can be said which one may not be entered; the runner would fail in the middle of its mounts.
-    if (!isFile) accessSync(path, constants.X_OK)
-    const fd = openSync(isFile ? dirname(path) : path, O_PATH | constants.O_DIRECTORY)
-    opened.push(fd)
-    return { source: isFile ? { fd, path: basename(path) } : { fd }, isFile }
-  } catch (error) {
-    throw mountProblem(container, mount.source, error)
-  }
-}
-
-/** Without symbolic links: the runner follows none. */
-function realSource({ source, create }: BindMount): string {
-  try {
-    return realpathSync(source)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || create !== true) throw error
-  }
-  makeDirectories(source)
-  return realpathSync(source)
-}
-
-function mountProblem(container: ContainerRecord, source: string, cause: unknown): StaveError {
-  return new StaveError('container-start', `cannot start the container ${container.name}: ${source} cannot be mounted`, {
-    cause,
-    exitCode: 125,
-    ...(['EACCES', 'EPERM'].includes(String((cause as NodeJS.ErrnoException).code)) && {
-      hint: 'Only what this user may enter can be mounted.',
-    }),
   })
 }

@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { encodeRequest, type LocalRequest } from './process.ts'
-import type { ContainerState, NetworkLink, RunnerEvent, RunSpec, Verb } from './protocol.ts'
+import type { ContainerState, NetworkLink, Resources, RunnerEvent, RunSpec, Verb } from './protocol.ts'
 
 // The Rust half reads and writes the same files in its own test. `vitest -u` rewrites them from here.
 const fixtures = join(import.meta.dirname, '../../fixtures/protocol')
@@ -40,6 +40,29 @@ const link: NetworkLink = {
   },
 }
 
+const disk = { major: 8, minor: 0, value: 1_048_576 }
+
+const resources: Resources = {
+  memoryBytes: 2 ** 30,
+  memorySwapBytes: 2 ** 31,
+  cpus: 1.5,
+  cpuShares: 512,
+  pids: 100,
+  cpusetCpus: '0-1',
+  memoryReservationBytes: 1000,
+  memorySwappiness: 10,
+  cpusetMems: '0',
+  blockIo: {
+    weight: 500,
+    weightDevices: [{ ...disk, value: 200 }],
+    readBps: [disk],
+    writeBps: [disk],
+    readIops: [disk],
+    writeIops: [disk],
+  },
+  unified: { 'memory.high': '1000' },
+}
+
 const spec: RunSpec = {
   args: ['/bin/sh', '-c', 'make "$TARGET"'],
   env: ['PATH=/usr/bin:/bin', 'TARGET=all'],
@@ -50,7 +73,7 @@ const spec: RunSpec = {
   hostname: 'box',
   terminal: true,
   interactive: true,
-  namespaces: { network: 'join', networkPath: { fd: 24 }, pid: 'private', ipc: 'host', uts: 'private' },
+  namespaces: { network: 'join', networkPath: { fd: 24 }, pid: 'private', ipc: 'host', uts: '/proc/7/ns/uts', cgroup: 'host' },
   capabilities: ['CAP_CHOWN', 'CAP_KILL'],
   noNewPrivileges: true,
   seccomp: 'default',
@@ -65,6 +88,8 @@ const spec: RunSpec = {
       file: true,
       recursive: true,
       owner: [1000, 1000],
+      own: true,
+      attributes: ['noexec'],
     },
     {
       type: 'tree',
@@ -76,15 +101,21 @@ const spec: RunSpec = {
     },
     { type: 'tmpfs', target: '/tmp', sizeBytes: 65_536, mode: 0o1777, options: ['noexec'] },
     { type: 'content', target: '/run/secrets/token', base64: 'c2VjcmV0', mode: 0o400, uid: 1000, gid: 1000 },
+    { type: 'shared', namespace: '/proc/7/ns/mnt', path: '/dev/shm', target: '/dev/shm' },
   ],
   devices: [{ path: '/dev/null', target: '/dev/hole', access: 'rwm' }],
-  resources: { memoryBytes: 2 ** 30, memorySwapBytes: 2 ** 31, cpus: 1.5, cpuShares: 512, pids: 100, cpusetCpus: '0-1' },
+  resources,
   ulimits: [{ name: 'nofile', soft: 1024, hard: -1 }],
   shmBytes: 64 * 2 ** 20,
   sysctl: { 'kernel.shmmax': '1024' },
   init: true,
   stopSignal: 'SIGINT',
   oomScoreAdj: 100,
+  umask: 0o27,
+  deviceRules: [{ kind: 'c', major: 1, minor: 3, access: 'rwm' }],
+  mask: ['/proc/cpuinfo'],
+  unmask: ['/proc/*'],
+  apparmor: 'unconfined',
 }
 
 const requests: { [V in Verb]: LocalRequest<V> } = {
@@ -182,7 +213,15 @@ const requests: { [V in Verb]: LocalRequest<V> } = {
     },
     spec,
     layer,
-    container: { directory: store('containers/ff'), log: true, detach: true, detachKeys: 'ctrl-p,ctrl-q', cgroupName: 'stave-ff' },
+    container: {
+      directory: store('containers/ff'),
+      log: true,
+      detach: true,
+      detachKeys: 'ctrl-p,ctrl-q',
+      cgroupName: 'stave-ff',
+      cgroupParent: '/ci',
+      logOptions: { format: 'k8s-file', maxBytes: 1000, maxFiles: 3, place: { directory: { fd: 27 }, name: 'job.log' } },
+    },
     network: {
       state: store('networks'),
       links: [link],
@@ -222,8 +261,10 @@ const requests: { [V in Verb]: LocalRequest<V> } = {
         ],
       },
       privileged: true,
+      umask: 0o77,
     },
     detach: true,
+    detachKeys: 'ctrl-x',
   },
   network: {
     verb: 'network',
@@ -238,6 +279,7 @@ const requests: { [V in Verb]: LocalRequest<V> } = {
   bundle: { verb: 'bundle', root: { fd: 26 }, spec: { ...spec, mounts: [] }, readonly: true, owner: { uid: 1000, gid: 1001 } },
   unshare: { verb: 'unshare', args: ['sh', '-c', 'id -u'], env: ['PATH=/usr/bin:/bin', 'STAVE_ROOT=/home/ann/store'] },
   signal: { verb: 'signal', container: { directory: store('containers/ff') }, signal: 15, all: true, action: 'pause' },
+  limit: { verb: 'limit', container: { directory: store('containers/ff') }, resources },
   attach: { verb: 'attach', container: { directory: store('containers/ff') }, interactive: true, detachKeys: 'ctrl-]' },
   guard: {
     verb: 'guard',
@@ -292,6 +334,7 @@ const results: { [V in Verb]: RunnerEvent<V> } = {
   run: { event: 'result', exitCode: 137, signal: 9, oomKilled: true, detached: false, pid: 4711, layer: layerResult },
   exec: { event: 'result', exitCode: 3 },
   network: { event: 'result' } as RunnerEvent<'network'>,
+  limit: { event: 'result' } as RunnerEvent<'limit'>,
   signal: { event: 'result' } as RunnerEvent<'signal'>,
   bundle: { event: 'result', config: { ociVersion: '1.0.0' } },
   unshare: { event: 'result', exitCode: 7 },

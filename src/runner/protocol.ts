@@ -333,6 +333,9 @@ export type RunMount =
       readonly recursive?: boolean
       /** `uid` and `gid` that the source gets before: it was made for this mount. */
       readonly owner?: readonly [uid: number, gid: number]
+      /** The source and all in it get the owner that the process is. */
+      readonly own?: boolean
+      readonly attributes?: readonly MountAttribute[]
     }
   /** A part of a tree: mounted as overlay of `lowers`, then `path` in it bound. Writes are thrown away. */
   | {
@@ -359,6 +362,10 @@ export type RunMount =
       readonly uid?: number
       readonly gid?: number
     }
+  /** The directory that another container has at `path`, by its mount namespace (`/proc/PID/ns/mnt`). */
+  | { readonly type: 'shared'; readonly namespace: string; readonly path: string; readonly target: string }
+
+export type MountAttribute = 'noexec' | 'nosuid' | 'nodev'
 
 export type SeccompAction = 'allow' | 'log' | 'trace' | 'errno' | 'trap' | 'kill-thread' | 'kill-process'
 
@@ -404,9 +411,10 @@ export interface RunSpec {
     /** `private` has a `network` in the request; `join` is the namespace that is open as `networkPath`. */
     readonly network: 'host' | 'none' | 'private' | 'join'
     readonly networkPath?: Place
-    readonly pid?: 'private' | 'host'
-    readonly ipc?: 'private' | 'host'
-    readonly uts?: 'private' | 'host'
+    readonly pid?: NamespaceChoice
+    readonly ipc?: NamespaceChoice
+    readonly uts?: NamespaceChoice
+    readonly cgroup?: 'private' | 'host'
   }
   readonly capabilities: readonly string[]
   readonly noNewPrivileges?: boolean
@@ -415,20 +423,78 @@ export interface RunSpec {
   readonly privileged?: boolean
   readonly mounts: readonly RunMount[]
   readonly devices?: readonly { readonly path: string; readonly target: string; readonly access: string }[]
-  readonly resources?: {
-    readonly memoryBytes?: number
-    readonly memorySwapBytes?: number
-    readonly cpus?: number
-    readonly cpuShares?: number
-    readonly pids?: number
-    readonly cpusetCpus?: string
-  }
+  readonly resources?: Resources
   readonly ulimits?: readonly { readonly name: string; readonly soft: number; readonly hard: number }[]
   readonly shmBytes?: number
   readonly sysctl?: Readonly<Record<string, string>>
   readonly init?: boolean
   readonly stopSignal?: string
   readonly oomScoreAdj?: number
+  readonly umask?: number
+  readonly deviceRules?: readonly DeviceRule[]
+  /** Paths that are hidden besides the usual ones. */
+  readonly mask?: readonly string[]
+  /** Of those that are usually hidden or read-only, patterns of what is not; `ALL`. */
+  readonly unmask?: readonly string[]
+  readonly apparmor?: string
+}
+
+/** The path of a namespace is one to join. */
+export type NamespaceChoice = 'private' | 'host' | `/${string}`
+
+export interface Resources {
+  readonly memoryBytes?: number
+  readonly memorySwapBytes?: number
+  readonly memoryReservationBytes?: number
+  readonly memorySwappiness?: number
+  readonly cpus?: number
+  readonly cpuShares?: number
+  readonly pids?: number
+  readonly cpusetCpus?: string
+  readonly cpusetMems?: string
+  readonly blockIo?: BlockIo
+  /** Files of cgroup version 2 with their values. */
+  readonly unified?: Readonly<Record<string, string>>
+}
+
+/** What a container may use of disks. */
+export interface BlockIo {
+  /** 10 to 1000. */
+  readonly weight?: number
+  readonly weightDevices?: readonly DeviceNumber[]
+  /** Bytes, and operations, in a second. */
+  readonly readBps?: readonly DeviceNumber[]
+  readonly writeBps?: readonly DeviceNumber[]
+  readonly readIops?: readonly DeviceNumber[]
+  readonly writeIops?: readonly DeviceNumber[]
+}
+
+export interface DeviceNumber {
+  readonly major: number
+  readonly minor: number
+  readonly value: number
+}
+
+/** Devices that may be opened, whether or not there are nodes of them. */
+export interface DeviceRule {
+  readonly kind: 'a' | 'b' | 'c'
+  /** Absent: any. */
+  readonly major?: number
+  readonly minor?: number
+  /** Of `r`, `w` and `m`. */
+  readonly access: string
+}
+
+/** How a log is kept. */
+export interface LogOptions {
+  /** Docker's, or that of Kubernetes. Default: Docker's. */
+  readonly format?: 'json-file' | 'k8s-file'
+  /** A file that has so much is put aside as `NAME.1`, and another one begun. */
+  readonly maxBytes?: number
+  /** So many files at most. Default: 1. */
+  readonly maxFiles?: number
+  /** Where it is kept, in place of `log` in the container's directory. */
+  readonly place?: { readonly directory: Place; readonly name: string }
 }
 
 export interface RunRequest extends RequestBase {
@@ -445,9 +511,12 @@ export interface RunRequest extends RequestBase {
   readonly container?: {
     readonly directory: Place
     readonly log: boolean
+    readonly logOptions?: LogOptions
     readonly detach: boolean
     readonly detachKeys?: string
     readonly cgroupName?: string
+    /** The control group that its own one is made in: a path from the root of every hierarchy. */
+    readonly cgroupParent?: string
   }
   /** What a private network is connected to. */
   readonly network?: RunNetwork
@@ -574,9 +643,19 @@ export interface ExecRequest extends RequestBase {
     | 'noNewPrivileges'
     | 'seccomp'
     | 'privileged'
+    | 'umask'
   >
   readonly detach?: boolean
+  readonly detachKeys?: string
 }
+
+/** Gives a container that runs other limits. */
+export interface LimitRequest extends RequestBase {
+  readonly verb: 'limit'
+  readonly container: { readonly directory: Place }
+  readonly resources: Resources
+}
+
 /**
  * Runs a command in the user namespace of the job, in a mount namespace of its own, with the streams and the terminal of
  * the caller. A byte on the lifeline is a signal for it; at its end it gets SIGHUP, and SIGKILL two seconds later.
@@ -677,6 +756,7 @@ export type Request =
   | RunRequest
   | ExecRequest
   | SignalRequest
+  | LimitRequest
   | NetworkRequest
   | AttachRequest
   | GuardRequest
@@ -697,6 +777,7 @@ export interface Results {
   run: RunResult
   exec: ExecResult
   signal: Record<string, never>
+  limit: Record<string, never>
   network: Record<string, never>
   attach: ExecResult
   guard: Record<string, never>

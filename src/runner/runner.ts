@@ -16,6 +16,7 @@ import type {
   ExecRequest,
   ExecResult,
   GuardRequest,
+  LimitRequest,
   ProbeResult,
   ReadRequest,
   ReadResult,
@@ -54,6 +55,7 @@ export interface Runner extends AsyncDisposable {
   run(cx: Context, job: Job<RunRequest>, stdio: Stdio, hooks?: RunHooks): Promise<RunResult>
   exec(cx: Context, job: Job<ExecRequest>, stdio: Stdio): Promise<ExecResult>
   signal(cx: Context, job: Job<SignalRequest>): Promise<void>
+  limit(cx: Context, job: Job<LimitRequest>): Promise<void>
   /** `userns` as for `run`: the one that owns the namespace that has the bridges. */
   network(cx: Context, job: Job<NetworkRequest>, userns?: number): Promise<void>
   attach(cx: Context, job: Job<AttachRequest>, stdio: Stdio): Promise<ExecResult>
@@ -137,11 +139,14 @@ export function createRunner(options: RunnerOptions): Runner {
     copy: (cx, request) => job<'copy'>(cx, { verb: 'copy', ...request }),
     read: (cx, request) => job<'read'>(cx, { verb: 'read', ...request }),
     run: (cx, request, stdio, hooks) => job<'run'>(cx, { verb: 'run', ...request }, runExtra(cx, request, stdio, hooks)),
-    // These four act on a container that has its own namespaces, the user namespace included: the runner joins those
+    // These five act on a container that has its own namespaces, the user namespace included: the runner joins those
     // from here, which a namespace beside it could not (setns needs privilege in the parent of the target).
     exec: (cx, request, stdio) => start<'exec'>(cx, { verb: 'exec', ...request }, { stdio }),
     async signal(cx, request) {
       await start<'signal'>(cx, { verb: 'signal', ...request })
+    },
+    async limit(cx, request) {
+      await start<'limit'>(cx, { verb: 'limit', ...request })
     },
     async network(cx, request, userns) {
       await job<'network'>(cx, { verb: 'network', ...request }, userns === undefined ? {} : { userns })

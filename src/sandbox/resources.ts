@@ -1,27 +1,31 @@
 import { StaveError } from '#error.ts'
-import type { RunSpec } from '#runner/protocol.ts'
+import type { Resources } from '#runner/protocol.ts'
 import { parseBytes } from '#text/size.ts'
 
 /** What the flags of `run`, `create` and `build` say, each under its name without the dashes. */
 export interface ResourceWords {
   readonly memory?: string | undefined
   readonly 'memory-swap'?: string | undefined
+  readonly 'memory-reservation'?: string | undefined
   readonly cpus?: string | number | undefined
   readonly 'cpu-period'?: string | number | undefined
   readonly 'cpu-quota'?: string | number | undefined
   readonly 'cpu-shares'?: string | number | undefined
   readonly 'cpuset-cpus'?: string | undefined
+  readonly 'cpuset-mems'?: string | undefined
   readonly 'pids-limit'?: string | number | undefined
 }
 
 export const resourceFlags = [
   'memory',
   'memory-swap',
+  'memory-reservation',
   'cpus',
   'cpu-period',
   'cpu-quota',
   'cpu-shares',
   'cpuset-cpus',
+  'cpuset-mems',
   'pids-limit',
 ] as const satisfies readonly (keyof ResourceWords)[]
 
@@ -33,19 +37,23 @@ const periodUs = { least: 1000, most: 1_000_000, usual: 100_000 }
  *
  * @throws StaveError `usage` for what cannot be read, and for limits that exclude each other
  */
-export function readResources(words: ResourceWords): NonNullable<RunSpec['resources']> {
+export function readResources(words: ResourceWords): Resources {
   const memoryBytes = words.memory === undefined ? 0 : parseBytes(words.memory, '--memory')
   const memorySwapBytes = swapOf(words, memoryBytes)
   const cpus = cpusOf(words)
   const cpuShares = count(words, 'cpu-shares')
   const pids = count(words, 'pids-limit')
-  const cpusetCpus = cpuList(words['cpuset-cpus'])
+  const memoryReservationBytes = reservationOf(words, memoryBytes)
+  const cpusetCpus = numberList(words['cpuset-cpus'], '--cpuset-cpus')
+  const cpusetMems = numberList(words['cpuset-mems'], '--cpuset-mems')
   return {
     ...(memoryBytes > 0 && { memoryBytes }),
     ...(memorySwapBytes !== 0 && { memorySwapBytes }),
     ...(cpus > 0 && { cpus }),
     ...(cpuShares > 0 && { cpuShares }),
     ...(cpusetCpus !== undefined && { cpusetCpus }),
+    ...(cpusetMems !== undefined && { cpusetMems }),
+    ...(memoryReservationBytes > 0 && { memoryReservationBytes }),
     ...(pids > 0 && { pids }),
   }
 }
@@ -76,11 +84,18 @@ function cpusOf(words: ResourceWords): number {
   return count(words, 'cpus')
 }
 
-function cpuList(text: string | undefined): string | undefined {
+/** What it keeps when memory runs short on the machine. */
+function reservationOf({ memory, 'memory-reservation': text }: ResourceWords, memoryBytes: number): number {
+  const bytes = text === undefined || text === '-1' ? 0 : parseBytes(text, '--memory-reservation')
+  if (memoryBytes === 0 || bytes <= memoryBytes) return bytes
+  throw new StaveError('usage', `--memory-reservation ${text} is above --memory ${memory}`)
+}
+
+function numberList(text: string | undefined, flag: string): string | undefined {
   if (text === undefined || text === '') return undefined
   const ranges = text.split(',').map((range) => /^(\d+)(?:-(\d+))?$/.exec(range))
   if (ranges.every((range) => range !== null && Number(range[2] ?? range[1]) >= Number(range[1]))) return text
-  throw new StaveError('usage', `--cpuset-cpus takes a list such as 0-1,3, not ${JSON.stringify(text)}`)
+  throw new StaveError('usage', `${flag} takes a list such as 0-1,3, not ${JSON.stringify(text)}`)
 }
 
 /** -1 is docker's other word for no limit of processes. */

@@ -5,7 +5,7 @@ import { isDigest, type Digest } from '#oci/digest.ts'
 import { cacheFiles, removeCacheFiles, type CacheFile } from './cache-files.ts'
 import { heldBy, oldestWriter } from './leases.ts'
 import type { LocalStore } from './open.ts'
-import { reach, roots, type Reach } from './reach.ts'
+import { containerImages, reach, roots, type Reach } from './reach.ts'
 import { renewMs, sweepSnapshots } from './snapshots.ts'
 
 export interface PruneOptions {
@@ -74,9 +74,7 @@ interface Evicted {
 function untag(store: LocalStore, { images: which = 'dangling', accepts = () => true }: PruneOptions): string[] {
   if (which === 'none') return []
   return store.database.transaction(() => {
-    const used = new Set(
-      store.database.all("SELECT json_extract(record, '$.manifest.digest') AS digest FROM container").map((row) => row['digest']),
-    )
+    const used = new Set<string>(containerImages(store).map(({ descriptor }) => descriptor.digest))
     const names = store.names
       .list()
       .filter(({ name, descriptor }) => (which === 'all' || isDigest(name)) && !used.has(descriptor.digest) && accepts(name))

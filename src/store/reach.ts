@@ -64,12 +64,20 @@ function referrers(store: LocalStore, subject: Digest): Descriptor[] {
     .map((row) => JSON.parse(String(row['descriptor'])) as Descriptor)
 }
 
+const imagesOfContainers = `SELECT name, json_extract(record, '$.manifest') AS manifest FROM container
+  UNION ALL SELECT container.name, json_extract(mount.value, '$.manifest') FROM container, json_each(container.record, '$.spec.mounts') AS mount
+  WHERE json_extract(mount.value, '$.manifest') IS NOT NULL`
+
 /** Everything that keeps content: names, and containers with the images that they were made of. */
 export function roots(store: LocalStore): { descriptor: Descriptor; title: string }[] {
   const names = store.names.list().map(({ name, descriptor }) => ({ descriptor, title: name }))
-  const containers = store.database.all("SELECT name, json_extract(record, '$.manifest') AS manifest FROM container").map((row) => ({
+  return [...names, ...containerImages(store)]
+}
+
+/** The images that containers are made of, and those that they mount. */
+export function containerImages(store: LocalStore): { descriptor: Descriptor; title: string }[] {
+  return store.database.all(imagesOfContainers).map((row) => ({
     descriptor: JSON.parse(String(row['manifest'])) as Descriptor,
     title: `container ${String(row['name'])}`,
   }))
-  return [...names, ...containers]
 }

@@ -3,6 +3,7 @@
 //! A container of the wire gets one only if it needs one: what it may use is limited, or its devices are. Ending it needs
 //! none, since its processes end with their namespace. One of a `config.json` is put into all that there are.
 
+mod change;
 pub mod devices;
 mod find;
 mod freezer;
@@ -239,26 +240,6 @@ impl Cgroup {
                 }
             }
             group.directory = inner;
-        }
-        Ok(())
-    }
-
-    /// Changes the limits of groups that are there.
-    ///
-    /// # Errors
-    /// `Kind::Isolation` if one cannot be set.
-    pub fn update(&self, resources: &Resources) -> Result<()> {
-        for setting in &settings(resources) {
-            let group = self.group_of(setting.controller).ok_or_else(|| {
-                let error = Error::new(Kind::Isolation, format!("the container has no {} control group", setting.controller));
-                cannot_limit(setting.what, error)
-            })?;
-            let files = if group.is_unified() { &setting.unified } else { &setting.legacy };
-            check_names(files)?;
-            // The outer one first: the inner one has no more than that.
-            for directory in group.directories().collect::<Vec<_>>().into_iter().rev() {
-                write_all(directory, files, &mut Vec::new()).map_err(|error| cannot_limit(setting.what, error))?;
-            }
         }
         Ok(())
     }

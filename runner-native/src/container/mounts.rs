@@ -2,6 +2,7 @@
 
 use crate::container::rootfs::{self, Domain};
 use crate::container::targets::Targets;
+use crate::container::{neighbour, owner};
 use crate::error::{Error, Kind, Result};
 use crate::mount::{attach, clone_tree, file_system, protect, tmpfs};
 use crate::root;
@@ -42,15 +43,28 @@ pub struct Mounts {
 }
 
 /// Makes the mounts, attached to nothing: sources are copied within the namespace that their descriptors are of.
-pub fn prepare(mounts: &[RunMount], domain: Domain) -> Result<Mounts> {
+/// `owner_of` says who the process inside is.
+pub fn prepare(mounts: &[RunMount], domain: Domain, owner_of: &dyn Fn() -> Result<(u32, u32)>) -> Result<Mounts> {
     let mut prepared = Mounts { list: Vec::with_capacity(mounts.len()), ..Mounts::default() };
     for mount in mounts {
         let one = match mount {
-            RunMount::Bind { source, target, readonly, propagation, file: _, recursive, owner } => {
+            RunMount::Bind { source, target, readonly, propagation, file: _, recursive, owner, own, attributes } => {
+                if *own {
+                    owner::give_all(source, owner_of()?).map_err(|error| error.context(format!("cannot mount on {target:?}")))?;
+                }
                 if let Some((uid, gid)) = owner {
                     give(source, *uid, *gid).map_err(|error| error.context(format!("cannot mount on {target:?}")))?;
                 }
-                bind(source, target, *readonly, propagation.as_deref(), *recursive, domain)?
+                let mount = bind(source, target, *readonly, propagation.as_deref(), *recursive, domain)?;
+                if let Source::Mount(tree) = &mount.source {
+                    set_attributes(tree, attributes_of(attributes)?, 0, 0, true)?;
+                }
+                mount
+            }
+            RunMount::Shared { namespace, path, target } => {
+                let tree =
+                    neighbour::directory_of(namespace, path).map_err(|error| error.context(format!("cannot mount on {target:?}")))?;
+                Prepared { target: target.clone(), source: Source::Mount(tree), directory: true, readonly: false }
             }
             RunMount::Tree { from, path, target, readonly, ignore } => {
                 let tree = mount_tree(from, ignore.as_deref(), *readonly, domain)
@@ -150,6 +164,15 @@ fn give(place: &Place, uid: u32, gid: u32) -> Result<()> {
     let open = root::open_place(place, OFlags::PATH, Mode::empty())?;
     let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
     chownat(&open, "", Some(user), Some(group), AtFlags::EMPTY_PATH).map_err(|errno| Error::call("fchownat(\"\")", errno))
+}
+
+fn attributes_of(words: &[String]) -> Result<u64> {
+    words.iter().try_fold(0, |set, word| match word.as_str() {
+        "noexec" => Ok(set | ATTR_NOEXEC),
+        "nosuid" => Ok(set | ATTR_NOSUID),
+        "nodev" => Ok(set | ATTR_NODEV),
+        other => Err(Error::new(Kind::Request, format!("unknown mount attribute {other:?}"))),
+    })
 }
 
 fn bind(source: &Place, target: &str, readonly: bool, propagation: Option<&str>, recursive: bool, domain: Domain) -> Result<Prepared> {

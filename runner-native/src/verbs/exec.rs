@@ -5,6 +5,7 @@ use crate::container::plan::{self, Process};
 use crate::container::process::Stdio;
 use crate::container::start::{Maker, Started};
 use crate::container::state::Directory;
+use crate::container::tty;
 use crate::delegate::exec::Further;
 use crate::error::{Error, Kind, Result};
 use crate::monitor::frame::Notice;
@@ -41,8 +42,11 @@ pub fn exec(request: &Exec, control: File, events: &Events) -> Result<()> {
     if request.detach {
         return in_background(&target, control, events);
     }
-    let exit_code =
-        if target.process().terminal { with_terminal(&target, control, events)? } else { in_this_process(&target, control, events)? };
+    let exit_code = if target.process().terminal {
+        with_terminal(&target, request.detach_keys.as_deref(), control, events)?
+    } else {
+        in_this_process(&target, control, events)?
+    };
     events.result(&ExecResult { exit_code });
     Ok(())
 }
@@ -76,7 +80,8 @@ fn in_this_process(target: &Entry, control: File, events: &Events) -> Result<Opt
     Ok(Some(status(ended)))
 }
 
-fn with_terminal(target: &Entry, control: File, events: &Events) -> Result<Option<i32>> {
+fn with_terminal(target: &Entry, keys: Option<&str>, control: File, events: &Events) -> Result<Option<i32>> {
+    let keys = tty::parse_keys(keys)?;
     let (ours, theirs) = connection()?;
     let Some(child) = task::fork()? else {
         drop((ours, control));
@@ -94,8 +99,9 @@ fn with_terminal(target: &Entry, control: File, events: &Events) -> Result<Optio
         exit_now(i32::from(outcome.is_err()));
     };
     drop(theirs);
-    let end = Front::new(ours, control, target.process().interactive, Vec::new()).outlived().attend(false, |_| {});
-    task::reap(child, end.is_ok());
+    let end = Front::new(ours, control, target.process().interactive, keys).outlived().attend(false, |_| {});
+    // One that was left goes on.
+    task::reap(child, matches!(end, Ok(End::Exited(_))));
     match end? {
         End::Exited(result) => Ok(result.exit_code),
         End::Left => Ok(None),

@@ -7,6 +7,7 @@ mod digest;
 pub(crate) mod exec;
 mod guard;
 mod hold;
+mod limit;
 mod network;
 mod probe;
 mod read;
@@ -62,6 +63,10 @@ pub fn perform(job: Job, control: File, events: &Events) -> Result<()> {
         Job::Copy(request) => events.result(&copy::copy(&request, events)?),
         Job::Read(request) => events.result(&read::read(&request)?),
         Job::Bundle(request) => events.result(&bundle::bundle(*request)?),
+        Job::Limit(request) => {
+            limit::limit(&request)?;
+            events.result(&serde_json::json!({}));
+        }
         Job::Probe(_)
         | Job::Hold {}
         | Job::Run(_)

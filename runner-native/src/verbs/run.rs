@@ -11,6 +11,7 @@ use crate::container::start::{self as container, Given, Maker, Started};
 use crate::container::state::{self, Directory};
 use crate::container::targets;
 use crate::container::tty;
+use crate::container::user;
 use crate::delegate;
 use crate::error::{Error, Kind, Result};
 use crate::monitor::attach;
@@ -30,6 +31,7 @@ use crate::wire::layer::{LayerOutput, LayerResult};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{AtFlags, Mode, OFlags, unlinkat};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::json;
 use std::ffi::CStr;
 use std::fs::File;
@@ -79,7 +81,7 @@ fn make_cgroup(plan: &mut Plan, name: &str, request: &Run) -> Result<(Option<Cgr
     let resources = plan.config.linux.resources.clone().unwrap_or_default();
     let rules = resources.devices.iter().map(Rule::new).collect::<Result<Vec<_>>>()?;
     let wish = Wish {
-        location: Location::Beside(name.to_owned()),
+        location: location_of(name, request)?,
         resources: &resources,
         rules: Some(rules.as_slice()).filter(|rules| !rules.is_empty()),
         nested: plan.process.capabilities.bounding.has(SYS_ADMIN) && !request.spec.privileged,
@@ -92,6 +94,17 @@ fn make_cgroup(plan: &mut Plan, name: &str, request: &Run) -> Result<(Option<Cgr
         }
         other => other,
     }
+}
+
+/// Where its groups are: beside ours, or below those that were asked for.
+fn location_of(name: &str, request: &Run) -> Result<Location> {
+    let parent = request.container.as_ref().and_then(|container| container.cgroup_parent.as_deref());
+    let Some(parent) = parent else { return Ok(Location::Beside(name.to_owned())) };
+    let names: Vec<&str> = parent.split('/').filter(|part| !part.is_empty()).collect();
+    if names.contains(&"..") || names.contains(&".") || parent.contains('\0') {
+        return Err(Error::new(Kind::Request, format!("{parent:?} is not the path of a control group")));
+    }
+    Ok(Location::At(format!("/{}/{name}", names.join("/"))))
 }
 
 /// A name of one directory.
@@ -258,11 +271,23 @@ impl Job {
         Ok(Stop { signal, patience: Duration::try_from_secs_f64(seconds).unwrap_or_default() })
     }
 
+    /// Kills what is left in its control groups.
+    fn end_members(&self) {
+        let Some(cgroup) = &self.plan.cgroup else { return };
+        for member in cgroup.members() {
+            // Held by descriptor, then looked at again: a number that was given to another process meanwhile is not hit.
+            let held = Pid::from_raw(member).and_then(|member| pidfd_open(member, PidfdFlags::empty()).ok());
+            if let Some(held) = held.filter(|_| cgroup.members().contains(&member)) {
+                let _ = task::signal_process(held, libc::SIGKILL);
+            }
+        }
+    }
+
     /// Keeps a log, and lets others connect.
     fn open_to_others(&self, monitor: &mut Monitor) -> Result<()> {
         let (Some(directory), Some(container)) = (&self.directory, &self.request.container) else { return Ok(()) };
         if container.log {
-            monitor.log = Some(Log::open(directory.as_fd())?);
+            monitor.log = Some(Log::open(directory.as_fd(), &container.log_options)?);
         }
         monitor.listener = Some(attach::listen(directory)?);
         Ok(())
@@ -317,10 +342,17 @@ impl Job {
         if !self.plan.namespaces.has(libc::CLONE_NEWPID) {
             task::end_descendants();
         }
-        let outcome = Outcome { ended, oom_killed: cgroup.is_some_and(Cgroup::oom_killed) };
+        if self.plan.namespaces.joined.iter().any(|(kind, _)| *kind == libc::CLONE_NEWPID) {
+            // The end of its first process is not the end of a namespace that another container has.
+            self.end_members();
+        }
+        // With those that came later, with other limits.
+        let later = self.directory.as_ref().and_then(|directory| Cgroup::of_container(&directory.read().ok()?));
+        let groups = later.as_ref().or(cgroup);
+        let outcome = Outcome { ended, oom_killed: groups.is_some_and(Cgroup::oom_killed) };
         match delegated {
             Some(container) => container.end(),
-            None => self.plan.cgroup.iter().for_each(Cgroup::remove),
+            None => groups.into_iter().for_each(Cgroup::remove),
         }
         network.iter_mut().for_each(Attachment::disconnect);
         tidy(&self.request, root, &started.created);
@@ -340,7 +372,11 @@ impl Job {
         // First of all: a port in use is found before anything is made.
         *network = self.request.network.as_ref().map(|network| Attachment::prepare(&self.request.id, network)).transpose()?;
         let root = rootfs::mount_root(&self.request.root, self.plan.domain)?;
-        let mounts = mounts::prepare(&self.request.spec.mounts, self.plan.domain)?;
+        let mounts = mounts::prepare(&self.request.spec.mounts, self.plan.domain, &|| {
+            let spec = &self.request.spec;
+            let identity = user::lookup(root.as_fd(), spec.user.as_deref(), &spec.additional_groups)?;
+            Ok((identity.uid, identity.gid))
+        })?;
         if !self.plan.namespaces.has(libc::CLONE_NEWPID) {
             // The end of a process namespace takes all along; without one they come to us, and we see to it.
             task::set_child_subreaper();

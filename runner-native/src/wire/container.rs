@@ -1,8 +1,10 @@
 //! What a container is, and the verbs that run it, go into it and talk to it.
 
 use crate::wire::layer::{LayerOutput, LayerResult};
+use crate::wire::log::LogOptions;
 use crate::wire::network::{PublishedPort, RunNetwork};
 use crate::wire::place::Place;
+use crate::wire::resources::{DeviceRule, Resources};
 use crate::wire::tree::{IgnorePattern, Tree};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -37,6 +39,12 @@ pub enum RunMount {
         /// `uid` and `gid` that the source gets before: it was made for this mount.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         owner: Option<(u32, u32)>,
+        /// The source and all in it get the owner that the process is.
+        #[serde(default)]
+        own: bool,
+        /// `noexec`, `nosuid`, `nodev`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        attributes: Vec<String>,
     },
     Tree {
         from: Tree,
@@ -65,12 +73,18 @@ pub enum RunMount {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         gid: Option<u32>,
     },
+    /// The directory that a mount namespace (`/proc/PID/ns/mnt`) has at `path`.
+    Shared { namespace: String, path: String, target: String },
 }
 
 impl RunMount {
     pub fn target(&self) -> &str {
         match self {
-            Self::Bind { target, .. } | Self::Tree { target, .. } | Self::Tmpfs { target, .. } | Self::Content { target, .. } => target,
+            Self::Bind { target, .. }
+            | Self::Tree { target, .. }
+            | Self::Tmpfs { target, .. }
+            | Self::Content { target, .. }
+            | Self::Shared { target, .. } => target,
         }
     }
 }
@@ -88,6 +102,9 @@ pub struct Namespaces {
     pub ipc: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uts: Option<String>,
+    /// `private` or `host`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -95,23 +112,6 @@ pub struct Device {
     pub path: String,
     pub target: String,
     pub access: String,
-}
-
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
-pub struct Resources {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory_bytes: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub memory_swap_bytes: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpus: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpu_shares: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pids: Option<i64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cpuset_cpus: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -225,6 +225,18 @@ pub struct RunSpec {
     pub stop_signal: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub oom_score_adj: Option<i32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub umask: Option<u32>,
+    #[serde(default)]
+    pub device_rules: Vec<DeviceRule>,
+    /// Paths that are hidden besides the usual ones.
+    #[serde(default)]
+    pub mask: Vec<String>,
+    /// Of those that are usually hidden or read-only, patterns of what is not; `ALL`.
+    #[serde(default)]
+    pub unmask: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub apparmor: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -232,11 +244,16 @@ pub struct RunSpec {
 pub struct RunContainer {
     pub directory: Place,
     pub log: bool,
+    #[serde(default)]
+    pub log_options: LogOptions,
     pub detach: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detach_keys: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cgroup_name: Option<String>,
+    /// The control group that its own one is made in: a path from the root of every hierarchy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cgroup_parent: Option<String>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -347,14 +364,26 @@ pub struct ExecSpec {
     pub seccomp: Seccomp,
     #[serde(default)]
     pub privileged: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub umask: Option<u32>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Exec {
     pub container: ContainerPlace,
     pub spec: ExecSpec,
     #[serde(default)]
     pub detach: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detach_keys: Option<String>,
+}
+
+/// Gives a container that runs other limits.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Limit {
+    pub container: ContainerPlace,
+    pub resources: Resources,
 }
 
 #[derive(Debug, Deserialize, Serialize)]

@@ -1,7 +1,7 @@
 //! The request of `src/runner/protocol.ts`, word for word, as are its parts beside this file; `fixtures/protocol/*.json`
 //! keeps the two equal. What a field means is documented there.
 
-use crate::wire::container::{Attach, Exec, Run, Signal, Unshare};
+use crate::wire::container::{Attach, Exec, Limit, Run, Signal, Unshare};
 use crate::wire::guard::Guard;
 use crate::wire::layer::{Diff, Remove, Unpack};
 use crate::wire::network::Network;
@@ -40,6 +40,7 @@ pub enum Job {
     Guard(Box<Guard>),
     Unshare(Unshare),
     Bundle(Box<Bundle>),
+    Limit(Limit),
 }
 
 impl Job {
@@ -61,6 +62,7 @@ impl Job {
             Job::Guard(_) => "guard",
             Job::Unshare(_) => "unshare",
             Job::Bundle(_) => "bundle",
+            Job::Limit(_) => "limit",
         }
     }
 }

@@ -6,7 +6,7 @@ import { StaveError } from '#error.ts'
 import { readResources, resourceFlags } from '#sandbox/resources.ts'
 import { attributes, refuseUnknown } from '../attributes.ts'
 import type { Values } from '../command.ts'
-import { securityOptions } from '../containers/options.ts'
+import { securityOptions } from '../containers/security.ts'
 import type { Settings } from '../settings.ts'
 import type { buildFlags } from './flags.ts'
 

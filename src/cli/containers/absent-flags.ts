@@ -1,5 +1,4 @@
 const pods = 'There are no pods. With --network container:ID containers share one network, and reach each other over localhost.'
-const disks = 'The disk is not divided between containers. ionice in the command says who comes first.'
 const realTime = 'Real-time scheduling of groups is not in the kernels of distributions. Use --cpus and --cpu-shares.'
 const windows = 'It is for containers of Windows. Use --cpus.'
 const files = 'Write it in the image, or mount the file: --volume FILE:/etc/passwd.'
@@ -16,14 +15,6 @@ export const absentCreateFlags: Readonly<Record<string, string>> = {
   '--use-api-socket': 'There is no daemon, and so no socket of one.',
   '--pod': pods,
   '--pod-id-file': pods,
-  '--memory-reservation': 'Limit with --memory.',
-  '--blkio-weight-device': disks,
-  '--device-read-bps': disks,
-  '--device-read-iops': disks,
-  '--device-write-bps': disks,
-  '--device-write-iops': disks,
-  '--device-cgroup-rule': 'Name each device with --device: that also allows it.',
-  '--cpuset-mems': 'Run it under numactl --membind, or limit CPUs with --cpuset-cpus.',
   '--cpu-rt-period': realTime,
   '--cpu-rt-runtime': realTime,
   '--cpu-count': windows,
@@ -31,14 +22,11 @@ export const absentCreateFlags: Readonly<Record<string, string>> = {
   '--io-maxbandwidth': windows,
   '--io-maxiops': windows,
   '--exec-opt': 'It set how a daemon runs containers, and there is none.',
-  '--cgroup-conf': 'Limits are set with --memory, --cpus, --pids-limit and their like.',
   '--storage-opt': 'A container may write as much as the file system of the store holds; --read-only and --tmpfs DST:size=… limit it.',
-  '--log-opt': 'A container has one log file, which grows until the container is removed. --log-driver none keeps none.',
   '--init-path': 'The init of --init is built in.',
   '--secret': 'Mount the file: --mount type=bind,src=FILE,dst=/run/secrets/NAME,ro.',
   '--rootfs': 'Make an image of the directory: tar -c -C DIR . | stave import - NAME.',
   '--requires': 'Start them in order; stave wait --condition healthy waits for one that is to be ready.',
-  '--umask': 'Set it in the command: sh -c "umask 027; exec …".',
   '--env-merge': 'Set it in the command: sh -c "NAME=${NAME}…; exec …".',
   '--group-entry': files,
   '--passwd-entry': files,

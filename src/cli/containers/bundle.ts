@@ -6,7 +6,8 @@ import { ensureImage } from '../images/fetch.ts'
 import { environmentWords, readEnvFile } from '../key-values.ts'
 import { openSession } from '../session.ts'
 import type { bundleFlags } from './copying-commands.ts'
-import { entrypointOf, securityOptions } from './options.ts'
+import { entrypointOf } from './options.ts'
+import { securityOptions } from './security.ts'
 
 /** Writes an image as a bundle of the runtime specification. */
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof bundleFlags>): Promise<void> {

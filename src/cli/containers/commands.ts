@@ -2,8 +2,10 @@ import { command, type Command, type Flags } from '../command.ts'
 import { formatFlags } from '../shared-flags.ts'
 import { absentCreateFlags } from './absent-flags.ts'
 import { createFlags, detachKeys, processFlags } from './create-flags.ts'
+import { choiceFlags } from './choice-flags.ts'
+import { limitFlags } from './limit-flags.ts'
 
-export const execFlags = processFlags
+export const execFlags = { ...processFlags, ...detachKeys } as const satisfies Flags
 
 export const psFlags = {
   all: { kind: 'boolean', short: 'a', doc: 'Also those that do not run' },
@@ -27,31 +29,55 @@ export const logsFlags = {
   since: { kind: 'string', value: 'TIME', doc: 'From this time on: RFC 3339, seconds since 1970, or 10m ago' },
   until: { kind: 'string', value: 'TIME', doc: 'Up to this time' },
   timestamps: { kind: 'boolean', short: 't', doc: 'Show times' },
+  names: { kind: 'boolean', doc: 'Of several, show names in place of IDs' },
+  latest: choiceFlags.latest,
   details: { kind: 'boolean', hidden: true, doc: 'Accepted for docker: there are no details' },
 } as const satisfies Flags
 
 export const stopFlags = {
   time: { kind: 'number', short: 't', value: 'SECONDS', doc: 'How long to wait before SIGKILL (default 10)', aliases: ['timeout'] },
-  all: { kind: 'boolean', short: 'a', doc: 'Every one that runs' },
-  ignore: { kind: 'boolean', short: 'i', doc: 'One that is not there is no error' },
+  ...choiceFlags,
+  filter: { ...choiceFlags.filter, short: 'f' },
 } as const satisfies Flags
 
 export const killFlags = {
   signal: { kind: 'string', short: 's', value: 'SIGNAL', doc: 'Signal to send (default KILL)' },
-  all: { kind: 'boolean', short: 'a', doc: 'Every one that runs' },
+  all: choiceFlags.all,
+  latest: choiceFlags.latest,
+  cidfile: choiceFlags.cidfile,
 } as const satisfies Flags
 
 export const rmFlags = {
   force: { kind: 'boolean', short: 'f', doc: 'Also one that runs; one that is not there is no error' },
   volumes: { kind: 'boolean', short: 'v', doc: 'Also its anonymous volumes' },
-  all: { kind: 'boolean', short: 'a', doc: 'Every one' },
+  time: { ...stopFlags.time, doc: 'With --force: how long to wait before SIGKILL (default 0)' },
+  ...choiceFlags,
 } as const satisfies Flags
 
 export const startFlags = {
   attach: { kind: 'boolean', short: 'a', doc: 'Wait for it and show its output' },
   interactive: { kind: 'boolean', short: 'i', doc: 'Also pass stdin on' },
   restarting: { kind: 'boolean', doc: 'Those that their restart policy wants up: all of them, after a reboot, if none is named' },
+  all: { kind: 'boolean', doc: 'Every one that does not run' },
+  latest: choiceFlags.latest,
+  filter: { ...choiceFlags.filter, short: 'f' },
   ...detachKeys,
+} as const satisfies Flags
+
+export const restartFlags = {
+  time: stopFlags.time,
+  all: choiceFlags.all,
+  latest: choiceFlags.latest,
+  filter: { ...choiceFlags.filter, short: 'f' },
+  cidfile: choiceFlags.cidfile,
+  running: { kind: 'boolean', doc: 'Every one that runs' },
+} as const satisfies Flags
+
+export const pauseFlags = {
+  all: choiceFlags.all,
+  latest: choiceFlags.latest,
+  filter: { ...choiceFlags.filter, short: 'f' },
+  cidfile: choiceFlags.cidfile,
 } as const satisfies Flags
 
 export const attachFlags = {
@@ -69,15 +95,7 @@ export const waitFlags = {
   interval: { kind: 'string', short: 'i', value: 'TIME', doc: 'How often to look (default: it grows from 5ms to 100ms)' },
 } as const satisfies Flags
 
-export const updateFlags = { restart: createFlags.restart } as const satisfies Flags
-
-const limits = 'Limits are set when a container is made: make it again, with stave run --replace.'
-const absentUpdateFlags = Object.fromEntries(
-  ['cpus', 'cpu-shares', 'cpu-period', 'cpu-quota', 'cpuset-cpus', 'memory', 'memory-swap', 'pids-limit'].map((name) => [
-    `--${name}`,
-    limits,
-  ]),
-)
+export const updateFlags = { restart: createFlags.restart, ...limitFlags, latest: choiceFlags.latest } as const satisfies Flags
 
 export const noFlags = {} as const satisfies Flags
 
@@ -91,6 +109,16 @@ export const containerPruneFlags = {
 } as const satisfies Flags
 
 export const topFlags = formatFlags
+
+export const statsFlags = {
+  all: { kind: 'boolean', short: 'a', doc: 'Also those that do not run' },
+  latest: choiceFlags.latest,
+  'no-stream': { kind: 'boolean', doc: 'Once' },
+  'no-reset': { kind: 'boolean', doc: 'Do not clear the screen' },
+  'no-trunc': { kind: 'boolean', doc: 'Show whole IDs' },
+  interval: { kind: 'number', short: 'i', value: 'SECONDS', doc: 'How often (default 1)' },
+  ...formatFlags,
+} as const satisfies Flags
 
 export const containerCommands: readonly Command[] = [
   command({
@@ -152,11 +180,12 @@ export const containerCommands: readonly Command[] = [
     name: 'logs',
     group: 'Containers',
     summary: 'Show what a container, or a build, wrote',
-    operands: 'CONTAINER|BUILD',
-    least: 1,
-    most: 1,
+    operands: 'CONTAINER...|BUILD',
     flags: logsFlags,
-    examples: [{ command: 'stave logs -f --tail 20 web', doc: 'The last lines, and what follows' }],
+    examples: [
+      { command: 'stave logs -f --tail 20 web', doc: 'The last lines, and what follows' },
+      { command: 'stave logs -f --names web db', doc: 'Of both, as they come' },
+    ],
     load: () => import('./logs.ts'),
   }),
   command({
@@ -168,7 +197,6 @@ export const containerCommands: readonly Command[] = [
     least: 2,
     passthrough: true,
     flags: execFlags,
-    absent: { '--detach-keys': 'What exec runs ends with exec. With --detach it goes on by itself.' },
     examples: [{ command: 'stave exec -it web sh', doc: 'A shell' }],
     load: () => import('./exec.ts'),
   }),
@@ -197,8 +225,7 @@ export const containerCommands: readonly Command[] = [
     group: 'Containers',
     summary: 'Stop containers and start them again',
     operands: 'CONTAINER...',
-    least: 1,
-    flags: { time: stopFlags.time },
+    flags: restartFlags,
     examples: [{ command: 'stave restart web', doc: 'With the same settings' }],
     load: () => import('./restart.ts'),
   }),
@@ -216,8 +243,7 @@ export const containerCommands: readonly Command[] = [
     group: 'Containers',
     summary: 'Freeze containers',
     operands: 'CONTAINER...',
-    least: 1,
-    flags: noFlags,
+    flags: pauseFlags,
     examples: [{ command: 'stave pause web', doc: 'Until stave unpause web' }],
     load: () => import('./pause.ts'),
   }),
@@ -226,8 +252,7 @@ export const containerCommands: readonly Command[] = [
     group: 'Containers',
     summary: 'Let frozen containers go on',
     operands: 'CONTAINER...',
-    least: 1,
-    flags: noFlags,
+    flags: pauseFlags,
     examples: [{ command: 'stave unpause web', doc: 'Go on' }],
     load: () => import('./unpause.ts'),
   }),
@@ -249,12 +274,15 @@ export const containerCommands: readonly Command[] = [
   command({
     name: 'update',
     group: 'Containers',
-    summary: 'Change the restart policy of containers',
+    summary: 'Change the limits and the restart policy of containers',
+    description:
+      'Changes what containers may use, at once if they run, and whether they are started again when they end. What is not named stays as it is.',
     operands: 'CONTAINER...',
-    least: 1,
     flags: updateFlags,
-    absent: absentUpdateFlags,
-    examples: [{ command: 'stave update --restart no web', doc: 'Not started again when it ends' }],
+    examples: [
+      { command: 'stave update --memory 512m --cpus 1.5 web', doc: 'Other limits, at once' },
+      { command: 'stave update --restart no web', doc: 'Not started again when it ends' },
+    ],
     load: () => import('./update.ts'),
   }),
   command({
@@ -291,6 +319,17 @@ export const containerCommands: readonly Command[] = [
     flags: topFlags,
     examples: [{ command: 'stave top web pid,state,time,args', doc: 'Some columns' }],
     load: () => import('./top.ts'),
+  }),
+  command({
+    name: 'stats',
+    group: 'Containers',
+    summary: 'Show what containers use of the machine',
+    description:
+      'Shows, again and again, what the processes of each container use: CPU since the last time (at first since they were started), resident memory, and what they sent, received, read and wrote.',
+    operands: '[CONTAINER...]',
+    flags: statsFlags,
+    examples: [{ command: "stave stats --no-stream --format '{{.Name}} {{.CPUPerc}} {{.MemUsage}}'", doc: 'Once, as a script reads it' }],
+    load: () => import('./stats.ts'),
   }),
   command({
     name: 'rename',

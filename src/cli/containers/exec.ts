@@ -20,6 +20,7 @@ export async function run({ cx, flags, args, settings }: Invocation<typeof execF
       interactive: flags.interactive ?? false,
       privileged: flags.privileged ?? false,
       detach: flags.detach ?? false,
+      ...(flags['detach-keys'] !== undefined && { detachKeys: flags['detach-keys'] }),
       ...(flags.user !== undefined && { user: flags.user }),
       ...(flags.workdir !== undefined && { workdir: flags.workdir }),
     },

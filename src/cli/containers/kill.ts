@@ -8,7 +8,7 @@ import type { killFlags } from './commands.ts'
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof killFlags>): Promise<number> {
   const signal = parseSignal(flags.signal ?? 'KILL')
   await using session = await openSession(settings)
-  return await forEachContainer(report, session.store, args, { all: flags.all, wanted: isActive }, (container) =>
+  return await forEachContainer(report, session.store, args, { ...flags, wanted: isActive }, (container) =>
     killContainer(cx, session.store, container, signal),
   )
 }

@@ -1,33 +1,34 @@
 import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { release } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import { StaveError } from '#error.ts'
 import { chooseCapabilities } from '#sandbox/capability.ts'
-import { parseMount, parseTmpfs, parseVolume } from '#container/mount.ts'
+import { parseMount } from '#container/mount-fields.ts'
+import { parseTmpfs, parseVolume } from '#container/mount.ts'
 import type { CreateOptions } from '#container/container.ts'
 import type { NetworkSettings } from '#container/network.ts'
 import { checkHostName, parseNetworks } from '#network/choice.ts'
 import { parseExposed, parsePorts } from '#network/port.ts'
 import { parseRestart } from '#container/restart.ts'
 import type { ContainerOptions } from '#container/spec.ts'
-import { parseSeccompProfile } from '#sandbox/seccomp.ts'
 import { parseBytes } from '#text/size.ts'
 import { parseDevice } from '#sandbox/device.ts'
 import { parseUlimit } from '#sandbox/ulimit.ts'
-import * as limit from '#limit.ts'
-import { readResources } from '#sandbox/resources.ts'
 import type { Values } from '../command.ts'
-import { environmentWords, keyValues, readEnvFile, readLabelFile, readSmallFile } from '../key-values.ts'
+import { environmentWords, keyValues, readEnvFile, readLabelFile } from '../key-values.ts'
 import type { Settings } from '../settings.ts'
 import { findRuntime } from '../oci-runtime.ts'
 import { healthOptions } from './health-flags.ts'
+import { limitsOf, parseDeviceRule } from './limits.ts'
+import { logSettings } from './log-settings.ts'
+import { securityOptions } from './security.ts'
 import type { createFlags } from './create-flags.ts'
 import type { networkFlags } from './network-flags.ts'
 
 /** What the flags of `run` and `create` mean. @throws StaveError `usage` */
 export function containerOptions(flags: Values<typeof createFlags>, command: readonly string[], settings: Settings): CreateOptions {
   const runtime = findRuntime(flags.runtime, settings)
+  const log = logSettings(flags, settings)
   const restart = flags.restart === undefined ? undefined : parseRestart(flags.restart)
   const mounts = [
     ...flags.volume.map((text) => parseVolume(text, settings.cwd)),
@@ -67,15 +68,17 @@ export function containerOptions(flags: Values<typeof createFlags>, command: rea
     network: networkSettings(flags),
     publishAll: flags['publish-all'] ?? false,
     exposed: parseExposed(flags.expose),
-    ...(Boolean(flags.pid) && { pid: flags.pid as 'host' | 'private' }),
-    ...(Boolean(flags.ipc) && { ipc: flags.ipc === 'host' ? 'host' : 'private' }),
-    ...(Boolean(flags.uts) && { uts: flags.uts as 'host' | 'private' }),
+    ...namespacesOf(flags),
     capAdd: flags['cap-add'],
     capDrop: flags['cap-drop'],
     mounts,
     devices: flags.device.map((text) => parseDevice(text)),
     ulimits: flags.ulimit.map((text) => parseUlimit(text)),
-    resources: readResources(flags),
+    resources: limitsOf(flags, flags['cgroup-conf']),
+    ...(flags['device-cgroup-rule'].length > 0 && { deviceRules: flags['device-cgroup-rule'].map(parseDeviceRule) }),
+    ...(flags.umask !== undefined && { umask: umaskOf(flags.umask) }),
+    ...(Boolean(flags['cgroup-parent']) && { cgroupParent: flags['cgroup-parent']! }),
+    ...(flags.cgroupns === 'host' && { cgroupns: 'host' as const }),
     ...(flags['shm-size'] !== undefined && { shmBytes: parseBytes(flags['shm-size'], '--shm-size') }),
     sysctl: keyValues(flags.sysctl, '--sysctl'),
     labels: keyValues([...flags['label-file'].flatMap((file) => readLabelFile(file, settings)), ...flags.label], '--label'),
@@ -85,7 +88,7 @@ export function containerOptions(flags: Values<typeof createFlags>, command: rea
     ...(flags['oom-score-adj'] !== undefined && { oomScoreAdj: flags['oom-score-adj'] }),
     ...(flags.name !== undefined && { name: flags.name }),
     autoRemove: flags.rm ?? false,
-    ...(flags['log-driver'] === 'none' && { log: false }),
+    ...(log === false ? { log } : { logSettings: log }),
   }
 }
 
@@ -134,6 +137,30 @@ function zoneFile(zone: string): Buffer {
   })
 }
 
+function umaskOf(text: string): number {
+  if (/^[0-7]{1,4}$/.test(text)) return Number.parseInt(text, 8)
+  throw new StaveError('usage', `--umask takes an octal number such as 027, not ${JSON.stringify(text)}`)
+}
+
+/** Of a namespace: the machine's, one of its own, or that of another container. @throws StaveError `usage` */
+function namespacesOf({
+  pid,
+  ipc,
+  uts,
+}: Pick<Values<typeof createFlags>, 'pid' | 'ipc' | 'uts'>): Pick<CreateOptions, 'pid' | 'ipc' | 'uts' | 'joins'> {
+  const joins: Record<string, string> = {}
+  const choice = (kind: string, word: string | undefined): 'private' | 'host' => {
+    const [, other] = /^container:(.+)$/.exec(word ?? '') ?? []
+    if (other !== undefined) joins[kind] = other
+    else if (word === 'host') return 'host'
+    else if (!['', 'private', ...(kind === 'ipc' ? ['shareable', 'none'] : [])].includes(word ?? ''))
+      throw new StaveError('usage', `--${kind} takes host, private or container:NAME, not ${JSON.stringify(word)}`)
+
+    return 'private'
+  }
+  return { pid: choice('pid', pid), ipc: choice('ipc', ipc), uts: choice('uts', uts), joins }
+}
+
 /** Zero is no limit (podman's rule). */
 function timeLimit(seconds: number | undefined): { timeout?: number } {
   if (seconds === undefined || seconds === 0) return {}
@@ -151,40 +178,6 @@ export function entrypointOf(text: string): readonly string[] {
     // a command whose name begins with a bracket
   }
   return [text]
-}
-
-/**
- * `--security-opt`.
- *
- * @param capabilities Those that the container will have: parts of a profile hold with some only.
- * @throws StaveError `usage`
- */
-export function securityOptions(
-  words: readonly string[],
-  capabilities: readonly string[],
-  settings: Settings,
-): Pick<ContainerOptions, 'noNewPrivileges' | 'seccomp'> {
-  let options: Pick<ContainerOptions, 'noNewPrivileges' | 'seccomp'> = {}
-  for (const word of words) {
-    const [key, value = ''] = word.split(/[=:](.*)/s)
-    if (key === 'no-new-privileges') options = { ...options, noNewPrivileges: value !== 'false' }
-    else if (key === 'seccomp') options = { ...options, seccomp: seccompOf(value, capabilities, settings) }
-    else if ((key === 'label' || key === 'apparmor') && ['disable', 'unconfined', ''].includes(value)) continue
-    else {
-      throw new StaveError('usage', `--security-opt ${word} is not understood`, {
-        hint: 'There are no-new-privileges, seccomp=unconfined and seccomp=FILE.',
-      })
-    }
-  }
-  return options
-}
-
-function seccompOf(value: string, capabilities: readonly string[], settings: Settings): NonNullable<ContainerOptions['seccomp']> {
-  if (value === 'unconfined') return value
-  if (['default', 'builtin', ''].includes(value)) return 'default'
-  const text = Buffer.from(readSmallFile(value, settings, limit.jsonBytes))
-  const architecture = process.arch === 'x64' ? 'amd64' : process.arch
-  return parseSeccompProfile(text, value, { capabilities, architecture, kernel: release() })
 }
 
 function addressOf(text: string): string {

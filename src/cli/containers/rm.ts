@@ -1,4 +1,5 @@
 import { removeContainer } from '#container/container.ts'
+import { stopContainer } from '#container/control.ts'
 import type { Invocation } from '../command.ts'
 import { forEachContainer } from './each.ts'
 import { openSession } from '../session.ts'
@@ -6,7 +7,9 @@ import type { rmFlags } from './commands.ts'
 
 export async function run({ cx, flags, args, settings, report }: Invocation<typeof rmFlags>): Promise<number> {
   await using session = await openSession(settings)
-  return await forEachContainer(report, session.store, args, { all: flags.all, ignore: flags.force }, (container) =>
-    removeContainer(cx, session.store, container, { force: flags.force ?? false, volumes: flags.volumes ?? false }),
-  )
+  const { store } = session
+  return await forEachContainer(report, store, args, { ...flags, ignore: flags.force || flags.ignore }, async (container) => {
+    if (flags.force && flags.time !== undefined) await stopContainer(cx, store, container, flags.time)
+    await removeContainer(cx, store, container, { force: flags.force ?? false, volumes: flags.volumes ?? false })
+  })
 }

@@ -7,7 +7,7 @@ import type { Context } from '#context.ts'
 import { StaveError, hasCode } from '#error.ts'
 import type { LocalStore } from '#store/open.ts'
 import type { Invocation } from '../command.ts'
-import { forEachContainer } from './each.ts'
+import { chooseContainers, forEachContainer, isActive } from './each.ts'
 import { ownProgram } from '../own-program.ts'
 import { openSession } from '../session.ts'
 import { containerStdio } from './stdio.ts'
@@ -19,8 +19,10 @@ export async function run({ cx, flags, args, settings, report, forwardSignals }:
   const program = ownProgram(settings)
   if (flags.restarting) return await startWanted(cx, store, args, program)
   if (flags.attach || flags.interactive) {
-    if (args.length > 1) throw new StaveError('usage', 'stave start: with --attach one container is started at a time')
-    const container = findContainer(store, args[0]!)
+    const [chosen, another] = chooseContainers(store, args, flags)
+    if (chosen === undefined || another !== undefined || flags.all)
+      throw new StaveError('usage', 'stave start: with --attach one container is started at a time')
+    const container = chosen.find()
     const stdio = containerStdio({ interactive: flags.interactive, tty: container.spec.terminal })
     const keys = { ...(flags['detach-keys'] !== undefined && { detachKeys: flags['detach-keys'] }) }
     // One that runs already is joined, as docker does.
@@ -35,7 +37,7 @@ export async function run({ cx, flags, args, settings, report, forwardSignals }:
     })
     return result.exitCode ?? 0
   }
-  return await forEachContainer(report, store, args, {}, async (container) => {
+  return await forEachContainer(report, store, args, { ...flags, wanted: (container) => !isActive(container) }, async (container) => {
     if (container.status.state === 'running') return
     await startContainer(cx, store, container, { detach: true, stdio: noStdio, program })
   })

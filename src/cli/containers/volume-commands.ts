@@ -5,7 +5,10 @@ import { exportFlags } from './copying-commands.ts'
 
 export const volumeCreateFlags = { label: { kind: 'list', value: 'K=V', doc: 'Label' } } as const satisfies Flags
 export const volumeListFlags = { quiet: { kind: 'boolean', short: 'q', doc: 'Show names alone' }, ...formatFlags } as const satisfies Flags
-export const volumeRmFlags = { force: { kind: 'boolean', short: 'f', doc: 'One that is not there is no error' } } as const satisfies Flags
+export const volumeRmFlags = {
+  force: { kind: 'boolean', short: 'f', doc: 'One that is not there is no error' },
+  all: { kind: 'boolean', short: 'a', doc: 'Every one that no container has' },
+} as const satisfies Flags
 export const volumePruneFlags = {
   all: { kind: 'boolean', short: 'a', doc: 'Also named ones' },
   ...forceFlag,
@@ -91,7 +94,6 @@ export const volumeCommands: readonly Command[] = [
         group: 'Containers',
         summary: 'Remove volumes',
         operands: 'NAME...',
-        least: 1,
         flags: volumeRmFlags,
         examples: [{ command: 'stave volume rm data', doc: 'With what it holds' }],
         load: () => import('./volume-rm.ts'),

@@ -12,7 +12,7 @@ pub use device::{Node, STANDARD};
 pub use export::{further_process, to_config};
 pub use id_map::{IdMap, Ids};
 pub use memory::{FLAGS as MEMORY_FLAGS, MODES as MEMORY_MODES, Policy};
-pub use wire::{of_exec, of_run};
+pub use wire::{of_exec, of_run, resources_of};
 
 use crate::container::capabilities::{self, Set, Sets};
 use crate::container::lsm;

@@ -8,8 +8,10 @@ use crate::container::namespaces;
 use crate::container::seccomp::Filter;
 use crate::container::tty;
 use crate::error::{Error, Kind, Result};
+use crate::pattern::Glob;
 use crate::wire::config::{self, Capabilities, Config, Linux, Mount, Root};
-use crate::wire::container::{ExecSpec, Resources, Run, RunSpec, Seccomp};
+use crate::wire::container::{ExecSpec, Run, RunSpec, Seccomp};
+use crate::wire::resources::{DeviceNumber, Resources};
 
 /// Hidden under /proc and /sys: hardware and kernel state that is nobody's business inside.
 const MASKED: &[&str] = &[
@@ -59,7 +61,7 @@ pub fn of_run(request: &Run) -> Result<Plan> {
     }
     let capabilities = capabilities_of(&spec.capabilities, spec.privileged)?;
     let unlimited = spec.privileged || nested;
-    let rules = if unlimited { Vec::new() } else { devices::rules(&given) };
+    let rules = if unlimited { Vec::new() } else { rules_of(spec, &given) };
     let rules_are_necessary =
         !unlimited && devices::are_necessary(&given, capabilities::sets(&capabilities)?.bounding.has(capabilities::SYS_ADMIN));
     let config = Config {
@@ -73,12 +75,8 @@ pub fn of_run(request: &Run) -> Result<Plan> {
             resources: Some(config::Resources { devices: rules, ..resources_of(&spec.resources) }),
             namespaces,
             devices,
-            masked_paths: if spec.privileged {
-                Vec::new()
-            } else {
-                MASKED.iter().map(|path| (*path).to_owned()).chain(throttles()).collect()
-            },
-            readonly_paths: if spec.privileged { Vec::new() } else { READONLY.iter().map(|path| (*path).to_owned()).collect() },
+            masked_paths: hidden_paths(spec),
+            readonly_paths: covered(spec, READONLY.iter().map(|path| (*path).to_owned())),
             ..Linux::default()
         },
         ..Config::default()
@@ -113,6 +111,7 @@ pub fn written_of(spec: &ExecSpec) -> Result<config::Process> {
         cwd: spec.cwd.clone(),
         capabilities: Some(capabilities_of(&spec.capabilities, spec.privileged)?),
         no_new_privileges: spec.no_new_privileges,
+        user: config::User { umask: spec.umask, ..config::User::default() },
         ..config::Process::default()
     })
 }
@@ -130,6 +129,7 @@ fn exec_of(spec: &RunSpec) -> ExecSpec {
         no_new_privileges: spec.no_new_privileges,
         seccomp: spec.seccomp.clone(),
         privileged: spec.privileged,
+        umask: spec.umask,
     }
 }
 
@@ -159,6 +159,8 @@ fn process_of(spec: &ExecSpec, capabilities: Capabilities, run: &RunSpec) -> con
         cwd: spec.cwd.clone(),
         capabilities: Some(capabilities),
         no_new_privileges: spec.no_new_privileges,
+        user: config::User { umask: spec.umask, ..config::User::default() },
+        apparmor_profile: run.apparmor.clone().unwrap_or_default(),
         oom_score_adj: run.oom_score_adj,
         rlimits: run
             .ulimits
@@ -182,7 +184,13 @@ fn capabilities_of(names: &[String], privileged: bool) -> Result<Capabilities> {
 
 fn namespaces_of(spec: &RunSpec) -> Result<Vec<config::Namespace>> {
     let asked = &spec.namespaces;
-    let mut kinds = vec!["mount", "cgroup"];
+    let mut kinds = vec!["mount"];
+    match asked.cgroup.as_deref() {
+        None | Some("private") => kinds.push("cgroup"),
+        Some("host") => {}
+        Some(other) => return Err(Error::new(Kind::Request, format!("unknown cgroup namespace {other:?}"))),
+    }
+    let mut joined = Vec::new();
     match asked.network.as_str() {
         "host" => {}
         "join" if asked.network_path.is_some() => {}
@@ -193,10 +201,12 @@ fn namespaces_of(spec: &RunSpec) -> Result<Vec<config::Namespace>> {
         match choice.as_deref() {
             None | Some("private") => kinds.push(name),
             Some("host") => {}
+            Some(path) if path.starts_with('/') => joined.push((name, path)),
             Some(other) => return Err(Error::new(Kind::Request, format!("unknown {name} namespace {other:?}"))),
         }
     }
-    Ok(kinds.into_iter().map(|kind| config::Namespace { kind: kind.to_owned(), path: String::new() }).collect())
+    let new = kinds.into_iter().map(|kind| (kind, ""));
+    Ok(new.chain(joined).map(|(kind, path)| config::Namespace { kind: kind.to_owned(), path: path.to_owned() }).collect())
 }
 
 fn mounts_of(request: &Run, has_ipc: bool, nested: bool) -> Vec<Mount> {
@@ -229,7 +239,32 @@ fn mounts_of(request: &Run, has_ipc: bool, nested: bool) -> Vec<Mount> {
     mounts
 }
 
-fn resources_of(resources: &Resources) -> config::Resources {
+/// What may be opened: nodes that are given, and numbers that are named.
+fn rules_of(spec: &RunSpec, given: &[(config::Device, String)]) -> Vec<config::DeviceRule> {
+    let named = spec.device_rules.iter().map(|rule| config::DeviceRule {
+        allow: true,
+        kind: rule.kind.clone(),
+        major: rule.major,
+        minor: rule.minor,
+        access: rule.access.clone(),
+    });
+    devices::rules(given).into_iter().chain(named).collect()
+}
+
+fn hidden_paths(spec: &RunSpec) -> Vec<String> {
+    let usual = MASKED.iter().map(|path| (*path).to_owned()).chain(throttles());
+    covered(spec, usual).into_iter().chain(spec.mask.iter().cloned()).collect()
+}
+
+/// Those that are not to be seen, or written to, as they are.
+fn covered(spec: &RunSpec, usual: impl Iterator<Item = String>) -> Vec<String> {
+    let is_open =
+        |path: &str| spec.unmask.iter().any(|open| open == "ALL" || Glob::new(open).is_ok_and(|open| open.matches(path.as_bytes())));
+    if spec.privileged { Vec::new() } else { usual.filter(|path| !is_open(path)).collect() }
+}
+
+/// In the words of the runtime specification.
+pub fn resources_of(resources: &Resources) -> config::Resources {
     let mut found = config::Resources::default();
     if let Some(bytes) = resources.memory_bytes {
         found.memory.limit = Some(bytes);
@@ -242,7 +277,31 @@ fn resources_of(resources: &Resources) -> config::Resources {
     }
     found.cpu.shares = resources.cpu_shares.map(|shares| shares.max(2));
     found.cpu.cpus = resources.cpuset_cpus.clone().unwrap_or_default();
+    found.cpu.mems = resources.cpuset_mems.clone().unwrap_or_default();
+    found.memory.reservation = resources.memory_reservation_bytes;
+    found.memory.swappiness = resources.memory_swappiness;
     found.pids = resources.pids.filter(|pids| *pids != 0).map(|pids| config::Pids { limit: Some(pids) });
+    if let Some(disks) = &resources.block_io {
+        let rates = |numbers: &[DeviceNumber]| {
+            numbers.iter().map(|one| config::Throttle { major: one.major, minor: one.minor, rate: one.value }).collect()
+        };
+        let weight = |one: &DeviceNumber| config::WeightDevice {
+            major: one.major,
+            minor: one.minor,
+            weight: u16::try_from(one.value).ok(),
+            ..config::WeightDevice::default()
+        };
+        found.block_io = config::BlockIo {
+            weight: disks.weight,
+            weight_device: disks.weight_devices.iter().map(weight).collect(),
+            throttle_read_bps_device: rates(&disks.read_bps),
+            throttle_write_bps_device: rates(&disks.write_bps),
+            throttle_read_iops_device: rates(&disks.read_iops),
+            throttle_write_iops_device: rates(&disks.write_iops),
+            ..config::BlockIo::default()
+        };
+    }
+    found.unified.clone_from(&resources.unified);
     found
 }
 

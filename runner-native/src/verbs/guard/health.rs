@@ -114,7 +114,7 @@ impl<'a> Checks<'a> {
             let _ = sys::put_at(&null, 0);
         }
         let events = Events::new(File::from(events));
-        let request = Exec { container: self.container.clone(), spec: self.how.spec.clone(), detach: false };
+        let request = Exec { container: self.container.clone(), spec: self.how.spec.clone(), detach: false, detach_keys: None };
         if let Err(error) = exec::exec(&request, File::from(control), &events) {
             events.failure(&error);
         }
