@@ -36,6 +36,7 @@ fn case(name: &'static str, sources: &'static [&'static str], to: &'static str) 
 
 use Expected::{Error as Fails, Tree};
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn cases() -> Vec<Case> {
     vec![
         Case { context: &["f 644 a.txt A"], expected: Tree(&["f 644 0:0 a.txt =A"]), ..case("a file to a name", &["a.txt"], "/a.txt") },

@@ -45,6 +45,7 @@ fn zeros(count: usize) -> String {
 }
 
 /// Name, layer, and the failure that it must end in.
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn refused(canary: &Canary) -> Vec<(&'static str, Vec<u8>, Kind)> {
     let base = || Tar::default();
     let secret = canary.path("secret");

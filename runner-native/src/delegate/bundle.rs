@@ -1,11 +1,12 @@
 //! The bundle of a container that another runtime makes. Its root and its mounts are attached below a directory of the
 //! container, in this process's own mount namespace: nobody else sees them.
 
+use crate::container::mounts::Mounts;
 use crate::container::namespaces;
 use crate::container::plan::{self, Plan, Source, Who};
+use crate::container::process::Stdio;
 use crate::container::targets::Targets;
 use crate::container::user::{self, Identity};
-use crate::delegate::{Given, io};
 use crate::error::{Error, Result};
 use crate::mount::{attach, clone_tree};
 use crate::net::inside::Inside;
@@ -18,6 +19,19 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use std::fs;
 use std::path::{Path, PathBuf};
+
+/// What a container of another runtime is made of.
+pub struct Given<'a> {
+    /// What it is called there, and its control groups too.
+    pub name: &'a str,
+    pub plan: &'a Plan,
+    /// Mounted, and attached to nothing.
+    pub root: &'a OwnedFd,
+    /// What the request asks for, and made of it.
+    pub asked: &'a [RunMount],
+    pub mounts: Mounts,
+    pub stdio: Stdio,
+}
 
 pub struct Bundle {
     directory: PathBuf,
@@ -163,4 +177,8 @@ fn settle_in_user_namespace(config: &mut Config) {
             mount.options = ["rbind", "nosuid", "noexec", "nodev", "ro"].map(str::to_owned).to_vec();
         }
     }
+}
+
+pub fn io(call: &str, path: &Path, error: &std::io::Error) -> Error {
+    Error::io(format!("{call}(\"{}\")", path.display()), error)
 }

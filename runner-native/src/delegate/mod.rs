@@ -6,38 +6,24 @@ mod call;
 pub mod exec;
 mod terminal;
 
+pub use bundle::Given;
 pub use call::Runtime;
 
 use crate::cgroup::Cgroup;
 use crate::container::join;
-use crate::container::mounts::Mounts;
 use crate::container::namespaces;
 use crate::container::plan::Plan;
 use crate::container::process::Stdio;
 use crate::container::start::{Failed, Patience, Started};
-use crate::delegate::bundle::Bundle;
+use crate::delegate::bundle::{Bundle, io};
 use crate::delegate::terminal::Terminal;
 use crate::error::{Error, Kind, Result};
 use crate::net::attachment::Attachment;
 use crate::net::inside::Inside;
 use crate::sys::task;
-use crate::wire::container::{RunMount, RuntimeState, Signal};
+use crate::wire::container::{RuntimeState, Signal};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use std::path::Path;
-
-/// What a container of another runtime is made of.
-pub struct Given<'a> {
-    /// What it is called there, and its control groups too.
-    pub name: &'a str,
-    pub plan: &'a Plan,
-    /// Mounted, and attached to nothing.
-    pub root: &'a OwnedFd,
-    /// What the request asks for, and made of it.
-    pub asked: &'a [RunMount],
-    pub mounts: Mounts,
-    pub stdio: Stdio,
-}
 
 /// A container that another runtime has made.
 pub struct Container {
@@ -154,10 +140,6 @@ pub fn signal(state: &RuntimeState, pid: i32, pidfd: &OwnedFd, request: &Signal)
             runtime.call(&words, Stdio::default(), None)
         }
     }
-}
-
-fn io(call: &str, path: &Path, error: &std::io::Error) -> Error {
-    Error::io(format!("{call}(\"{}\")", path.display()), error)
 }
 
 /// A process by the number that a runtime wrote.

@@ -5,8 +5,9 @@ use crate::container::user::{self, Identity};
 use crate::error::{Error, Kind, Result};
 use crate::root;
 use crate::wire::config::{Config, IdMapping, Namespace};
+use crate::wire::container::Bundle;
 use crate::wire::container::{RootFilesystem, Run};
-use crate::wire::tree::{Bundle, BundleResult, Owner};
+use crate::wire::tree::{BundleResult, Owner};
 use rustix::fd::AsFd;
 
 /// # Errors

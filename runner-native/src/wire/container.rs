@@ -5,7 +5,7 @@ use crate::wire::log::LogOptions;
 use crate::wire::network::{PublishedPort, RunNetwork};
 use crate::wire::place::Place;
 use crate::wire::resources::{DeviceRule, Resources};
-use crate::wire::tree::{IgnorePattern, Tree};
+use crate::wire::tree::{IgnorePattern, Owner, Tree};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -416,4 +416,14 @@ pub struct Attach {
     pub interactive: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detach_keys: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Bundle {
+    pub root: Place,
+    pub spec: RunSpec,
+    #[serde(default)]
+    pub readonly: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Owner>,
 }

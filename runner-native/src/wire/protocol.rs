@@ -1,12 +1,13 @@
 //! The request of `src/runner/protocol.ts`, word for word, as are its parts beside this file; `fixtures/protocol/*.json`
 //! keeps the two equal. What a field means is documented there.
 
+use crate::wire::container::Bundle;
 use crate::wire::container::{Attach, Exec, Limit, Run, Signal, Unshare};
 use crate::wire::guard::Guard;
 use crate::wire::layer::{Diff, Remove, Unpack};
 use crate::wire::network::Network;
 use crate::wire::place::{Place, UserNamespace};
-use crate::wire::tree::{Bundle, Copy, Digest, Read};
+use crate::wire::tree::{Copy, Digest, Read};
 use serde::{Deserialize, Serialize};
 
 pub const VERSION: u32 = 1;

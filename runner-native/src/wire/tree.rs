@@ -1,6 +1,5 @@
 //! What is chosen in a tree, and the verbs that look at it and copy it: `digest`, `copy`, `read`.
 
-use crate::wire::container::RunSpec;
 use crate::wire::layer::{LayerForm, LayerOutput, LayerResult, MadeTree};
 use crate::wire::place::Place;
 use serde::{Deserialize, Serialize};
@@ -192,16 +191,6 @@ pub struct ReadFile {
 #[derive(Debug, Deserialize, Serialize)]
 pub struct ReadResult {
     pub files: Vec<ReadFile>,
-}
-
-#[derive(Debug, Deserialize, Serialize)]
-pub struct Bundle {
-    pub root: Place,
-    pub spec: RunSpec,
-    #[serde(default)]
-    pub readonly: bool,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<Owner>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
