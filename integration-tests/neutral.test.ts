@@ -53,11 +53,9 @@ test.each(forBuilds)('build: %s %s %s %s', (...flags) => {
 })
 
 test.each([
-  ['run', '--cgroupns host', 'A container sees its own control group alone'],
   ['run', '--oom-kill-disable', '--oom-score-adj'],
   ['run', '--disable-content-trust=false', 'policy.json'],
   ['run', '--isolation hyperv', 'Windows'],
-  ['create', '--memory-swappiness 10', 'vm.swappiness'],
   ['build', '--userns keep-id', 'RUN has namespaces of its own'],
   ['build', '--pid host', 'RUN has namespaces of its own'],
   ['build', '--cgroup-parent x', '--memory'],

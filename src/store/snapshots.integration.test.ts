@@ -142,7 +142,8 @@ describe.skipIf(reason !== undefined)(`snapshots${reason === undefined ? '' : `:
     }
     const report = await prune(cx, store)
     expect(report.snapshots).toBe(2)
-    expect(report.bytes).toBeGreaterThan(500_000)
+    // A blob that is not compressed may be the tar itself: then it is the image's, and counted there.
+    expect(report.bytes).toBeGreaterThan(process.env['STAVE_STORAGE_DRIVER'] === 'auto' ? 0 : 500_000)
     expect(readdirSync(join(root, 'snapshots'))).toEqual([])
   })
 

@@ -1,6 +1,7 @@
 import { abortedError } from '#context.ts'
 import type { Readable } from 'node:stream'
 import type { Dispatcher } from 'undici'
+import type { Headers } from './headers.ts'
 import { release } from '#image/buffers.ts'
 import type { Bytes } from '#image/content.ts'
 import { socketBytes } from './connection.ts'
@@ -13,8 +14,7 @@ export interface StreamBody {
   readonly length: number
 }
 
-/** Header fields, in lower case. */
-export type Headers = Readonly<Record<string, string | undefined>>
+export type { Headers } from './headers.ts'
 
 /** What came back. The body must be read, discarded or aborted, or the connection stays taken. */
 export interface Response {

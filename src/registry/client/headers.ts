@@ -1,0 +1,2 @@
+/** Fields of a head, by names in lower case. */
+export type Headers = Readonly<Record<string, string | undefined>>
