@@ -1,6 +1,6 @@
 import type { Context } from '#context.ts'
 import type { Bytes } from '#image/content.ts'
-import type { Response } from '#registry/client/exchange.ts'
+import type { Response } from '#registry/client/message.ts'
 import { StaveError } from '#error.ts'
 import { leadsInside } from '#registry/client/reach.ts'
 import { redactUrl } from '#text/url.ts'

@@ -4,7 +4,7 @@ import * as limit from '#limit.ts'
 import { isLoopback } from '#text/address.ts'
 import { type Challenge, parseChallenges } from './challenge.ts'
 import type { Credential } from '../login/credential.ts'
-import { type Headers, type Method, type Response, readAll } from './exchange.ts'
+import { type Method, type Response, readAll, type Headers } from './message.ts'
 import { redactUrl, responseProblem } from './problem.ts'
 import { mayLeadTo } from './reach.ts'
 

@@ -9,7 +9,8 @@ import {
   type TrustBundle,
 } from './certificates.ts'
 import { openDispatcher } from './connection.ts'
-import { exchange, type Response } from './exchange.ts'
+import { exchange } from './exchange.ts'
+import type { Response } from './message.ts'
 import { errorCode } from './problem.ts'
 import { proxyFor, type ProxySettings } from './proxy.ts'
 import { type Call, isStream } from './stage.ts'

@@ -6,7 +6,7 @@ import { isDigest } from '#oci/digest.ts'
 import { isRepository, isTag } from '#oci/reference.ts'
 import type { Scope } from './auth.ts'
 import type { ListOptions } from './choices.ts'
-import type { Response } from './exchange.ts'
+import type { Response } from './message.ts'
 import type { Endpoint } from './hosts.ts'
 import { pathOf, pullScope, readWhole, type Remote } from './remote.ts'
 

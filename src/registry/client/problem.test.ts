@@ -1,7 +1,7 @@
 import { clean } from '../clean.ts'
 import { expect, test } from 'vitest'
 import type { StaveError } from '#error.ts'
-import { bodyOfBytes, type Headers, type Method } from './exchange.ts'
+import { bodyOfBytes, type Method, type Headers } from './message.ts'
 import { networkProblem, parseErrors, redactUrl, responseProblem } from './problem.ts'
 
 function print(error: StaveError): string {

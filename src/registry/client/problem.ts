@@ -1,7 +1,7 @@
 import { clean } from '../clean.ts'
 import { type ErrorCode, StaveError } from '#error.ts'
 import * as limit from '#limit.ts'
-import { type Method, type Response, readAll } from './exchange.ts'
+import { type Method, type Response, readAll } from './message.ts'
 
 /** Who was asked, for messages: nothing of it is secret. */
 export interface Asked {

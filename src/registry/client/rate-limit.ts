@@ -1,5 +1,5 @@
 import type { Context } from '#context.ts'
-import type { Headers } from './headers.ts'
+import type { Headers } from './message.ts'
 import { accept } from './manifests.ts'
 import { pathOf, pullScope, type Remote } from './remote.ts'
 

@@ -1,5 +1,5 @@
 import { StaveError } from '#error.ts'
-import type { Response } from './exchange.ts'
+import type { Response } from './message.ts'
 import type { Host } from './host.ts'
 import { redactUrl } from './problem.ts'
 import { mayLeadTo } from './reach.ts'

@@ -1,6 +1,6 @@
 import { abortedError, type Context } from '#context.ts'
 import type { Scope } from './auth.ts'
-import { readAll, type Response } from './exchange.ts'
+import { readAll, type Response } from './message.ts'
 import type { Endpoint } from './hosts.ts'
 import { isTransient, networkProblem } from './problem.ts'
 import type { RetryPolicy } from './choices.ts'

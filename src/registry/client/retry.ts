@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { abortedError, type Context } from '#context.ts'
 import { StaveError } from '#error.ts'
-import { type Headers, type Response } from './exchange.ts'
+import type { Response, Headers } from './message.ts'
 import { addressOf, type Host } from './host.ts'
 import { errorCode, isTransient, networkProblem } from './problem.ts'
 import type { RetryPolicy } from './choices.ts'

@@ -1,6 +1,6 @@
 import type { Context } from '#context.ts'
 import * as limit from '#limit.ts'
-import { bodyOfBytes, readAll, type Response } from './exchange.ts'
+import { bodyOfBytes, readAll, type Response } from './message.ts'
 import { addressOf, type Host } from './host.ts'
 import { errorCode, isTls, speaksPlainHttp } from './problem.ts'
 import { type Call, isStream, type Job, type Send } from './stage.ts'

@@ -1,6 +1,6 @@
 import type { Context } from '#context.ts'
 import type { Scope } from './auth.ts'
-import type { Method, Response, StreamBody } from './exchange.ts'
+import type { Method, Response, StreamBody } from './message.ts'
 import type { Endpoint } from './hosts.ts'
 import type { Host } from './host.ts'
 
