@@ -2,7 +2,7 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { binary, busyboxTar, workshop } from './stave.ts'
+import { binary, busyboxTar, until, workshop } from './stave.ts'
 
 const shop = workshop('hangup')
 beforeAll(() => {
@@ -11,12 +11,6 @@ beforeAll(() => {
 afterAll(() => shop[Symbol.dispose]())
 
 const hasScript = spawnSync('sh', ['-c', 'command -v script']).status === 0
-
-/** Polls: CI is slower than a desk. */
-async function until(what: () => boolean): Promise<void> {
-  for (const end = Date.now() + 20_000; !what() && Date.now() < end;) await delay(50)
-  expect(what(), String(what)).toBe(true)
-}
 
 test.skipIf(!hasScript).each([
   ['without -t, writing all the time', [], 'while :; do echo tick; sleep 0.1; done'],

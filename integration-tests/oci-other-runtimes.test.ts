@@ -1,9 +1,8 @@
 /** `--runtime`: containers and build steps by OCI runtimes of others, from the same description. */
 import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs'
-import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ociRuntimes } from './oci-runtimes.ts'
-import { busyboxTar, ordinaryUser, workshop, type User, type Workshop } from './stave.ts'
+import { busyboxTar, ordinaryUser, until, type User, workshop, type Workshop } from './stave.ts'
 
 const user = ordinaryUser()
 const isRoot = process.getuid?.() === 0
@@ -21,14 +20,6 @@ function cases(who: 'root' | 'user', owner: User | undefined): void {
   afterAll(() => shop[Symbol.dispose]())
   for (const runtime of ociRuntimes(who))
     describe.skipIf(runtime.why !== undefined)(`${runtime.name}${runtime.why ?? ''}`, () => ofRuntime(shop, runtime.program, who))
-}
-
-/** Looks until it is so. */
-async function until(holds: () => boolean): Promise<void> {
-  for (let waited = 0; !holds(); waited += 50) {
-    if (waited > 20_000) throw new Error('it did not come about in 20 seconds')
-    await delay(50)
-  }
 }
 
 function ofRuntime(shop: Workshop, program: string, who: 'root' | 'user'): void {

@@ -1,9 +1,8 @@
 /** Flags of run, create, exec and update that change what a container is given: each is asked for, and looked at from inside. */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { binary, busyboxTar, workshop } from './stave.ts'
+import { binary, busyboxTar, until, workshop } from './stave.ts'
 
 const shop = workshop('run-options')
 const isRoot = process.getuid?.() === 0
@@ -32,14 +31,6 @@ afterAll(() => {
 
 const run = (flags: readonly string[], script: string, env: Record<string, string> = {}) =>
   shop.stave(['run', '--rm', '--network', 'none', ...flags, 'base', 'sh', '-c', script], { env })
-
-async function until(isSo: () => boolean, what: string): Promise<void> {
-  for (let tries = 0; tries < 400; tries++) {
-    if (isSo()) return
-    await delay(25)
-  }
-  throw new Error(`${what} did not come to be within 10 seconds`)
-}
 
 const mountOf = (target: string) => `grep " ${target} " /proc/self/mountinfo | cut -d' ' -f6`
 

@@ -3,7 +3,7 @@ import { spawn, spawnSync, type ChildProcess } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, writeFileSync, readlinkSync } from 'node:fs'
 import { setTimeout as delay } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { binary, busyboxTar, workshop } from './stave.ts'
+import { binary, busyboxTar, until, workshop } from './stave.ts'
 
 const shop = workshop('run')
 const isRoot = process.getuid?.() === 0
@@ -31,14 +31,6 @@ function output(child: ChildProcess): { text(): string; ended: Promise<number | 
   child.stdout?.on('data', (chunk: Buffer) => (text += chunk.toString()))
   child.stderr?.on('data', (chunk: Buffer) => (text += chunk.toString()))
   return { text: () => text, ended: new Promise((done) => child.once('close', (code) => done(code))) }
-}
-
-async function until(isSo: () => boolean, what: string): Promise<void> {
-  for (let tries = 0; tries < 400; tries++) {
-    if (isSo()) return
-    await delay(25)
-  }
-  throw new Error(`${what} did not come to be within 10 seconds`)
 }
 
 const shell = (script: string, ...flags: readonly string[]) => shop.stave([...none, ...flags, 'base', 'sh', '-c', script])

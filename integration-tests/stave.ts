@@ -2,6 +2,7 @@ import { execFile, spawn, spawnSync, type ChildProcess } from 'node:child_proces
 import { chownSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { StorageDriver } from '#store/snapshots.ts'
 
 const checkout = join(import.meta.dirname, '..')
@@ -128,6 +129,15 @@ export function workshop(name: string, user?: User): Workshop {
     },
   }
   return shop
+}
+
+/** Looks until it is so, for ten seconds and as long as looking takes: some machines are slow. */
+export async function until(isSo: () => boolean, what = String(isSo)): Promise<void> {
+  for (let tries = 0; tries < 400; tries++) {
+    if (isSo()) return
+    await delay(25)
+  }
+  throw new Error(`it did not come to be within 10 seconds: ${what}`)
 }
 
 /** A tar of a root with static busybox and nothing else, made once for each process. */
