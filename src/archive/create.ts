@@ -6,7 +6,7 @@ import type { Bytes, Listed, Target } from '#image/content.ts'
 import { findEntry, listEntries, withName } from '#image/entries.ts'
 import { destination, fileError, withFileErrors } from '#image/file.ts'
 import { encode } from '#image/json.ts'
-import { verified } from '#image/read.ts'
+import { verified, once } from '#image/read.ts'
 import { findReferrers, referrerOf } from '#image/referrer.ts'
 import * as limit from '#limit.ts'
 import type { Descriptor, Platform } from '#oci/descriptor.ts'
@@ -257,8 +257,4 @@ async function finish(cx: Context, archive: Writing): Promise<void> {
 
 function finished(what: Descriptor, title: string): StaveError {
   return new StaveError('io', `cannot add ${what.digest} to ${title}: it is finished`)
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-  yield bytes
 }

@@ -3,7 +3,7 @@ import { open, rename, rm, type FileHandle } from 'node:fs/promises'
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import type { Bytes } from '#image/content.ts'
-import { fileError, readRange, temporaryBeside, writeRange } from '#image/file.ts'
+import { fileError, readRange, temporaryBeside, writeRange, writeWhole } from '#image/file.ts'
 import { blockBytes, encodeHeader, paddedSize } from './tar.ts'
 
 /** A tar archive that is being written. */
@@ -39,7 +39,7 @@ export async function createFileSink(path: string): Promise<TarSink> {
         region = { offset: start + header.length, size, complete: false }
         regions.set(name, region)
         end = region.offset + paddedSize(size)
-        await handle.write(header, 0, header.length, start)
+        await writeWhole(handle, header, start)
       }
       // The rest of the last block is a hole in the file, which reads as zeros.
       await writeRange(cx, handle, region.offset, bytes)
@@ -53,7 +53,7 @@ export async function createFileSink(path: string): Promise<TarSink> {
       const incomplete = [...regions].find(([, region]) => !region.complete)
       if (incomplete !== undefined)
         throw new StaveError('io', `cannot finish the archive ${path}: ${incomplete[0]} was not written to its end`)
-      await handle.write(endOfArchive, 0, endOfArchive.length, end)
+      await writeWhole(handle, endOfArchive, end)
       await handle.close()
       await rename(temporary, path)
     },

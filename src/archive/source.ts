@@ -2,7 +2,7 @@ import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
 import type { Bytes, Listed, Source } from '#image/content.ts'
 import { findEntry, listEntries } from '#image/entries.ts'
-import { verified } from '#image/read.ts'
+import { verified, once } from '#image/read.ts'
 import { findReferrers } from '#image/referrer.ts'
 import * as limit from '#limit.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
@@ -64,8 +64,4 @@ export function archiveSource(tar: TarFile, title: string, entries: readonly Lis
     },
     [Symbol.asyncDispose]: () => tar[Symbol.asyncDispose](),
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-  yield bytes
 }

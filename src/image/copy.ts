@@ -6,7 +6,7 @@ import { isConfig, isIndex, isLayer, isManifest } from '#oci/media-type.ts'
 import * as limit from '#limit.ts'
 import type { Bytes, Source, Target } from './content.ts'
 import { forEachBounded } from './pool.ts'
-import { embeddedData } from './read.ts'
+import { embeddedData, once } from './read.ts'
 import { withStep, type StepOutcome } from './step.ts'
 import { leavesFirst, walk, type ManifestNode } from './walk.ts'
 
@@ -210,8 +210,4 @@ async function* counted(
     }
   }
   report(current)
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-  yield bytes
 }

@@ -156,10 +156,14 @@ async function writeBatch(handle: FileHandle, position: number, batch: Uint8Arra
   const { bytesWritten } = await handle.writev(batch, position)
   if (bytesWritten < size) {
     // A short write is rare (signals, quotas): the rest is written piece by piece, where an error has its name.
-    const rest = Buffer.concat(batch, size)
-    for (let done = bytesWritten; done < size;) done += (await handle.write(rest, done, size - done, position + done)).bytesWritten
+    await writeWhole(handle, Buffer.concat(batch, size).subarray(bytesWritten), position + bytesWritten)
   }
   for (const chunk of batch) release(chunk)
+}
+
+/** Writes all of a piece at a position: one call may write less. */
+export async function writeWhole(handle: FileHandle, piece: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < piece.length;) done += (await handle.write(piece, done, piece.length - done, position + done)).bytesWritten
 }
 
 /** Makes a file of verified content, which appears at `path` only when it is whole. */

@@ -11,7 +11,7 @@ import { layerMediaType, type Compression } from '#oci/media-type.ts'
 import type { Bytes, Source } from './content.ts'
 import { decompress } from './decompress.ts'
 import { readRange, withFileErrors, writeRange } from './file.ts'
-import { verified } from './read.ts'
+import { observed, verified } from './read.ts'
 
 /** A file with the bytes of a layer, which nobody else writes. */
 export interface LayerFile {
@@ -141,13 +141,6 @@ export function compress(tar: Bytes, compression: Compression, level?: number): 
   readable.once('error', (error) => transform.destroy(error))
   transform.once('close', () => readable.destroy())
   return readable.pipe(transform) as AsyncIterable<Buffer>
-}
-
-export async function* observed(bytes: Bytes, see: (chunk: Uint8Array) => void): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const chunk of bytes) {
-    see(chunk)
-    yield chunk
-  }
 }
 
 /** A place that has these layers and nothing else. */

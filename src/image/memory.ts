@@ -3,7 +3,7 @@ import { isDigest, type Digest, digestOf } from '#oci/digest.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import { sniffMediaType } from '#oci/manifest.ts'
 import type { Target } from './content.ts'
-import { verified } from './read.ts'
+import { verified, once } from './read.ts'
 import { referrerOf } from './referrer.ts'
 
 /** A place in memory: for small documents made by this process, and for tests. */
@@ -70,8 +70,4 @@ export function memory(title = 'memory'): Memory {
     },
     async [Symbol.asyncDispose]() {},
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-  if (bytes.length > 0) yield bytes
 }

@@ -73,3 +73,16 @@ export async function* skip(bytes: Bytes, from: number): AsyncGenerator<Uint8Arr
     left = 0
   }
 }
+
+/** Shows bytes to somebody on their way. */
+export async function* observed(bytes: Bytes, see: (chunk: Uint8Array) => void): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const chunk of bytes) {
+    see(chunk)
+    yield chunk
+  }
+}
+
+/** Bytes that are in memory already, as one piece. */
+export async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  if (bytes.length > 0) yield bytes
+}

@@ -10,10 +10,10 @@ import { convertEntries, type Converted } from './convert.ts'
 import { decompress } from './decompress.ts'
 import { withFileErrors, writeRange } from './file.ts'
 import { encode, parseKeeping, patch, type JsonObject } from './json.ts'
-import { compress, type LayerFile, layerFiles, observed } from './layer-file.ts'
+import { compress, type LayerFile, layerFiles } from './layer-file.ts'
 import { overlay } from './overlay.ts'
 import { forEachBounded } from './pool.ts'
-import { verified } from './read.ts'
+import { observed, verified } from './read.ts'
 import { leavesFirst, walk } from './walk.ts'
 
 export interface RecompressOptions {

@@ -10,6 +10,7 @@ import { formatPlatform, matchPlatform } from '#oci/platform.ts'
 import type { Bytes } from './content.ts'
 import { decompress } from './decompress.ts'
 import type { Image } from './image.ts'
+import { observed } from './read.ts'
 
 /** Something that is wrong with an image. */
 export interface Problem {
@@ -100,7 +101,7 @@ async function checkLayer(
   try {
     const compressed = createHasher(digestAlgorithm(layer.digest))
     const plain = createHasher(diffId === undefined ? 'sha256' : digestAlgorithm(diffId))
-    const bytes = tee(await image.source.open(cx, layer), (chunk) => compressed.update(chunk))
+    const bytes = observed(await image.source.open(cx, layer), (chunk) => compressed.update(chunk))
     for await (const chunk of decompress(cx, bytes, compressionOf(layer.mediaType))) plain.update(chunk)
     compareHashes({ size: compressed.size, digest: compressed.digest() }, layer, report)
     const digest = plain.digest()
@@ -110,13 +111,6 @@ async function checkLayer(
   } catch (error) {
     cx.signal.throwIfAborted()
     report(messageOf(error))
-  }
-}
-
-async function* tee(bytes: Bytes, see: (chunk: Uint8Array) => void): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const chunk of bytes) {
-    see(chunk)
-    yield chunk
   }
 }
 

@@ -5,7 +5,7 @@ import type { Source, Target } from '#image/content.ts'
 import { readWholeFile, replaceFile, withFileErrors } from '#image/file.ts'
 import { readManifest } from '#image/image.ts'
 import { encode } from '#image/json.ts'
-import { readAll } from '#image/read.ts'
+import { readAll, once } from '#image/read.ts'
 import * as limit from '#limit.ts'
 import { array, decodeJson, digest, literal, object, record } from '#oci/decode.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
@@ -106,8 +106,4 @@ function decodeInventory(raw: Uint8Array, title: string): Contents {
   if (names.length > limit.inventoryRepositories)
     throw new StaveError('too-large', `cannot read ${title}: it has ${names.length} repositories`)
   return new Map(names.map((name) => [name, new Set(repositories[name])]))
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-  yield bytes
 }

@@ -1,7 +1,7 @@
 import type { Context } from '#context.ts'
 import { hasCode, StaveError } from '#error.ts'
 import type { Bytes, Source, Target } from '#image/content.ts'
-import { verified } from '#image/read.ts'
+import { verified, once } from '#image/read.ts'
 import { referrerOf } from '#image/referrer.ts'
 import * as limit from '#limit.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
@@ -324,8 +324,4 @@ function createCache() {
       bytes = 0
     },
   }
-}
-
-async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-  if (bytes.length > 0) yield bytes
 }

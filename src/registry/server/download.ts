@@ -1,6 +1,7 @@
 import { createReadStream } from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import type { Context } from '#context.ts'
+import { writeWhole } from '#image/file.ts'
 import { verified } from '#image/read.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import type { Bytes } from '#image/content.ts'
@@ -47,7 +48,7 @@ export async function beginDownload(
         cx.signal.throwIfAborted()
         usage?.take(repository, chunk.length)
         counted += chunk.length
-        await file.write(chunk, 0, chunk.length, progress.at)
+        await writeWhole(file, chunk, progress.at)
         progress.reach(progress.at + chunk.length)
       }
       await storage.putBlob(repository, what.digest, storage.uploadFile(repository, id))
