@@ -6,7 +6,7 @@ use crate::sys::process;
 use crate::wire::container::ContainerState;
 use crate::wire::place::Place;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{Mode, OFlags, openat, renameat};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock, openat, renameat};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,7 +29,26 @@ impl Directory {
 
     /// Replaces the state in one step: a reader sees the old or the new one.
     pub fn write(&self, state: &ContainerState) -> Result<()> {
+        let _turn = self.turn()?;
         self.write_file("state.json", state)
+    }
+
+    /// Changes the state of a container that runs. Its end, which another process writes, is not written over.
+    ///
+    /// # Errors
+    /// `Kind::State` if it has ended.
+    pub fn change(&self, change: impl FnOnce(ContainerState) -> ContainerState) -> Result<()> {
+        let _turn = self.turn()?;
+        let (state, ..) = self.process()?;
+        self.write_file("state.json", &change(state))
+    }
+
+    /// Waits until nobody else writes the state. It is one's turn until the descriptor is closed.
+    fn turn(&self) -> Result<OwnedFd> {
+        // Opened once more: a lock is one with those of all copies of a descriptor.
+        let own = root::open_beneath(self.0.as_fd(), ".", OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
+        flock(&own, FlockOperation::LockExclusive).map_err(|errno| Error::call("flock(…, LOCK_EX)", errno))?;
+        Ok(own)
     }
 
     /// Replaces a file of it with a value as JSON.
@@ -120,5 +139,40 @@ mod tests {
         ] {
             assert_eq!(format_time(seconds, 7), text);
         }
+    }
+
+    #[test]
+    fn an_end_that_is_written_meanwhile_is_not_written_over() {
+        let place = tempfile::tempdir().unwrap();
+        let open = || Directory(File::open(place.path()).unwrap().into());
+        let running = || {
+            let pid = std::process::id() as i32;
+            ContainerState {
+                status: "running".to_owned(),
+                pid: Some(pid),
+                pid_start: process::start_time(pid),
+                ..ContainerState::default()
+            }
+        };
+        open().write(&running()).unwrap();
+        open().change(|state| ContainerState { cgroup: Some("other".to_owned()), ..state }).unwrap();
+        assert_eq!(open().read().unwrap().cgroup.as_deref(), Some("other"));
+        let other = open();
+        let mut writer = None;
+        let (began, begun) = std::sync::mpsc::channel();
+        open()
+            .change(|state| {
+                writer = Some(std::thread::spawn(move || {
+                    began.send(()).unwrap();
+                    other.write(&ContainerState { status: "exited".to_owned(), ..running() }).unwrap();
+                }));
+                begun.recv().unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(50));
+                state
+            })
+            .unwrap();
+        writer.unwrap().join().unwrap();
+        assert_eq!(open().read().unwrap().status, "exited");
+        assert_eq!(open().change(|state| state).unwrap_err().kind, Kind::State);
     }
 }

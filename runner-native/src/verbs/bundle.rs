@@ -5,9 +5,8 @@ use crate::container::user::{self, Identity};
 use crate::error::{Error, Kind, Result};
 use crate::root;
 use crate::wire::config::{Config, IdMapping, Namespace};
-use crate::wire::container::Bundle;
-use crate::wire::container::{RootFilesystem, Run};
-use crate::wire::tree::{BundleResult, Owner};
+use crate::wire::container::{Bundle, BundleResult, RootFilesystem, Run};
+use crate::wire::tree::Owner;
 use rustix::fd::AsFd;
 
 /// # Errors

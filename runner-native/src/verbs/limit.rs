@@ -17,11 +17,7 @@ pub fn limit(request: &Limit) -> Result<()> {
         return Ok(());
     }
     // Whoever removes its groups must know the new ones. One that has ended meanwhile is left as it is.
-    match directory.process() {
-        Ok((state, ..)) => directory.write(&ContainerState { cgroup: Some(groups.to_text()), ..state }),
-        Err(error) => {
-            groups.remove();
-            Err(error)
-        }
-    }
+    directory.change(|state| ContainerState { cgroup: Some(groups.to_text()), ..state }).inspect_err(|_| {
+        groups.remove();
+    })
 }

@@ -427,3 +427,8 @@ pub struct Bundle {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Owner>,
 }
+
+#[derive(Debug, Serialize)]
+pub struct BundleResult {
+    pub config: crate::wire::config::Config,
+}

@@ -198,8 +198,3 @@ pub struct Owner {
     pub uid: u32,
     pub gid: u32,
 }
-
-#[derive(Debug, Serialize)]
-pub struct BundleResult {
-    pub config: crate::wire::config::Config,
-}
