@@ -11,6 +11,7 @@ import type { LocalStore } from '#store/open.ts'
 import { isAlive, self } from '#store/owner.ts'
 import { makePrivateDirectory } from '#store/private.ts'
 import { randomHex } from '#store/random.ts'
+import type { Snapshot } from '#store/store.ts'
 import type { Container, ContainerRecord, LogSettings } from './record.ts'
 import { killContainer } from './control.ts'
 import { removeGroups } from './lost.ts'
@@ -92,18 +93,7 @@ export async function createContainer(
   makeDirectories(store, id, snapshots[0]?.id)
   const made: string[] = []
   try {
-    const mounts: SpecMount[] = []
-    const places = snapshots.map((snapshot) => snapshot.place)
-    for (const mount of spec.mounts) {
-      if (mount.type !== 'volume') {
-        mounts.push(mount.type === 'image' ? await withManifest(cx, store, mount) : mount)
-        continue
-      }
-      const volume = createVolume(store, mount.name === undefined ? {} : { name: mount.name })
-      if (mount.name === undefined) made.push(volume.name)
-      if (mount.nocopy !== true) await fillVolume(cx, store, volume.name, places, mount.target)
-      mounts.push({ ...mount, name: volume.name })
-    }
+    const mounts = await settleMounts(cx, store, spec.mounts, snapshots, made)
     const record: ContainerRecord = {
       id,
       name,
@@ -126,22 +116,56 @@ export async function createContainer(
       anonymousVolumes: made,
       creator: self(),
     }
-    store.database.transaction(() => {
-      refuseTaken(store, name)
-      store.database.run(
-        'INSERT INTO container (id, name, record, created) VALUES (?, ?, ?, ?)',
-        id,
-        name,
-        JSON.stringify(record),
-        Date.now(),
-      )
-    })
+    insertRecord(store, record)
     return { ...record, status: { state: 'created' } }
   } catch (error) {
     for (const volume of made) await removeVolume(cx, store, volume)
     rmSync(pathOf(store, layout.container(id)), { recursive: true, force: true })
     throw error
   }
+}
+
+/**
+ * The mounts as they are kept: volumes that are there and filled, images with what they are.
+ *
+ * @param snapshots Of the container's image, the topmost first: what a new volume is filled from.
+ * @param made Gets the names of the anonymous volumes, each as soon as it is there.
+ */
+async function settleMounts(
+  cx: Context,
+  store: LocalStore,
+  wanted: readonly SpecMount[],
+  snapshots: readonly Snapshot[],
+  made: string[],
+): Promise<SpecMount[]> {
+  const mounts: SpecMount[] = []
+  const places = snapshots.map((snapshot) => snapshot.place)
+  for (const mount of wanted) {
+    if (mount.type !== 'volume') {
+      mounts.push(mount.type === 'image' ? await withManifest(cx, store, mount) : mount)
+      continue
+    }
+    const volume = createVolume(store, mount.name === undefined ? {} : { name: mount.name })
+    if (mount.name === undefined) made.push(volume.name)
+    if (mount.nocopy !== true) await fillVolume(cx, store, volume.name, places, mount.target)
+    mounts.push({ ...mount, name: volume.name })
+  }
+  return mounts
+}
+
+/** @throws StaveError `conflict` if its name was taken in the meantime */
+function insertRecord(store: LocalStore, record: ContainerRecord): void {
+  const { id, name } = record
+  store.database.transaction(() => {
+    refuseTaken(store, name)
+    store.database.run(
+      'INSERT INTO container (id, name, record, created) VALUES (?, ?, ?, ?)',
+      id,
+      name,
+      JSON.stringify(record),
+      Date.now(),
+    )
+  })
 }
 
 /** @throws StaveError `not-found` for an image that is not in the store */

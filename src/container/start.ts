@@ -1,6 +1,8 @@
 import { writeFileSync } from 'node:fs'
 import type { Context } from '#context.ts'
 import { StaveError } from '#error.ts'
+import type { Place, RunRequest } from '#runner/protocol.ts'
+import type { Job } from '#runner/runner.ts'
 import type { Stdio } from '#runner/stdio.ts'
 import { layout, placeOf } from '#store/layout.ts'
 import type { LocalStore } from '#store/open.ts'
@@ -8,13 +10,13 @@ import { refresh, removeContainer, updateContainer, type ContainerRecord } from 
 import { directoryOf, stopContainer } from './control.ts'
 import { endGuard } from './guard.ts'
 import { beginHealth } from './health.ts'
-import { prepareNetwork } from './connect.ts'
+import { prepareNetwork, type PreparedNetwork } from './connect.ts'
 import { explainPort } from './port.ts'
 import { wasShort } from './restart.ts'
-import { joinNamespaces } from './joins.ts'
-import { openLogFile } from './log-file.ts'
-import { openMounts } from './mounts.ts'
-import { readStatus } from './status.ts'
+import { joinNamespaces, type JoinedNamespaces } from './joins.ts'
+import { openLogFile, type OpenLogFile } from './log-file.ts'
+import { openMounts, type OpenMounts } from './mounts.ts'
+import { readStatus, type ContainerStatus } from './status.ts'
 import { guardContainer, type OwnProgram } from './supervise.ts'
 import { lowerTrees, upperTree } from './tree.ts'
 
@@ -50,74 +52,31 @@ export async function startContainer(
   container: ContainerRecord,
   options: StartOptions,
 ): Promise<StartResult> {
-  const { state, startedAt, finishedAt } = readStatus(store, container)
-  if (state === 'running' || state === 'paused') {
-    throw new StaveError('container-state', `cannot start the container ${container.name}: it is ${state} already`, {
-      ...(state === 'paused' && { hint: `Let it go on: stave unpause ${container.name}` }),
-    })
-  }
-  // Of two that would start it, one is enough.
-  if (state === 'restarting' && options.again !== true) endGuard(store, container.id)
+  const status = readStatus(store, container)
+  refuseStarted(container, status)
   const { again = false } = options
-  const counts =
-    container.restart === undefined
-      ? {}
-      : {
-          stopped: false,
-          restarts: again ? (container.restarts ?? 0) + 1 : 0,
-          streak: again && wasShort(startedAt, finishedAt) ? (container.streak ?? 0) + 1 : 0,
-        }
+  // Of two that would start it, one is enough.
+  if (status.state === 'restarting' && !again) endGuard(store, container.id)
+  const counts = container.restart === undefined ? {} : restartCounts(container, status, again)
   if (container.restart !== undefined) updateContainer(store, container, counts)
   beginHealth(store, container.id, container.health)
   let detached = options.detach
   let guarded: Promise<void> | undefined
   try {
     const lowers = await lowerTrees(cx, store, container)
-    const { directory } = directoryOf(store, container)
     using log = openLogFile(container)
     using joined = joinNamespaces(store, container)
     using network = await prepareNetwork(cx, store, container)
     using mounts = await openMounts(cx, store, container, network.files)
     const userns = network.userns ?? joined.userns
-    const result = await store.runner.run(
-      cx,
-      {
-        id: container.id,
-        root: {
-          lowers,
-          upper: upperTree(store, container),
-          work: placeOf(store, layout.containerWork(container.id)),
-          ...(container.readonly && { readonly: true }),
-          ...(container.autoRemove && { volatile: true }),
-        },
-        spec: {
-          ...container.spec,
-          mounts: [...joined.mounts, ...mounts.mounts],
-          namespaces: { ...container.spec.namespaces, ...joined.namespaces, ...network.namespaces },
-        },
-        ...(network.network !== undefined && { network: network.network }),
-        container: {
-          directory,
-          log: container.log ?? (options.detach || !container.autoRemove),
-          ...(log.options !== undefined && { logOptions: log.options }),
-          ...(container.cgroupParent !== undefined && { cgroupParent: container.cgroupParent }),
-          detach: options.detach,
-          ...(options.detachKeys !== undefined && { detachKeys: options.detachKeys }),
-        },
-        stopTimeout: container.stopTimeout,
-        ...(container.timeout !== undefined && { timeout: container.timeout }),
-        ...(container.runtime !== undefined && { runtime: { program: container.runtime, directory } }),
+    const result = await store.runner.run(cx, runOf(store, container, options, { lowers, log, joined, network, mounts }), options.stdio, {
+      onStarted(pid, deliver) {
+        guarded = guardContainer(cx, store, { ...container, ...counts }, options.program).catch((error: unknown) => warn(cx, error))
+        if (container.pidFile !== undefined) writePid(cx, container.pidFile, pid)
+        options.onStarted?.(pid, deliver)
       },
-      options.stdio,
-      {
-        onStarted(pid, deliver) {
-          guarded = guardContainer(cx, store, { ...container, ...counts }, options.program).catch((error: unknown) => warn(cx, error))
-          if (container.pidFile !== undefined) writePid(cx, container.pidFile, pid)
-          options.onStarted?.(pid, deliver)
-        },
-        ...(userns !== undefined && { userns }),
-      },
-    )
+      ...(userns !== undefined && { userns }),
+    })
     detached = result.detached ?? false
     return {
       detached,
@@ -131,6 +90,69 @@ export async function startContainer(
   } finally {
     await guarded
     if (container.autoRemove && !detached) await remove(cx, store, container)
+  }
+}
+
+/** @throws StaveError `container-state` */
+function refuseStarted({ name }: ContainerRecord, { state }: ContainerStatus): void {
+  if (state !== 'running' && state !== 'paused') return
+  throw new StaveError('container-state', `cannot start the container ${name}: it is ${state} already`, {
+    ...(state === 'paused' && { hint: `Let it go on: stave unpause ${name}` }),
+  })
+}
+
+/** What a restart policy goes by: how often it was started again, and how often in a row after a short life. */
+function restartCounts(
+  { restarts = 0, streak = 0 }: ContainerRecord,
+  { startedAt, finishedAt }: ContainerStatus,
+  again: boolean,
+): Required<Pick<ContainerRecord, 'stopped' | 'restarts' | 'streak'>> {
+  return {
+    stopped: false,
+    restarts: again ? restarts + 1 : 0,
+    streak: again && wasShort(startedAt, finishedAt) ? streak + 1 : 0,
+  }
+}
+
+/** What was opened or made ready for one start. */
+interface Prepared {
+  readonly lowers: readonly Place[]
+  readonly log: OpenLogFile
+  readonly joined: JoinedNamespaces
+  readonly network: PreparedNetwork
+  readonly mounts: OpenMounts
+}
+
+/** The container as the runner is told of it. */
+function runOf(store: LocalStore, container: ContainerRecord, options: StartOptions, prepared: Prepared): Job<RunRequest> {
+  const { lowers, log, joined, network, mounts } = prepared
+  const { directory } = directoryOf(store, container)
+  return {
+    id: container.id,
+    root: {
+      lowers,
+      upper: upperTree(store, container),
+      work: placeOf(store, layout.containerWork(container.id)),
+      ...(container.readonly && { readonly: true }),
+      ...(container.autoRemove && { volatile: true }),
+    },
+    spec: {
+      ...container.spec,
+      mounts: [...joined.mounts, ...mounts.mounts],
+      namespaces: { ...container.spec.namespaces, ...joined.namespaces, ...network.namespaces },
+    },
+    ...(network.network !== undefined && { network: network.network }),
+    container: {
+      directory,
+      log: container.log ?? (options.detach || !container.autoRemove),
+      ...(log.options !== undefined && { logOptions: log.options }),
+      ...(container.cgroupParent !== undefined && { cgroupParent: container.cgroupParent }),
+      detach: options.detach,
+      ...(options.detachKeys !== undefined && { detachKeys: options.detachKeys }),
+    },
+    stopTimeout: container.stopTimeout,
+    ...(container.timeout !== undefined && { timeout: container.timeout }),
+    ...(container.runtime !== undefined && { runtime: { program: container.runtime, directory } }),
   }
 }
 

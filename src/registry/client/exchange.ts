@@ -85,88 +85,111 @@ interface Incoming extends ResponseBody {
   fail(error: unknown): void
 }
 
+/** A response on its way from the socket to its reader. */
+interface Arrival {
+  readonly controller: Dispatcher.DispatchController
+  /** Whether the exchange has ended, so that there is nothing left to abort. */
+  readonly isOver: () => boolean
+  readonly queue: Uint8Array[]
+  queued: number
+  paused: boolean
+  ended: boolean
+  failure: { readonly error: unknown } | undefined
+  /** Called when there is something new for a reader that waits. */
+  wake: (() => void) | undefined
+}
+
 // undici's own Readable works too; this is the same without a stream's bookkeeping for each chunk.
 function createIncoming(controller: Dispatcher.DispatchController, isOver: () => boolean): Incoming {
-  const queue: Uint8Array[] = []
-  let queued = 0
-  let paused = false
-  let ended = false
-  let failure: { readonly error: unknown } | undefined
-  let wake: (() => void) | undefined
-
-  const signal = () => {
-    const waiting = wake
-    wake = undefined
-    waiting?.()
+  const arrival: Arrival = {
+    controller,
+    isOver,
+    queue: [],
+    queued: 0,
+    paused: false,
+    ended: false,
+    failure: undefined,
+    wake: undefined,
   }
-  const next = async (): Promise<Uint8Array | undefined> => {
-    for (;;) {
-      const chunk = queue.shift()
-      if (chunk !== undefined) {
-        queued -= chunk.length
-        if (paused && queued < highWaterBytes / 2) {
-          paused = false
-          controller.resume()
-        }
-        return chunk
-      }
-      if (failure !== undefined) throw failure.error
-      if (ended) return undefined
-      await new Promise<void>((resolve) => {
-        wake = resolve
-      })
-    }
-  }
-  const stop = () => {
-    ended = true
-    queue.length = 0
-    if (!isOver()) controller.abort(new Error('the rest of the response was not wanted'))
-  }
-
   return {
-    push(chunk) {
-      if (ended) return
-      queue.push(chunk)
-      queued += chunk.length
-      if (queued > highWaterBytes && !paused) {
-        paused = true
-        controller.pause()
-      }
-      signal()
-    },
+    push: (chunk) => enqueue(arrival, chunk),
     end() {
-      ended = true
-      signal()
+      arrival.ended = true
+      wakeReader(arrival)
     },
     fail(error) {
-      failure = { error }
-      signal()
+      arrival.failure = { error }
+      wakeReader(arrival)
     },
-    async discard() {
-      try {
-        let size = 0
-        for (;;) {
-          const chunk = await next()
-          if (chunk === undefined) return
-          size += chunk.length
-          release(chunk)
-          if (size > discardBytes) return stop()
-        }
-      } catch {
-        // What was not wanted may also break.
-      }
-    },
+    discard: () => discardRest(arrival),
     [Symbol.asyncIterator]: () => ({
       async next() {
-        const value = await next()
+        const value = await nextChunk(arrival)
         return value === undefined ? { done: true, value: undefined } : { done: false, value }
       },
       async return() {
-        stop()
+        stop(arrival)
         return { done: true, value: undefined }
       },
     }),
   }
+}
+
+function enqueue(arrival: Arrival, chunk: Uint8Array): void {
+  if (arrival.ended) return
+  arrival.queue.push(chunk)
+  arrival.queued += chunk.length
+  if (arrival.queued > highWaterBytes && !arrival.paused) {
+    arrival.paused = true
+    arrival.controller.pause()
+  }
+  wakeReader(arrival)
+}
+
+function wakeReader(arrival: Arrival): void {
+  const waiting = arrival.wake
+  arrival.wake = undefined
+  waiting?.()
+}
+
+async function nextChunk(arrival: Arrival): Promise<Uint8Array | undefined> {
+  for (;;) {
+    const chunk = arrival.queue.shift()
+    if (chunk !== undefined) {
+      arrival.queued -= chunk.length
+      if (arrival.paused && arrival.queued < highWaterBytes / 2) {
+        arrival.paused = false
+        arrival.controller.resume()
+      }
+      return chunk
+    }
+    if (arrival.failure !== undefined) throw arrival.failure.error
+    if (arrival.ended) return undefined
+    await new Promise<void>((resolve) => {
+      arrival.wake = resolve
+    })
+  }
+}
+
+async function discardRest(arrival: Arrival): Promise<void> {
+  try {
+    let size = 0
+    for (;;) {
+      const chunk = await nextChunk(arrival)
+      if (chunk === undefined) return
+      size += chunk.length
+      release(chunk)
+      if (size > discardBytes) return stop(arrival)
+    }
+  } catch {
+    // What was not wanted may also break.
+  }
+}
+
+function stop(arrival: Arrival): void {
+  arrival.ended = true
+  arrival.queue.length = 0
+  if (!arrival.isOver()) arrival.controller.abort(new Error('the rest of the response was not wanted'))
 }
 
 function bodyHeaders({ headers, body }: Exchange): Record<string, string> {
