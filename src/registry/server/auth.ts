@@ -2,7 +2,7 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto'
 import { formatScopes, parseScopes, type Scope } from '../client/auth.ts'
 import { type Answer, jsonAnswer, Refusal } from './answer.ts'
 import type { TokenServer } from './bearer.ts'
-import { createPasswords } from './passwords.ts'
+import { createPasswords, type Passwords } from './passwords.ts'
 
 /** Who may do what: as this server knows, or as a token server that others run says. */
 export type ServerAuth = OwnAuth | ({ readonly kind: 'bearer' } & TokenServer)
@@ -99,59 +99,20 @@ function admitted(caller: Known, needs: readonly Need[], challenge: Challenge): 
   })
 }
 
+/** A server that knows its users, and may issue tokens itself. */
+interface Gatekeeper {
+  /** Undefined: everybody may do everything. */
+  readonly auth: OwnAuth | undefined
+  /** What its tokens are signed with; they end with the process. */
+  readonly secret: Uint8Array
+  readonly passwords: Passwords
+}
+
 function createOwnGuard(auth: OwnAuth | undefined): Guard {
-  const secret = randomBytes(32)
-  const passwords = createPasswords(auth?.users ?? {})
-
-  const allows = (user: string | undefined, scope: { name: string }, action: string) => {
-    if (user === undefined) return auth?.anonymous === 'pull' && action === 'pull'
-    return auth?.allows === undefined || auth.allows(user, scope.name, action)
-  }
-
-  async function userOf(authorization: string | undefined): Promise<string | undefined> {
-    const match = /^basic\s+([A-Za-z0-9+/=]+)$/i.exec(authorization ?? '')
-    const text = Buffer.from(match?.[1] ?? '', 'base64').toString('utf8')
-    const colon = text.indexOf(':')
-    return colon < 0 ? undefined : authenticate(text.slice(0, colon), text.slice(colon + 1))
-  }
-
-  async function authenticate(user: string, password: string): Promise<string | undefined> {
-    return (await passwords.check(user, password)) ? user : undefined
-  }
-
-  async function identify(authorization: string | undefined): Promise<Known> {
-    if (auth === undefined) return { isKnown: false, may: () => true }
-    if (auth.kind === 'token') {
-      const content = open(bearerOf(authorization), 'access')
-      return holderOf(content === undefined ? undefined : parseScopes(String(content.scope)), content?.user as string | undefined)
-    }
-    const user = await userOf(authorization)
-    return {
-      user,
-      isKnown: user !== undefined,
-      may: (need) =>
-        (user !== undefined || need !== 'ping') &&
-        scopesOf(need).every((scope) => scope.actions.every((action) => allows(user, scope, action))),
-    }
-  }
-
-  function issue(kind: 'access' | 'refresh', content: object, lifetimeS: number): string {
-    const payload = Buffer.from(JSON.stringify({ ...content, kind, expires: Date.now() + lifetimeS * 1000 })).toString('base64url')
-    return `${payload}.${mac(secret, payload).toString('base64url')}`
-  }
-
-  function open(token: string | undefined, kind: string): Record<string, unknown> | undefined {
-    const [payload = '', signature = ''] = (token ?? '').split('.')
-    const given = Buffer.from(signature, 'base64url')
-    const expected = mac(secret, payload)
-    if (given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined
-    const content = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as Record<string, unknown>
-    return content.kind === kind && Number(content.expires) > Date.now() ? content : undefined
-  }
-
+  const keeper: Gatekeeper = { auth, secret: randomBytes(32), passwords: createPasswords(auth?.users ?? {}) }
   return {
     async admit(authorization, needs, origin) {
-      const caller = await identify(authorization)
+      const caller = await identify(keeper, authorization)
       // Who is known by a password and asks for too much is told so; with tokens, another token may do.
       if (caller.isKnown && auth?.kind === 'basic' && !needs.every((need) => caller.may(need)))
         throw new Refusal(403, 'DENIED', 'requested access to the resource is denied')
@@ -160,31 +121,101 @@ function createOwnGuard(auth: OwnAuth | undefined): Guard {
     async token(method, authorization, query, body) {
       if (auth?.kind !== 'token') throw new Refusal(404, 'UNSUPPORTED', 'no token server here')
       const isPost = method === 'POST'
-      let user = await userOf(authorization)
-      if (isPost && body.get('grant_type') === 'password') user = await authenticate(body.get('username') ?? '', body.get('password') ?? '')
-      if (isPost && body.get('grant_type') === 'refresh_token')
-        user = open(body.get('refresh_token') ?? '', 'refresh')?.user as string | undefined
+      const user = await applicantOf(keeper, authorization, isPost ? body : undefined)
       if (user === undefined && (isPost || authorization !== undefined))
         throw new Refusal(401, 'UNAUTHORIZED', 'wrong user name or password')
       const asked = (isPost ? [body.get('scope') ?? ''] : query.getAll('scope')).flatMap((text) => parseScopes(text))
-      const granted = asked.map(({ type, name, actions }) => ({
-        type,
-        name,
-        actions: actions.filter((action) => allows(user, { name }, action)),
-      }))
-      const lifetimeS = auth.lifetimeS ?? 300
-      const token = issue('access', { user, scope: formatScopes(granted.filter((scope) => scope.actions.length > 0)).join(' ') }, lifetimeS)
-      const refresh = user === undefined ? {} : { refresh_token: issue('refresh', { user }, 86_400) }
-      return jsonAnswer(200, {
-        token,
-        access_token: token,
-        expires_in: lifetimeS,
-        issued_at: new Date().toISOString(),
-        ...(isPost ? refresh : {}),
-      })
+      return tokenAnswer(keeper, user, asked, { lifetimeS: auth.lifetimeS ?? 300, isRefreshable: isPost && user !== undefined })
     },
-    [Symbol.asyncDispose]: () => passwords[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: () => keeper.passwords[Symbol.asyncDispose](),
   }
+}
+
+function allows({ auth }: Gatekeeper, user: string | undefined, repository: string, action: string): boolean {
+  if (user === undefined) return auth?.anonymous === 'pull' && action === 'pull'
+  return auth?.allows === undefined || auth.allows(user, repository, action)
+}
+
+async function userOf(keeper: Gatekeeper, authorization: string | undefined): Promise<string | undefined> {
+  const match = /^basic\s+([A-Za-z0-9+/=]+)$/i.exec(authorization ?? '')
+  const text = Buffer.from(match?.[1] ?? '', 'base64').toString('utf8')
+  const colon = text.indexOf(':')
+  return colon < 0 ? undefined : authenticate(keeper, text.slice(0, colon), text.slice(colon + 1))
+}
+
+async function authenticate({ passwords }: Gatekeeper, user: string, password: string): Promise<string | undefined> {
+  return (await passwords.check(user, password)) ? user : undefined
+}
+
+async function identify(keeper: Gatekeeper, authorization: string | undefined): Promise<Known> {
+  const { auth } = keeper
+  if (auth === undefined) return { isKnown: false, may: () => true }
+  if (auth.kind === 'token') {
+    const content = open(keeper, bearerOf(authorization), 'access')
+    return holderOf(content === undefined ? undefined : parseScopes(String(content.scope)), content?.user as string | undefined)
+  }
+  const user = await userOf(keeper, authorization)
+  return {
+    user,
+    isKnown: user !== undefined,
+    may: (need) =>
+      (user !== undefined || need !== 'ping') &&
+      scopesOf(need).every((scope) => scope.actions.every((action) => allows(keeper, user, scope.name, action))),
+  }
+}
+
+/** Who wants a token: by the Authorization field, or by what the form of a POST says. */
+async function applicantOf(
+  keeper: Gatekeeper,
+  authorization: string | undefined,
+  form: URLSearchParams | undefined,
+): Promise<string | undefined> {
+  const user = await userOf(keeper, authorization)
+  switch (form?.get('grant_type')) {
+    case 'password':
+      return authenticate(keeper, form?.get('username') ?? '', form?.get('password') ?? '')
+    case 'refresh_token':
+      return open(keeper, form?.get('refresh_token') ?? '', 'refresh')?.user as string | undefined
+    default:
+      return user
+  }
+}
+
+/** A token for as much of what was asked as the user may do. */
+function tokenAnswer(
+  keeper: Gatekeeper,
+  user: string | undefined,
+  asked: readonly Scope[],
+  { lifetimeS, isRefreshable }: { readonly lifetimeS: number; readonly isRefreshable: boolean },
+): Answer {
+  const granted = asked.map(({ type, name, actions }) => ({
+    type,
+    name,
+    actions: actions.filter((action) => allows(keeper, user, name, action)),
+  }))
+  const scope = formatScopes(granted.filter(({ actions }) => actions.length > 0)).join(' ')
+  const token = issue(keeper, 'access', { user, scope }, lifetimeS)
+  return jsonAnswer(200, {
+    token,
+    access_token: token,
+    expires_in: lifetimeS,
+    issued_at: new Date().toISOString(),
+    ...(isRefreshable && { refresh_token: issue(keeper, 'refresh', { user }, 86_400) }),
+  })
+}
+
+function issue({ secret }: Gatekeeper, kind: 'access' | 'refresh', content: object, lifetimeS: number): string {
+  const payload = Buffer.from(JSON.stringify({ ...content, kind, expires: Date.now() + lifetimeS * 1000 })).toString('base64url')
+  return `${payload}.${mac(secret, payload).toString('base64url')}`
+}
+
+function open({ secret }: Gatekeeper, token: string | undefined, kind: string): Record<string, unknown> | undefined {
+  const [payload = '', signature = ''] = (token ?? '').split('.')
+  const given = Buffer.from(signature, 'base64url')
+  const expected = mac(secret, payload)
+  if (given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined
+  const content = JSON.parse(Buffer.from(payload, 'base64url').toString('utf8')) as Record<string, unknown>
+  return content.kind === kind && Number(content.expires) > Date.now() ? content : undefined
 }
 
 function mac(secret: Uint8Array, text: string): Buffer {

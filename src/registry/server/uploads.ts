@@ -36,120 +36,129 @@ const settleMs = 1000
 /** Bytes are gathered to this size and written while the next are hashed. */
 const writeBytes = 512 * 1024
 
+/** The uploads of one storage, and what this process knows of them. */
+interface Desk {
+  readonly storage: Storage
+  readonly usage: Usage | undefined
+  readonly states: Map<string, State>
+}
+
 export function createUploads(storage: Storage, usage?: Usage): Uploads {
-  const states = new Map<string, State>()
-
-  const sizeOf = async (repository: string, id: string) => {
-    try {
-      return (await stat(storage.uploadFile(repository, id))).size
-    } catch {
-      states.delete(id)
-      throw new Refusal(404, 'BLOB_UPLOAD_UNKNOWN', 'no such upload')
-    }
-  }
-
-  // A client whose connection broke is back before the end of its first request is on disk.
-  async function settled(id: string): Promise<void> {
-    const busy = states.get(id)?.busy
-    if (busy !== undefined) await Promise.race([busy, setTimeout(settleMs, undefined, { ref: false })])
-  }
-
-  // Two requests that wrote to one upload at once would mix their bytes.
-  async function exclusively<T>({ repository, id }: Upload, act: (state: State, size: number) => Promise<T>): Promise<T> {
-    const size = await sizeOf(repository, id)
-    const state = states.get(id) ?? { busy: undefined, hasher: size === 0 ? createHasher() : undefined }
-    if (state.busy !== undefined) throw new Refusal(409, 'BLOB_UPLOAD_INVALID', 'another request of this upload is under way')
-    const { promise, resolve } = Promise.withResolvers<void>()
-    state.busy = promise
-    states.set(id, state)
-    try {
-      return await act(state, size)
-    } finally {
-      state.busy = undefined
-      resolve()
-    }
-  }
-
-  async function receive({ repository, id, body, headers }: Upload, state: State, size: number): Promise<number> {
-    const start = rangeStart(headers['content-range'])
-    if (start !== undefined && start !== size)
-      throw new Refusal(416, 'BLOB_UPLOAD_INVALID', `this upload goes on at byte ${size}`, uploadHeaders(repository, id, size))
-    if (state.hasher !== undefined && state.hasher.size !== size) state.hasher = undefined
-    const { hasher } = state
-    usage?.check(repository, Number(headers['content-length'] ?? 0))
-    let counted = 0
-    let written = 0
-    try {
-      written = await appendTo(storage.uploadFile(repository, id), size, body, (chunk) => {
-        usage?.take(repository, chunk.length)
-        counted += chunk.length
-        hasher?.update(chunk)
-      })
-    } catch (error) {
-      // What came before a broken connection is kept, and counts.
-      written = (await sizeOf(repository, id)) - size
-      throw error
-    } finally {
-      usage?.give(repository, counted - written)
-    }
-    return size + written
-  }
-
-  async function discard(repository: string, id: string): Promise<void> {
-    states.delete(id)
-    usage?.give(repository, await sizeOf(repository, id))
-    await storage.removeUpload(repository, id)
-  }
-
-  /** What does not fit is not kept for a week as an upload that may go on. */
-  async function unlessTooMuch<T>({ repository, id }: Upload, act: () => Promise<T>): Promise<T> {
-    try {
-      return await act()
-    } catch (error) {
-      if (error instanceof Refusal && error.code === 'DENIED') await discard(repository, id)
-      throw error
-    }
-  }
-
+  const desk: Desk = { storage, usage, states: new Map() }
   return {
     async begin(repository) {
       const id = await storage.makeUpload(repository)
-      states.set(id, { busy: undefined, hasher: createHasher() })
+      desk.states.set(id, { busy: undefined, hasher: createHasher() })
       return { status: 202, headers: uploadHeaders(repository, id, 0) }
     },
     async status(repository, id) {
-      await settled(id)
-      return { status: 204, headers: uploadHeaders(repository, id, await sizeOf(repository, id)) }
+      await settled(desk, id)
+      return { status: 204, headers: uploadHeaders(repository, id, await sizeOf(desk, repository, id)) }
     },
     append: (upload) =>
-      exclusively(upload, async (state, size) => ({
+      exclusively(desk, upload, async (state, size) => ({
         status: 202,
-        headers: uploadHeaders(upload.repository, upload.id, await unlessTooMuch(upload, () => receive(upload, state, size))),
+        headers: uploadHeaders(upload.repository, upload.id, await receiveOrDiscard(desk, upload, state, size)),
       })),
-    finish: (upload, digest) =>
-      exclusively(upload, async (state, before) => {
-        const { repository, id } = upload
-        const file = storage.uploadFile(repository, id)
-        if (before === 0 && digestAlgorithm(digest) !== 'sha256') state.hasher = createHasher(digestAlgorithm(digest))
-        const size = await unlessTooMuch(upload, () => receive(upload, state, before))
-        const isUsable = state.hasher !== undefined && state.hasher.size === size
-        const actual = isUsable ? state.hasher!.digest() : undefined
-        const isRight =
-          actual?.split(':')[0] === digestAlgorithm(digest) ? actual === digest : (await digestOfFile(file, digest)) === digest
-        if (!isRight) {
-          await discard(repository, id)
-          throw new Refusal(400, 'DIGEST_INVALID', `the content does not have the digest ${digest}`)
-        }
-        states.delete(id)
-        await storage.putBlob(repository, digest, file)
-        usage?.give(repository, size)
-        return blobCreated(repository, digest)
-      }),
+    finish: (upload, digest) => exclusively(desk, upload, (state, size) => finish(desk, upload, digest, state, size)),
     async cancel(repository, id) {
-      await discard(repository, id)
+      await discard(desk, repository, id)
       return { status: 204 }
     },
   }
+}
+
+async function sizeOf({ storage, states }: Desk, repository: string, id: string): Promise<number> {
+  try {
+    return (await stat(storage.uploadFile(repository, id))).size
+  } catch {
+    states.delete(id)
+    throw new Refusal(404, 'BLOB_UPLOAD_UNKNOWN', 'no such upload')
+  }
+}
+
+// A client whose connection broke is back before the end of its first request is on disk.
+async function settled({ states }: Desk, id: string): Promise<void> {
+  const busy = states.get(id)?.busy
+  if (busy !== undefined) await Promise.race([busy, setTimeout(settleMs, undefined, { ref: false })])
+}
+
+// Two requests that wrote to one upload at once would mix their bytes.
+async function exclusively<T>(desk: Desk, { repository, id }: Upload, act: (state: State, size: number) => Promise<T>): Promise<T> {
+  const size = await sizeOf(desk, repository, id)
+  const state = desk.states.get(id) ?? { busy: undefined, hasher: size === 0 ? createHasher() : undefined }
+  if (state.busy !== undefined) throw new Refusal(409, 'BLOB_UPLOAD_INVALID', 'another request of this upload is under way')
+  const { promise, resolve } = Promise.withResolvers<void>()
+  state.busy = promise
+  desk.states.set(id, state)
+  try {
+    return await act(state, size)
+  } finally {
+    state.busy = undefined
+    resolve()
+  }
+}
+
+/** @returns the size of the upload then */
+async function receive(desk: Desk, { repository, id, body, headers }: Upload, state: State, size: number): Promise<number> {
+  const { storage, usage } = desk
+  const start = rangeStart(headers['content-range'])
+  if (start !== undefined && start !== size)
+    throw new Refusal(416, 'BLOB_UPLOAD_INVALID', `this upload goes on at byte ${size}`, uploadHeaders(repository, id, size))
+  if (state.hasher !== undefined && state.hasher.size !== size) state.hasher = undefined
+  const { hasher } = state
+  usage?.check(repository, Number(headers['content-length'] ?? 0))
+  let counted = 0
+  let written = 0
+  try {
+    written = await appendTo(storage.uploadFile(repository, id), size, body, (chunk) => {
+      usage?.take(repository, chunk.length)
+      counted += chunk.length
+      hasher?.update(chunk)
+    })
+  } catch (error) {
+    // What came before a broken connection is kept, and counts.
+    written = (await sizeOf(desk, repository, id)) - size
+    throw error
+  } finally {
+    usage?.give(repository, counted - written)
+  }
+  return size + written
+}
+
+/** What does not fit is not kept for a week as an upload that may go on. */
+async function receiveOrDiscard(desk: Desk, upload: Upload, state: State, size: number): Promise<number> {
+  try {
+    return await receive(desk, upload, state, size)
+  } catch (error) {
+    if (error instanceof Refusal && error.code === 'DENIED') await discard(desk, upload.repository, upload.id)
+    throw error
+  }
+}
+
+async function finish(desk: Desk, upload: Upload, digest: Digest, state: State, before: number): Promise<Answer> {
+  const { storage, usage, states } = desk
+  const { repository, id } = upload
+  const file = storage.uploadFile(repository, id)
+  if (before === 0 && digestAlgorithm(digest) !== 'sha256') state.hasher = createHasher(digestAlgorithm(digest))
+  const size = await receiveOrDiscard(desk, upload, state, before)
+  const isUsable = state.hasher !== undefined && state.hasher.size === size
+  const actual = isUsable ? state.hasher!.digest() : undefined
+  const isRight = actual?.split(':')[0] === digestAlgorithm(digest) ? actual === digest : (await digestOfFile(file, digest)) === digest
+  if (!isRight) {
+    await discard(desk, repository, id)
+    throw new Refusal(400, 'DIGEST_INVALID', `the content does not have the digest ${digest}`)
+  }
+  states.delete(id)
+  await storage.putBlob(repository, digest, file)
+  usage?.give(repository, size)
+  return blobCreated(repository, digest)
+}
+
+async function discard(desk: Desk, repository: string, id: string): Promise<void> {
+  desk.states.delete(id)
+  desk.usage?.give(repository, await sizeOf(desk, repository, id))
+  await desk.storage.removeUpload(repository, id)
 }
 
 export function blobCreated(repository: string, digest: Digest): Answer {
