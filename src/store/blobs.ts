@@ -21,7 +21,7 @@ import { verified } from '#image/read.ts'
 import { digestAlgorithm, digestOf, type Digest } from '#oci/digest.ts'
 import type { Descriptor } from '#oci/descriptor.ts'
 import type { Place } from '#runner/protocol.ts'
-import { createKnown, readBlob, readSmall, readVerified, smallBytes } from './read.ts'
+import { createKnown, type Known, readBlob, readSmall, readVerified, smallBytes } from './read.ts'
 import type { Database } from './database.ts'
 import { isAlive, ownerOf, ownerPrefix } from './owner.ts'
 import { makePrivateDirectory } from './private.ts'
@@ -51,170 +51,194 @@ export interface BlobFiles extends Blobs {
  * the directory is the truth, and a file's modification time says when it was last written or found present.
  */
 export function createBlobs(root: string, directory: number, database: Database, onWrite: () => void): BlobFiles {
-  const known = createKnown(database)
-  const settling = new Set<Promise<void>>()
-  const made = new Set<string>()
-  let settleError: unknown
-
-  const relative = layout.blob
-  const path = (digest: Digest) => join(root, relative(digest))
-
-  function ensureDirectory(name: string): void {
-    if (made.has(name)) return
-    makePrivateDirectory(join(root, name))
-    made.add(name)
-  }
-
-  function temporaryName(): string {
-    if (!made.has(layout.temporary)) {
-      ensureDirectory(layout.temporary)
-      blobs.sweep()
-      onWrite()
-    }
-    return `${layout.temporary}/${ownerPrefix()}${randomHex(6)}`
-  }
-
-  /** The rename that makes a blob visible. A blob that is there already is the same one. */
-  function publish(temporary: string, digest: Digest): void {
-    ensureDirectory(layout.blobsOf(digestAlgorithm(digest)))
-    renameSync(join(root, temporary), path(digest))
-  }
-
-  function unlink(temporary: string): void {
-    try {
-      unlinkSync(join(root, temporary))
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-    }
-  }
-
-  const blobs: BlobFiles = {
-    place: (digest) => ({ fd: directory, path: relative(digest) }),
+  const shelf: Shelf = { root, onWrite, known: createKnown(database), made: new Set(), settling: new Set(), settleError: undefined }
+  const path = (digest: Digest) => pathOf(shelf, digest)
+  return {
+    place: (digest) => ({ fd: directory, path: layout.blob(digest) }),
     path,
     async has(digest, size) {
       return sizeOf(path(digest), size) !== undefined
     },
-    touch(digest, size) {
-      if (sizeOf(path(digest), size) === undefined) return false
-      onWrite()
-      try {
-        const now = Date.now() / 1000
-        utimesSync(path(digest), now, now)
-        return true
-      } catch (error) {
-        if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
-        throw error
-      }
-    },
+    touch: (digest, size) => touch(shelf, digest, size),
     sizeOf: (digest) => sizeOf(path(digest)),
     async put(bytes) {
       const digest = digestOf(bytes)
-      const result = { digest, size: bytes.length }
-      if (blobs.touch(digest, bytes.length)) return result
-      const temporary = temporaryName()
-      try {
-        const file = openSync(join(root, temporary), 'wx', 0o644)
-        try {
-          for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done)
-        } finally {
-          closeSync(file)
-        }
-        publish(temporary, digest)
-      } catch (error) {
-        unlink(temporary)
-        throw writeProblem(root, error)
-      }
-      return result
+      if (!touch(shelf, digest, bytes.length)) writeWhole(shelf, digest, bytes)
+      return { digest, size: bytes.length }
     },
     async read(digest, maxBytes) {
-      return readBlob(known, path(digest), digest, maxBytes)
+      return readBlob(shelf.known, path(digest), digest, maxBytes)
     },
-    readSync: (digest, maxBytes) => readBlob(known, path(digest), digest, maxBytes),
+    readSync: (digest, maxBytes) => readBlob(shelf.known, path(digest), digest, maxBytes),
     async temporary() {
-      const name = temporaryName()
-      return { fd: directory, path: name }
+      return { fd: directory, path: temporaryName(shelf) }
     },
     async adopt(temporary, digest, size) {
       const name = temporaryPath(temporary)
       const actual = sizeOf(join(root, name))
       if (actual !== size) {
-        unlink(name)
+        unlink(shelf, name)
         throw new StaveError('size-mismatch', `cannot store ${digest}: its file has ${actual ?? 'no'} bytes, not ${size}`)
       }
-      publish(name, digest)
+      publish(shelf, name, digest)
     },
     async discard(temporary) {
-      unlink(temporaryPath(temporary))
+      unlink(shelf, temporaryPath(temporary))
     },
-    async receive(cx, what, bytes) {
-      const name = temporaryName()
-      try {
-        const file = await open(join(root, name), 'wx', 0o644)
-        try {
-          await writeRange(cx, file, 0, verified(bytes, what, 'its source'))
-        } catch (error) {
-          await file.close()
-          throw error
-        }
-        // The flush goes on while other blobs arrive; settle() waits for it before a name makes them visible.
-        const flush = file
-          .datasync()
-          .catch((error: unknown) => {
-            settleError ??= error
-          })
-          .finally(() => file.close())
-          .finally(() => settling.delete(flush))
-        settling.add(flush)
-        publish(name, what.digest)
-      } catch (error) {
-        unlink(name)
-        throw writeProblem(root, error)
-      }
-    },
-    async copyIn(cx, what, from) {
-      const name = temporaryName()
-      try {
-        const { copyFile } = await import('node:fs/promises')
-        await copyFile(from, join(root, name), constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
-        // What is verified is the copy: the original may be changed at any time.
-        for await (const _ of readVerified(cx, join(root, name), what, 0, from)) {
-          // Reading to the end is the verification.
-        }
-        const file = openSync(join(root, name), 'r')
-        try {
-          fdatasyncSync(file)
-        } finally {
-          closeSync(file)
-        }
-        publish(name, what.digest)
-        return true
-      } catch (error) {
-        unlink(name)
-        if (hasCode(error, 'digest-mismatch', 'size-mismatch', 'cancelled')) throw error
-        if (['ENOENT', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) return false
-        throw writeProblem(root, error)
-      }
-    },
+    receive: (cx, what, bytes) => receive(cx, shelf, what, bytes),
+    copyIn: (cx, what, from) => copyIn(cx, shelf, what, from),
     stream(cx, what, from, options = {}) {
       const isSmall = from === 0 && what.size <= smallBytes && options.recheck !== true
-      const bytes = isSmall ? readSmall(known, path(what.digest), what) : readVerified(cx, path(what.digest), what, from, 'the store')
+      const file = path(what.digest)
+      const bytes = isSmall ? readSmall(shelf.known, file, what) : readVerified(cx, file, what, from, 'the store')
       return from === 0 ? Object.assign(bytes, { verifies: what.digest }) : bytes
     },
-    async settle() {
-      while (settling.size > 0) await Promise.all(settling)
-      if (settleError === undefined) return
-      const error = settleError
-      settleError = undefined
-      throw writeProblem(root, error)
-    },
-    sweep() {
-      for (const entry of readdirSync(join(root, layout.temporary))) {
-        const owner = ownerOf(entry)
-        if (owner === undefined || !isAlive(owner)) unlink(`${layout.temporary}/${entry}`)
-      }
-    },
+    settle: () => settle(shelf),
+    sweep: () => sweep(shelf),
   }
-  return blobs
+}
+
+/** The blobs of one store, and what this process knows of them. */
+interface Shelf {
+  readonly root: string
+  /** Called before this process writes. */
+  readonly onWrite: () => void
+  readonly known: Known
+  /** The directories that are there for certain. */
+  readonly made: Set<string>
+  /** Blobs on their way to the disk, and the first failure of those that ended. */
+  readonly settling: Set<Promise<void>>
+  settleError: unknown
+}
+
+function pathOf({ root }: Shelf, digest: Digest): string {
+  return join(root, layout.blob(digest))
+}
+
+function ensureDirectory({ root, made }: Shelf, name: string): void {
+  if (made.has(name)) return
+  makePrivateDirectory(join(root, name))
+  made.add(name)
+}
+
+function temporaryName(shelf: Shelf): string {
+  if (!shelf.made.has(layout.temporary)) {
+    ensureDirectory(shelf, layout.temporary)
+    sweep(shelf)
+    shelf.onWrite()
+  }
+  return `${layout.temporary}/${ownerPrefix()}${randomHex(6)}`
+}
+
+/** The rename that makes a blob visible. A blob that is there already is the same one. */
+function publish(shelf: Shelf, temporary: string, digest: Digest): void {
+  ensureDirectory(shelf, layout.blobsOf(digestAlgorithm(digest)))
+  renameSync(join(shelf.root, temporary), pathOf(shelf, digest))
+}
+
+function unlink({ root }: Shelf, temporary: string): void {
+  try {
+    unlinkSync(join(root, temporary))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+  }
+}
+
+function touch(shelf: Shelf, digest: Digest, size?: number): boolean {
+  const path = pathOf(shelf, digest)
+  if (sizeOf(path, size) === undefined) return false
+  shelf.onWrite()
+  try {
+    const now = Date.now() / 1000
+    utimesSync(path, now, now)
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    throw error
+  }
+}
+
+function writeWhole(shelf: Shelf, digest: Digest, bytes: Uint8Array): void {
+  const temporary = temporaryName(shelf)
+  try {
+    const file = openSync(join(shelf.root, temporary), 'wx', 0o644)
+    try {
+      for (let done = 0; done < bytes.length;) done += writeSync(file, bytes, done)
+    } finally {
+      closeSync(file)
+    }
+    publish(shelf, temporary, digest)
+  } catch (error) {
+    unlink(shelf, temporary)
+    throw writeProblem(shelf.root, error)
+  }
+}
+
+async function receive(cx: Context, shelf: Shelf, what: Descriptor, bytes: Bytes): Promise<void> {
+  const name = temporaryName(shelf)
+  try {
+    const file = await open(join(shelf.root, name), 'wx', 0o644)
+    try {
+      await writeRange(cx, file, 0, verified(bytes, what, 'its source'))
+    } catch (error) {
+      await file.close()
+      throw error
+    }
+    // The flush goes on while other blobs arrive; settle() waits for it before a name makes them visible.
+    const flush = file
+      .datasync()
+      .catch((error: unknown) => {
+        shelf.settleError ??= error
+      })
+      .finally(() => file.close())
+      .finally(() => shelf.settling.delete(flush))
+    shelf.settling.add(flush)
+    publish(shelf, name, what.digest)
+  } catch (error) {
+    unlink(shelf, name)
+    throw writeProblem(shelf.root, error)
+  }
+}
+
+async function copyIn(cx: Context, shelf: Shelf, what: Descriptor, from: string): Promise<boolean> {
+  const name = temporaryName(shelf)
+  const copy = join(shelf.root, name)
+  try {
+    const { copyFile } = await import('node:fs/promises')
+    await copyFile(from, copy, constants.COPYFILE_EXCL | constants.COPYFILE_FICLONE)
+    // What is verified is the copy: the original may be changed at any time.
+    for await (const _ of readVerified(cx, copy, what, 0, from)) {
+      // Reading to the end is the verification.
+    }
+    const file = openSync(copy, 'r')
+    try {
+      fdatasyncSync(file)
+    } finally {
+      closeSync(file)
+    }
+    publish(shelf, name, what.digest)
+    return true
+  } catch (error) {
+    unlink(shelf, name)
+    if (hasCode(error, 'digest-mismatch', 'size-mismatch', 'cancelled')) throw error
+    if (['ENOENT', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) return false
+    throw writeProblem(shelf.root, error)
+  }
+}
+
+async function settle(shelf: Shelf): Promise<void> {
+  while (shelf.settling.size > 0) await Promise.all(shelf.settling)
+  if (shelf.settleError === undefined) return
+  const error = shelf.settleError
+  shelf.settleError = undefined
+  throw writeProblem(shelf.root, error)
+}
+
+function sweep(shelf: Shelf): void {
+  for (const entry of readdirSync(join(shelf.root, layout.temporary))) {
+    const owner = ownerOf(entry)
+    if (owner === undefined || !isAlive(owner)) unlink(shelf, `${layout.temporary}/${entry}`)
+  }
 }
 
 function temporaryPath(temporary: Place): string {

@@ -51,126 +51,135 @@ const renewEarlyMs = 10_000
 /** The specification's default, and the least that is assumed, where a server says less or nothing. */
 const defaultLifetimeS = 60
 
+/** What this process has learnt and got of registries and their token servers. */
+interface Wallet {
+  readonly ask: Ask
+  /** What each host asked for last, so that later requests need no 401 to learn it. */
+  readonly known: Map<string, Challenge>
+  readonly tokens: Map<string, Token>
+  /** Parallel requests of one repository share one token request. */
+  readonly pending: Map<string, Promise<string | undefined>>
+  /** A login's refresh token replaces the stored identity token for this process, where the server rotates it. */
+  readonly refreshed: Map<string, string>
+}
+
+/** What a token is wanted for, and who wants it. */
+interface TokenRequest {
+  readonly realm: Realm
+  readonly challenge: Challenge
+  /** As `formatScopes` gives them. */
+  readonly scopes: readonly string[]
+  readonly credential: Credential | undefined
+}
+
 /** Answers Basic and Bearer challenges, and keeps the tokens of this process. */
 export function createAuthenticator(ask: Ask): Authenticator {
-  // What each host asked for last, so that later requests need no 401 to learn it.
-  const known = new Map<string, Challenge>()
-  const tokens = new Map<string, Token>()
-  const pending = new Map<string, Promise<string | undefined>>()
-  // A login's refresh token replaces the stored identity token for this process, where the server rotates it.
-  const refreshed = new Map<string, string>()
-
-  async function authorize(cx: Context, realm: Realm, challenge: Challenge, scopes: readonly Scope[]): Promise<string | undefined> {
-    const credential = await realm.credential(cx)
-    if (challenge.scheme === 'basic') return credential?.kind === 'password' ? basic(credential.username, credential.password) : undefined
-    if (credential?.kind === 'registry-token') return `Bearer ${credential.token}`
-    return bearer(cx, realm, challenge, scopes, credential)
-  }
-
-  async function bearer(
-    cx: Context,
-    realm: Realm,
-    challenge: Challenge,
-    scopes: readonly Scope[],
-    credential: Credential | undefined,
-  ): Promise<string | undefined> {
-    const texts = formatScopes(scopes)
-    const key = [realm.origin.origin, challenge.parameters.realm, challenge.parameters.service, identity(credential), ...texts].join('\n')
-    const token = tokens.get(key)
-    if (token !== undefined && token.expires > performance.now()) return `Bearer ${token.value}`
-    // Parallel requests of one repository share one token request.
-    let flight = pending.get(key)
-    if (flight === undefined) {
-      flight = fetchToken(cx, realm, challenge, texts, credential)
-        .then((fetched) => {
-          tokens.set(key, fetched)
-          return `Bearer ${fetched.value}`
-        })
-        .finally(() => pending.delete(key))
-      pending.set(key, flight)
-    }
-    return flight
-  }
-
-  async function fetchToken(
-    cx: Context,
-    realm: Realm,
-    challenge: Challenge,
-    scopes: readonly string[],
-    credential: Credential | undefined,
-  ): Promise<Token> {
-    const url = realmUrl(realm, challenge)
-    if (!realm.isInsecure && !(await mayLeadTo(realm.origin, url)))
-      throw refusedRealm(realm, challenge, 'its token server is at a private address')
-    const service = challenge.parameters.service
-    if (credential?.kind === 'identity-token') {
-      const response = await postToken(cx, realm, url, service, scopes, credential)
-      // Servers without OAuth2 answer 404 or 405 here, and take the refresh token as a password.
-      if (response.status !== 404 && response.status !== 405) return readToken(response, realm, credential)
-      await response.body.discard()
-    }
-    for (const scope of scopes) url.searchParams.append('scope', scope)
-    if (service !== undefined) url.searchParams.set('service', service)
-    const headers: Record<string, string> = { accept: 'application/json' }
-    if (credential?.kind === 'password') {
-      url.searchParams.set('account', credential.username)
-      headers.authorization = basic(credential.username, credential.password)
-    } else if (credential?.kind === 'identity-token') headers.authorization = basic(credential.username, credential.token)
-    return readToken(await ask(cx, { method: 'GET', url, headers }), realm, credential)
-  }
-
-  function postToken(
-    cx: Context,
-    realm: Realm,
-    url: URL,
-    service: string | undefined,
-    scopes: readonly string[],
-    credential: Credential & { kind: 'identity-token' },
-  ): Promise<Response> {
-    const form = new URLSearchParams({ grant_type: 'refresh_token', client_id: 'stave' })
-    if (service !== undefined) form.set('service', service)
-    if (scopes.length > 0) form.set('scope', scopes.join(' '))
-    form.set('refresh_token', refreshed.get(realm.origin.origin) ?? credential.token)
-    const headers = { accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' }
-    return ask(cx, { method: 'POST', url, headers, body: Buffer.from(form.toString()) })
-  }
-
-  async function readToken(response: Response, realm: Realm, credential: Credential | undefined): Promise<Token> {
-    const doing = `cannot get a token for ${realm.registry} from ${response.url.host}`
-    if (response.status !== 200)
-      throw await responseProblem(response, doing, { registry: realm.registry, credentialsFrom: credential?.from })
-    const bytes = await readAll(response.body, limit.jsonBytes)
-    const body = decodeToken(bytes)
-    if (body === undefined) {
-      throw new StaveError('registry-problem', `${doing}: its answer holds no token`, {
-        cause: new Error(`${response.method} ${redactUrl(response.url)} → ${response.status} without "token" or "access_token"`),
-      })
-    }
-    if (body.refreshToken !== undefined) refreshed.set(realm.origin.origin, body.refreshToken)
-    const lifetimeMs = Math.max(body.expiresIn, defaultLifetimeS) * 1000
-    return { value: body.token, expires: performance.now() + lifetimeMs - Math.min(renewEarlyMs, lifetimeMs / 4) }
-  }
-
+  const wallet: Wallet = { ask, known: new Map(), tokens: new Map(), pending: new Map(), refreshed: new Map() }
   return {
     async prepare(cx, realm, scopes) {
-      const challenge = known.get(realm.origin.origin)
-      return challenge === undefined ? undefined : authorize(cx, realm, challenge, scopes)
+      const challenge = wallet.known.get(realm.origin.origin)
+      return challenge === undefined ? undefined : authorize(cx, wallet, realm, challenge, scopes)
     },
     async answer(cx, realm, scopes, headers, sent) {
       const challenge = choose(parseChallenges(headers['www-authenticate'] ?? ''))
       if (challenge === undefined) return undefined
-      known.set(realm.origin.origin, challenge)
-      if (sent !== undefined) forget(sent)
+      wallet.known.set(realm.origin.origin, challenge)
+      if (sent !== undefined) forget(wallet, sent)
       const wanted = challenge.scheme === 'bearer' ? unite(scopes, parseScopes(challenge.parameters.scope ?? '')) : scopes
-      const field = await authorize(cx, realm, challenge, wanted)
+      const field = await authorize(cx, wallet, realm, challenge, wanted)
       // The same Basic field would be refused again; a new token may be accepted.
       return field === sent ? undefined : field
     },
   }
+}
 
-  function forget(sent: string): void {
-    for (const [key, token] of tokens) if (sent === `Bearer ${token.value}`) tokens.delete(key)
+async function authorize(
+  cx: Context,
+  wallet: Wallet,
+  realm: Realm,
+  challenge: Challenge,
+  scopes: readonly Scope[],
+): Promise<string | undefined> {
+  const credential = await realm.credential(cx)
+  if (challenge.scheme === 'basic') return credential?.kind === 'password' ? basic(credential.username, credential.password) : undefined
+  if (credential?.kind === 'registry-token') return `Bearer ${credential.token}`
+  return bearer(cx, wallet, { realm, challenge, scopes: formatScopes(scopes), credential })
+}
+
+async function bearer(cx: Context, wallet: Wallet, request: TokenRequest): Promise<string | undefined> {
+  const { tokens, pending } = wallet
+  const { realm, challenge, scopes, credential } = request
+  const key = [realm.origin.origin, challenge.parameters.realm, challenge.parameters.service, identity(credential), ...scopes].join('\n')
+  const token = tokens.get(key)
+  if (token !== undefined && token.expires > performance.now()) return `Bearer ${token.value}`
+  let flight = pending.get(key)
+  if (flight === undefined) {
+    flight = fetchToken(cx, wallet, request)
+      .then((fetched) => {
+        tokens.set(key, fetched)
+        return `Bearer ${fetched.value}`
+      })
+      .finally(() => pending.delete(key))
+    pending.set(key, flight)
   }
+  return flight
+}
+
+async function fetchToken(cx: Context, wallet: Wallet, { realm, challenge, scopes, credential }: TokenRequest): Promise<Token> {
+  const url = realmUrl(realm, challenge)
+  if (!realm.isInsecure && !(await mayLeadTo(realm.origin, url)))
+    throw refusedRealm(realm, challenge, 'its token server is at a private address')
+  const service = challenge.parameters.service
+  if (credential?.kind === 'identity-token') {
+    const body = refreshForm(wallet, realm, service, scopes, credential)
+    const headers = { accept: 'application/json', 'content-type': 'application/x-www-form-urlencoded' }
+    const response = await wallet.ask(cx, { method: 'POST', url, headers, body })
+    // Servers without OAuth2 answer 404 or 405 here, and take the refresh token as a password.
+    if (response.status !== 404 && response.status !== 405) return readToken(wallet, response, realm, credential)
+    await response.body.discard()
+  }
+  for (const scope of scopes) url.searchParams.append('scope', scope)
+  if (service !== undefined) url.searchParams.set('service', service)
+  const headers: Record<string, string> = { accept: 'application/json' }
+  if (credential?.kind === 'password') {
+    url.searchParams.set('account', credential.username)
+    headers.authorization = basic(credential.username, credential.password)
+  } else if (credential?.kind === 'identity-token') headers.authorization = basic(credential.username, credential.token)
+  return readToken(wallet, await wallet.ask(cx, { method: 'GET', url, headers }), realm, credential)
+}
+
+function refreshForm(
+  { refreshed }: Wallet,
+  realm: Realm,
+  service: string | undefined,
+  scopes: readonly string[],
+  credential: Credential & { kind: 'identity-token' },
+): Uint8Array {
+  const form = new URLSearchParams({ grant_type: 'refresh_token', client_id: 'stave' })
+  if (service !== undefined) form.set('service', service)
+  if (scopes.length > 0) form.set('scope', scopes.join(' '))
+  form.set('refresh_token', refreshed.get(realm.origin.origin) ?? credential.token)
+  return Buffer.from(form.toString())
+}
+
+async function readToken({ refreshed }: Wallet, response: Response, realm: Realm, credential: Credential | undefined): Promise<Token> {
+  const doing = `cannot get a token for ${realm.registry} from ${response.url.host}`
+  if (response.status !== 200) throw await responseProblem(response, doing, { registry: realm.registry, credentialsFrom: credential?.from })
+  const bytes = await readAll(response.body, limit.jsonBytes)
+  const body = decodeToken(bytes)
+  if (body === undefined) {
+    throw new StaveError('registry-problem', `${doing}: its answer holds no token`, {
+      cause: new Error(`${response.method} ${redactUrl(response.url)} → ${response.status} without "token" or "access_token"`),
+    })
+  }
+  if (body.refreshToken !== undefined) refreshed.set(realm.origin.origin, body.refreshToken)
+  const lifetimeMs = Math.max(body.expiresIn, defaultLifetimeS) * 1000
+  return { value: body.token, expires: performance.now() + lifetimeMs - Math.min(renewEarlyMs, lifetimeMs / 4) }
+}
+
+/** A token that was refused is not used again. */
+function forget({ tokens }: Wallet, sent: string): void {
+  for (const [key, token] of tokens) if (sent === `Bearer ${token.value}`) tokens.delete(key)
 }
 
 function choose(challenges: readonly Challenge[]): Challenge | undefined {

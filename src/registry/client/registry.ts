@@ -141,106 +141,42 @@ export function createRegistryClient(options: RegistryOptions = {}): RegistryCli
   }
 }
 
+/** A repository, and what is known of it in this run. */
+interface Repository {
+  readonly remote: Remote
+  /** Where it is read from, in turn: mirrors, and the registry itself last. */
+  readonly endpoints: readonly Endpoint[]
+  readonly manifests: ReturnType<typeof createCache>
+  /** What is known to be there needs no further HEAD. */
+  readonly present: Set<Digest>
+  /** Uploads that were begun where a blob could not be mounted. */
+  readonly sessions: Map<Digest, Session>
+  /** Repositories that nothing can be mounted from. */
+  readonly unmountable: Set<string>
+}
+
 function openRepository(remote: Remote, endpoints: readonly Endpoint[], reference: Reference): Registry {
-  const manifests = createCache()
-  // What is known to be there needs no further HEAD.
-  const present = new Set<Digest>()
-  const sessions = new Map<Digest, Session>()
-  const unmountable = new Set<string>()
-  const isHub = isDockerHub(remote.endpoint.registry)
-
-  async function fetchManifest(cx: Context, name: string): Promise<Fetched> {
-    const cached = manifests.get(name)
-    if (cached !== undefined) return cached
-    const fetched = await fromAny(endpoints, isDigest(name), (endpoint) => getManifest(cx, remote, endpoint, name))
-    manifests.set(fetched)
-    return fetched
+  const repository: Repository = {
+    remote,
+    endpoints,
+    manifests: createCache(),
+    present: new Set(),
+    sessions: new Map(),
+    unmountable: new Set(),
   }
-
-  async function resolve(cx: Context, name: string): Promise<Descriptor> {
-    // One GET brings what would be read next anyway. On Docker Hub a GET counts as a pull and a HEAD does not.
-    if (isHub && !isDigest(name)) {
-      const found = await fromAny(endpoints, false, (endpoint) => headManifest(cx, remote, endpoint, name))
-      if (found !== undefined) return found
-    }
-    return (await fetchManifest(cx, name)).descriptor
-  }
-
-  async function writeManifest(cx: Context, what: Descriptor, raw: Uint8Array): Promise<void> {
-    const listedUnder = await putManifest(cx, remote, what, raw, what.digest)
-    present.add(what.digest)
-    manifests.set({ descriptor: what, raw })
-    const document = decodeManifestOrIndex(raw, { mediaType: what.mediaType, title: what.digest })
-    const { subject } = document.kind === 'manifest' ? document.manifest : document.index
-    const referrer = subject === undefined || listedUnder !== undefined ? undefined : referrerOf(subject.digest, what, raw)
-    if (subject !== undefined && referrer !== undefined) await addReferrer(cx, remote, subject.digest, referrer)
-  }
-
-  async function store(cx: Context, what: Descriptor, content: Content): Promise<void> {
-    if (isManifestLike(what.mediaType)) {
-      if (what.size > limit.manifestBytes) {
-        throw new StaveError(
-          'too-large',
-          `cannot push ${what.digest} to ${remote.title}: a manifest has at most ${limit.manifestBytes} bytes`,
-        )
-      }
-      const chunks: Uint8Array[] = []
-      for await (const chunk of verified(await content.open(0), what, remote.title)) chunks.push(chunk)
-      return writeManifest(cx, what, Buffer.concat(chunks))
-    }
-    const session = sessions.get(what.digest)
-    sessions.delete(what.digest)
-    await uploadBlob(cx, remote, what, content, session)
-    present.add(what.digest)
-  }
-
+  const { manifests, present } = repository
   const registry: Registry & { readonly [place]: Endpoint } = {
     [place]: remote.endpoint,
     title: remote.title,
     reference,
-    resolve,
-    async open(cx, what, from = 0) {
-      if (!isManifestLike(what.mediaType)) return fromAny(endpoints, true, (endpoint) => openBlob(cx, remote, endpoint, what, from))
-      const { raw } = await fetchManifest(cx, what.digest)
-      if (raw.length !== what.size) {
-        throw new StaveError(
-          'size-mismatch',
-          `cannot read ${remote.title}@${what.digest}: it has ${raw.length} bytes instead of ${what.size}`,
-        )
-      }
-      return Object.assign(once(from === 0 ? raw : raw.subarray(from)), from === 0 ? { verifies: what.digest } : {})
-    },
+    resolve: (cx, name) => resolve(cx, repository, name),
+    open: (cx, what, from = 0) => openContent(cx, repository, what, from),
     referrers: (cx, subject) => fromAny(endpoints, true, (endpoint) => listReferrers(cx, remote, endpoint, subject)),
-    async has(cx, what) {
-      if (present.has(what.digest)) return true
-      const found = await (isManifestLike(what.mediaType) ? hasManifest : hasBlob)(cx, remote, what.digest)
-      if (found) present.add(what.digest)
-      return found
-    },
-    write: (cx, what, bytes) => store(cx, what, onceContent(bytes)),
-    transfer: (cx, what, open) => store(cx, what, { open, isReopenable: true }),
-    async name(cx, root, name) {
-      if (name === root.digest) {
-        if (present.has(root.digest) || (await hasManifest(cx, remote, root.digest))) return
-        throw new StaveError('not-found', `cannot name ${remote.title}@${root.digest}: it was not pushed`)
-      }
-      const raw = manifests.get(root.digest)?.raw ?? (await getManifest(cx, remote, remote.endpoint, root.digest)).raw
-      await putManifest(cx, remote, root, raw, name)
-    },
-    async adopt(cx, what, from) {
-      const other = placeOf(from)
-      if (other === undefined || other.host !== remote.endpoint.host || isManifestLike(what.mediaType)) return false
-      if (other.repository === remote.endpoint.repository) return hasBlob(cx, remote, what.digest)
-      if (unmountable.has(other.repository)) return false
-      const result = await mountBlob(cx, remote, what, other.repository)
-      if (result === 'mounted') {
-        present.add(what.digest)
-        return true
-      }
-      if (result === undefined) unmountable.add(other.repository)
-      else sessions.set(what.digest, result)
-      return false
-    },
+    has: (cx, what) => has(cx, repository, what),
+    write: (cx, what, bytes) => store(cx, repository, what, onceContent(bytes)),
+    transfer: (cx, what, open) => store(cx, repository, what, { open, isReopenable: true }),
+    name: (cx, root, name) => nameManifest(cx, repository, root, name),
+    adopt: (cx, what, from) => adopt(cx, repository, what, from),
     listTags: (cx, list) => listTags(cx, remote, remote.endpoint, list),
     describe: (cx, name) => fromAny(endpoints, isDigest(name), (endpoint) => headManifest(cx, remote, endpoint, name)),
     look: (cx, name) => lookAtManifest(cx, remote, name),
@@ -262,6 +198,97 @@ function openRepository(remote: Remote, endpoints: readonly Endpoint[], referenc
     async [Symbol.asyncDispose]() {},
   }
   return registry
+}
+
+async function resolve(cx: Context, repository: Repository, name: string): Promise<Descriptor> {
+  const { remote, endpoints } = repository
+  // One GET brings what would be read next anyway. On Docker Hub a GET counts as a pull and a HEAD does not.
+  if (isDockerHub(remote.endpoint.registry) && !isDigest(name)) {
+    const found = await fromAny(endpoints, false, (endpoint) => headManifest(cx, remote, endpoint, name))
+    if (found !== undefined) return found
+  }
+  return (await fetchManifest(cx, repository, name)).descriptor
+}
+
+async function fetchManifest(cx: Context, { remote, endpoints, manifests }: Repository, name: string): Promise<Fetched> {
+  const cached = manifests.get(name)
+  if (cached !== undefined) return cached
+  const fetched = await fromAny(endpoints, isDigest(name), (endpoint) => getManifest(cx, remote, endpoint, name))
+  manifests.set(fetched)
+  return fetched
+}
+
+async function openContent(cx: Context, repository: Repository, what: Descriptor, from: number): Promise<Bytes> {
+  const { remote, endpoints } = repository
+  if (!isManifestLike(what.mediaType)) return fromAny(endpoints, true, (endpoint) => openBlob(cx, remote, endpoint, what, from))
+  const { raw } = await fetchManifest(cx, repository, what.digest)
+  if (raw.length !== what.size)
+    throw new StaveError('size-mismatch', `cannot read ${remote.title}@${what.digest}: it has ${raw.length} bytes instead of ${what.size}`)
+  return Object.assign(once(from === 0 ? raw : raw.subarray(from)), from === 0 ? { verifies: what.digest } : {})
+}
+
+async function has(cx: Context, { remote, present }: Repository, what: Descriptor): Promise<boolean> {
+  if (present.has(what.digest)) return true
+  const found = await (isManifestLike(what.mediaType) ? hasManifest : hasBlob)(cx, remote, what.digest)
+  if (found) present.add(what.digest)
+  return found
+}
+
+async function store(cx: Context, repository: Repository, what: Descriptor, content: Content): Promise<void> {
+  const { remote, present, sessions } = repository
+  if (isManifestLike(what.mediaType)) {
+    if (what.size > limit.manifestBytes) {
+      throw new StaveError(
+        'too-large',
+        `cannot push ${what.digest} to ${remote.title}: a manifest has at most ${limit.manifestBytes} bytes`,
+      )
+    }
+    const chunks: Uint8Array[] = []
+    for await (const chunk of verified(await content.open(0), what, remote.title)) chunks.push(chunk)
+    return writeManifest(cx, repository, what, Buffer.concat(chunks))
+  }
+  const session = sessions.get(what.digest)
+  sessions.delete(what.digest)
+  await uploadBlob(cx, remote, what, content, session)
+  present.add(what.digest)
+}
+
+async function writeManifest(cx: Context, repository: Repository, what: Descriptor, raw: Uint8Array): Promise<void> {
+  const { remote, present, manifests } = repository
+  const listedUnder = await putManifest(cx, remote, what, raw, what.digest)
+  present.add(what.digest)
+  manifests.set({ descriptor: what, raw })
+  const document = decodeManifestOrIndex(raw, { mediaType: what.mediaType, title: what.digest })
+  const { subject } = document.kind === 'manifest' ? document.manifest : document.index
+  const referrer = subject === undefined || listedUnder !== undefined ? undefined : referrerOf(subject.digest, what, raw)
+  if (subject !== undefined && referrer !== undefined) await addReferrer(cx, remote, subject.digest, referrer)
+}
+
+/** Gives a manifest that is there a tag; by its digest, only makes sure that it is there. */
+async function nameManifest(cx: Context, { remote, present, manifests }: Repository, root: Descriptor, name: string): Promise<void> {
+  if (name === root.digest) {
+    if (present.has(root.digest) || (await hasManifest(cx, remote, root.digest))) return
+    throw new StaveError('not-found', `cannot name ${remote.title}@${root.digest}: it was not pushed`)
+  }
+  const raw = manifests.get(root.digest)?.raw ?? (await getManifest(cx, remote, remote.endpoint, root.digest)).raw
+  await putManifest(cx, remote, root, raw, name)
+}
+
+/** Mounts a blob from another repository of the same registry. False: it has to be uploaded. */
+async function adopt(cx: Context, repository: Repository, what: Descriptor, from: Source): Promise<boolean> {
+  const { remote, present, sessions, unmountable } = repository
+  const other = placeOf(from)
+  if (other === undefined || other.host !== remote.endpoint.host || isManifestLike(what.mediaType)) return false
+  if (other.repository === remote.endpoint.repository) return hasBlob(cx, remote, what.digest)
+  if (unmountable.has(other.repository)) return false
+  const result = await mountBlob(cx, remote, what, other.repository)
+  if (result === 'mounted') {
+    present.add(what.digest)
+    return true
+  }
+  if (result === undefined) unmountable.add(other.repository)
+  else sessions.set(what.digest, result)
+  return false
 }
 
 /** Asks the mirrors in turn, and the registry itself last: a mirror that fails in whatever way is passed over. */
