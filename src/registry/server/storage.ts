@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto'
 import type { Dirent } from 'node:fs'
-import { mkdir, open, opendir, readdir, readFile, rename, stat, unlink, utimes, writeFile } from 'node:fs/promises'
+import { mkdir, open, opendir, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import path from 'node:path'
 import { makeDirectories } from '#directory.ts'
-import { digestAlgorithm, digestHex, isDigest, type Digest } from '#oci/digest.ts'
+import { isDigest, type Digest } from '#oci/digest.ts'
+import { createTurns } from '../client/turns.ts'
+import { optional, remove, sizeOf, touch } from './file.ts'
+import { below, blobFile, type LinkKind, linkFile, type Places, referrerFile, referrersDirectory, tagFile, uploadFile } from './places.ts'
 
 /**
  * The registry on disk.
@@ -58,11 +61,11 @@ export interface Storage {
   /** Every repository that anything was ever written to, in no order. */
   walkRepositories(): AsyncGenerator<string>
   /** What a repository has, and when it was last asked for. */
-  walkLinks(repository: string, kind: 'blobs' | 'manifests'): AsyncGenerator<Kept>
+  walkLinks(repository: string, kind: LinkKind): AsyncGenerator<Kept>
   /** When one of them was last asked for; undefined when it is not there. */
-  linkUsed(repository: string, kind: 'blobs' | 'manifests', digest: Digest): Promise<number | undefined>
+  linkUsed(repository: string, kind: LinkKind, digest: Digest): Promise<number | undefined>
   /** Takes one of them away from a repository, and leaves its content where it is. */
-  unlink(repository: string, kind: 'blobs' | 'manifests', digest: Digest): Promise<void>
+  unlink(repository: string, kind: LinkKind, digest: Digest): Promise<void>
   /** Content, whoever has it. */
   walkContent(): AsyncGenerator<Kept>
   /** Removes content that was not linked since `beforeMs`. Whoever asks knows that nothing linked it before. @returns its size, 0 if it stays */
@@ -104,187 +107,185 @@ const algorithms = ['sha256', 'sha512'] as const
 
 export async function openStorage(directory: string, ledger?: Ledger): Promise<Storage> {
   const root = path.resolve(directory)
-  const blobs = path.join(root, 'blobs')
-  const repositories = path.join(root, 'repositories')
-  makeDirectories(repositories)
-  for (const algorithm of algorithms) await mkdir(path.join(blobs, algorithm), { recursive: true })
-  const locked = createLocks()
-  const turns = createLocks()
-
-  const below = (repository: string, ...parts: string[]) => path.join(repositories, ...repository.split('/'), ...parts)
-  const byDigest = (digest: Digest) => [digestAlgorithm(digest), digestHex(digest)] as const
-  const flat = (digest: Digest) => digest.replace(':', '-')
-  const blobFile = (digest: Digest) => path.join(blobs, ...byDigest(digest))
-  const blobLink = (repository: string, digest: Digest) => below(repository, '_blobs', ...byDigest(digest))
-  const manifestLink = (repository: string, digest: Digest) => below(repository, '_manifests', ...byDigest(digest))
-  const tagFile = (repository: string, tag: string) => below(repository, '_tags', tag)
-
-  async function sizeOf(file: string): Promise<number | undefined> {
-    return (await optional(stat(file)))?.size
+  const disk: Disk = {
+    root,
+    blobs: path.join(root, 'blobs'),
+    repositories: path.join(root, 'repositories'),
+    ledger,
+    locked: createTurns(),
   }
-
-  /** @returns whether it is new */
-  async function link(repository: string, digest: Digest): Promise<boolean> {
-    const file = blobLink(repository, digest)
-    await mkdir(path.dirname(file), { recursive: true })
-    try {
-      await writeFile(file, '', { flag: 'wx' })
-      return true
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-      await touch(file)
-      return false
-    }
-  }
-
-  const renew = async (file: string) => {
-    const found = await optional(stat(file))
-    return found !== undefined && (Date.now() - found.mtimeMs < renewAfterMs || touch(file))
-  }
-
-  async function replace(file: string, content: string | Uint8Array): Promise<void> {
-    await mkdir(path.dirname(file), { recursive: true })
-    // In the blobs' directory: a temporary file beside a tag would look like one.
-    const temporary = path.join(root, `.${randomUUID()}.tmp`)
-    await writeFile(temporary, content)
-    await rename(temporary, file)
-  }
-
-  async function* walk(at: string, name: string): AsyncGenerator<string> {
-    const entries: Dirent[] = (await optional(readdir(at, { withFileTypes: true }))) ?? []
-    if (name !== '' && entries.some((entry) => entry.name.startsWith('_'))) yield name
-    for (const entry of entries) {
-      if (entry.isDirectory() && !entry.name.startsWith('_'))
-        yield* walk(path.join(at, entry.name), name === '' ? entry.name : `${name}/${entry.name}`)
-    }
-  }
-
-  async function isLinkedAnywhere(digest: Digest): Promise<boolean> {
-    for await (const repository of walk(repositories, '')) {
-      if ((await sizeOf(blobLink(repository, digest))) !== undefined) return true
-      if ((await sizeOf(manifestLink(repository, digest))) !== undefined) return true
-    }
-    return false
-  }
-
-  const removeLink = async (repository: string, file: string, digest: Digest) => {
-    const size = await sizeOf(blobFile(digest))
-    if (!(await remove(file))) return false
-    ledger?.linked(repository, -(size ?? 0))
-    if (!(await isLinkedAnywhere(digest)) && (await remove(blobFile(digest)))) ledger?.content(-(size ?? 0))
-    return true
-  }
-
+  makeDirectories(disk.repositories)
+  for (const algorithm of algorithms) await mkdir(path.join(disk.blobs, algorithm), { recursive: true })
   return {
-    blobFile,
-    contentSize: (digest) => sizeOf(blobFile(digest)),
+    inTurn: createTurns(),
+    ...blobsOn(disk),
+    ...manifestsOn(disk),
+    ...tagsOn(disk),
+    ...linksOn(disk),
+    ...referrersOn(disk),
+    ...uploadsOn(disk),
+  }
+}
+
+/** Where everything is, and who is told of it. */
+interface Disk extends Places {
+  readonly ledger: Ledger | undefined
+  /** Lets one act on a digest at a time: between the check that nothing links a blob and its removal nothing may link it. */
+  readonly locked: ReturnType<typeof createTurns>
+}
+
+type BlobStorage = Pick<
+  Storage,
+  | 'blobFile'
+  | 'contentSize'
+  | 'blobSize'
+  | 'putBlob'
+  | 'mountBlob'
+  | 'findBlob'
+  | 'deleteBlob'
+  | 'renewBlob'
+  | 'walkContent'
+  | 'removeContent'
+>
+
+function blobsOn(disk: Disk): BlobStorage {
+  const { ledger, locked } = disk
+  const fileOf = (digest: Digest) => blobFile(disk, digest)
+  const linkOf = (repository: string, digest: Digest) => linkFile(disk, repository, 'blobs', digest)
+  return {
+    blobFile: fileOf,
+    contentSize: (digest) => sizeOf(fileOf(digest)),
     async blobSize(repository, digest) {
-      const [linked, size] = await Promise.all([sizeOf(blobLink(repository, digest)), sizeOf(blobFile(digest))])
+      const [linked, size] = await Promise.all([sizeOf(linkOf(repository, digest)), sizeOf(fileOf(digest))])
       return linked === undefined ? undefined : size
     },
-    inTurn: turns,
     putBlob: (repository, digest, file) =>
       locked(digest, async () => {
-        const [before, size] = await Promise.all([sizeOf(blobFile(digest)), sizeOf(file), touch(file)])
-        await rename(file, blobFile(digest))
-        if (await link(repository, digest)) ledger?.linked(repository, size ?? 0)
+        const [before, size] = await Promise.all([sizeOf(fileOf(digest)), sizeOf(file), touch(file)])
+        await rename(file, fileOf(digest))
+        if (await linkBlob(disk, repository, digest)) ledger?.linked(repository, size ?? 0)
         ledger?.content((size ?? 0) - (before ?? 0))
       }),
     mountBlob: (repository, digest, from) =>
       locked(digest, async () => {
-        const size = await sizeOf(blobFile(digest))
-        if (size === undefined || (await sizeOf(blobLink(from, digest))) === undefined || !(await touch(blobFile(digest)))) return false
-        if (await link(repository, digest)) ledger?.linked(repository, size)
+        const size = await sizeOf(fileOf(digest))
+        if (size === undefined || (await sizeOf(linkOf(from, digest))) === undefined || !(await touch(fileOf(digest)))) return false
+        if (await linkBlob(disk, repository, digest)) ledger?.linked(repository, size)
         return true
       }),
     async findBlob(digest, accepts) {
-      if ((await sizeOf(blobFile(digest))) === undefined) return undefined
-      for await (const repository of walk(repositories, ''))
-        if (accepts(repository) && (await sizeOf(blobLink(repository, digest))) !== undefined) return repository
+      if ((await sizeOf(fileOf(digest))) === undefined) return undefined
+      for await (const repository of walkNames(disk.repositories, ''))
+        if (accepts(repository) && (await sizeOf(linkOf(repository, digest))) !== undefined) return repository
       return undefined
     },
-    deleteBlob: (repository, digest) => locked(digest, () => removeLink(repository, blobLink(repository, digest), digest)),
-    renewBlob: (repository, digest) => renew(blobLink(repository, digest)),
-    renewManifest: (repository, digest) => renew(manifestLink(repository, digest)),
-
-    async manifestType(repository, digest) {
-      return optional(readFile(manifestLink(repository, digest), 'utf8'))
-    },
-    readManifest: (digest) => readFile(blobFile(digest)),
-    putManifest: (repository, digest, mediaType, raw) =>
-      locked(digest, async () => {
-        const [before, linked] = await Promise.all([sizeOf(blobFile(digest)), sizeOf(manifestLink(repository, digest))])
-        await replace(blobFile(digest), raw)
-        await replace(manifestLink(repository, digest), mediaType)
-        ledger?.content(raw.length - (before ?? 0))
-        if (linked === undefined) ledger?.linked(repository, raw.length)
-      }),
-    deleteManifest: (repository, digest) => locked(digest, () => removeLink(repository, manifestLink(repository, digest), digest)),
-
-    async readTag(repository, tag) {
-      return optional(readFile(tagFile(repository, tag), 'utf8'))
-    },
-    putTag: (repository, tag, digest) => replace(tagFile(repository, tag), digest),
-    deleteTag: (repository, tag) => remove(tagFile(repository, tag)),
-    async listTags(repository) {
-      const tags = await optional(readdir(below(repository, '_tags')))
-      if (tags !== undefined) return tags.sort(byBytes)
-      return (await optional(readdir(below(repository, '_manifests')))) === undefined ? undefined : []
-    },
-    async listRepositories() {
-      const names: string[] = []
-      for await (const name of walk(repositories, ''))
-        if ((await optional(readdir(below(name, '_manifests')))) !== undefined) names.push(name)
-      return names.sort(byBytes)
-    },
-    walkRepositories: () => walk(repositories, ''),
-    walkLinks: (repository, kind) => walkDigests(below(repository, `_${kind}`)),
-    linkUsed: async (repository, kind, digest) =>
-      (await optional(stat(kind === 'blobs' ? blobLink(repository, digest) : manifestLink(repository, digest))))?.mtimeMs,
-    unlink: (repository, kind, digest) =>
-      locked(digest, async () => {
-        const file = kind === 'blobs' ? blobLink(repository, digest) : manifestLink(repository, digest)
-        if (await remove(file)) ledger?.linked(repository, -((await sizeOf(blobFile(digest))) ?? 0))
-      }),
-    walkContent: () => walkDigests(blobs),
+    deleteBlob: (repository, digest) => locked(digest, () => removeLink(disk, repository, 'blobs', digest)),
+    renewBlob: (repository, digest) => renew(linkOf(repository, digest)),
+    walkContent: () => walkDigests(disk.blobs),
     removeContent: (digest, beforeMs) =>
       locked(digest, async () => {
-        const found = await optional(stat(blobFile(digest)))
-        if (found === undefined || found.mtimeMs >= beforeMs || !(await remove(blobFile(digest)))) return 0
+        const found = await optional(stat(fileOf(digest)))
+        if (found === undefined || found.mtimeMs >= beforeMs || !(await remove(fileOf(digest)))) return 0
         ledger?.content(-found.size)
         return found.size
       }),
+  }
+}
 
+function manifestsOn(disk: Disk): Pick<Storage, 'renewManifest' | 'manifestType' | 'readManifest' | 'putManifest' | 'deleteManifest'> {
+  const { ledger, locked } = disk
+  const linkOf = (repository: string, digest: Digest) => linkFile(disk, repository, 'manifests', digest)
+  return {
+    renewManifest: (repository, digest) => renew(linkOf(repository, digest)),
+    async manifestType(repository, digest) {
+      return optional(readFile(linkOf(repository, digest), 'utf8'))
+    },
+    readManifest: (digest) => readFile(blobFile(disk, digest)),
+    putManifest: (repository, digest, mediaType, raw) =>
+      locked(digest, async () => {
+        const [before, linked] = await Promise.all([sizeOf(blobFile(disk, digest)), sizeOf(linkOf(repository, digest))])
+        await replace(disk, blobFile(disk, digest), raw)
+        await replace(disk, linkOf(repository, digest), mediaType)
+        ledger?.content(raw.length - (before ?? 0))
+        if (linked === undefined) ledger?.linked(repository, raw.length)
+      }),
+    deleteManifest: (repository, digest) => locked(digest, () => removeLink(disk, repository, 'manifests', digest)),
+  }
+}
+
+function tagsOn(disk: Disk): Pick<Storage, 'readTag' | 'putTag' | 'deleteTag' | 'listTags'> {
+  return {
+    async readTag(repository, tag) {
+      return optional(readFile(tagFile(disk, repository, tag), 'utf8'))
+    },
+    putTag: (repository, tag, digest) => replace(disk, tagFile(disk, repository, tag), digest),
+    deleteTag: (repository, tag) => remove(tagFile(disk, repository, tag)),
+    async listTags(repository) {
+      const tags = await optional(readdir(below(disk, repository, '_tags')))
+      if (tags !== undefined) return tags.sort(byBytes)
+      return (await optional(readdir(below(disk, repository, '_manifests')))) === undefined ? undefined : []
+    },
+  }
+}
+
+/** Repositories, and what they have. */
+function linksOn(disk: Disk): Pick<Storage, 'listRepositories' | 'walkRepositories' | 'walkLinks' | 'linkUsed' | 'unlink'> {
+  return {
+    async listRepositories() {
+      const names: string[] = []
+      for await (const name of walkNames(disk.repositories, ''))
+        if ((await optional(readdir(below(disk, name, '_manifests')))) !== undefined) names.push(name)
+      return names.sort(byBytes)
+    },
+    walkRepositories: () => walkNames(disk.repositories, ''),
+    walkLinks: (repository, kind) => walkDigests(below(disk, repository, `_${kind}`)),
+    linkUsed: async (repository, kind, digest) => (await optional(stat(linkFile(disk, repository, kind, digest))))?.mtimeMs,
+    unlink: (repository, kind, digest) =>
+      disk.locked(digest, async () => {
+        if (await remove(linkFile(disk, repository, kind, digest)))
+          disk.ledger?.linked(repository, -((await sizeOf(blobFile(disk, digest))) ?? 0))
+      }),
+  }
+}
+
+function referrersOn(disk: Disk): Pick<Storage, 'addReferrer' | 'deleteReferrer' | 'listReferrers' | 'readReferrer'> {
+  return {
     addReferrer: (repository, subject, referrer, descriptor) =>
-      replace(below(repository, '_referrers', flat(subject), flat(referrer)), JSON.stringify(descriptor)),
+      replace(disk, referrerFile(disk, repository, subject, referrer), JSON.stringify(descriptor)),
     async deleteReferrer(repository, subject, referrer) {
-      await remove(below(repository, '_referrers', flat(subject), flat(referrer)))
+      await remove(referrerFile(disk, repository, subject, referrer))
     },
     async listReferrers(repository, subject, last) {
-      const names = (await optional(readdir(below(repository, '_referrers', flat(subject))))) ?? []
+      const names = (await optional(readdir(referrersDirectory(disk, repository, subject)))) ?? []
       const digests = names.map((name) => name.replace('-', ':')).filter(isDigest)
       return digests.filter((digest) => last === undefined || digest > last).sort(byBytes)
     },
     async readReferrer(repository, subject, referrer) {
-      return optional(readFile(below(repository, '_referrers', flat(subject), flat(referrer)), 'utf8'))
+      return optional(readFile(referrerFile(disk, repository, subject, referrer), 'utf8'))
     },
+  }
+}
 
-    uploadFile: (repository, id) => below(repository, '_uploads', id),
+/** What is not whole yet. */
+function uploadsOn(disk: Disk): Pick<Storage, 'uploadFile' | 'makeUpload' | 'walkUploads' | 'removeUpload' | 'removeTemporary'> {
+  const { root } = disk
+  return {
+    uploadFile: (repository, id) => uploadFile(disk, repository, id),
     async makeUpload(repository) {
       const id = randomUUID()
-      const file = below(repository, '_uploads', id)
+      const file = uploadFile(disk, repository, id)
       await mkdir(path.dirname(file), { recursive: true })
       await (await open(file, 'wx')).close()
       return id
     },
     async *walkUploads(repository) {
-      for (const id of (await optional(readdir(below(repository, '_uploads')))) ?? []) {
-        const found = await optional(stat(below(repository, '_uploads', id)))
+      for (const id of (await optional(readdir(below(disk, repository, '_uploads')))) ?? []) {
+        const found = await optional(stat(uploadFile(disk, repository, id)))
         if (found !== undefined) yield { id, size: found.size, usedMs: found.mtimeMs }
       }
     },
     async removeUpload(repository, id) {
-      await remove(below(repository, '_uploads', id))
+      await remove(uploadFile(disk, repository, id))
     },
     async removeTemporary(beforeMs) {
       for (const name of (await readdir(root)).filter((entry) => entry.endsWith('.tmp'))) {
@@ -292,6 +293,60 @@ export async function openStorage(directory: string, ledger?: Ledger): Promise<S
         if (found !== undefined && found.mtimeMs < beforeMs) await remove(path.join(root, name))
       }
     },
+  }
+}
+
+/** @returns whether it is new */
+async function linkBlob(disk: Disk, repository: string, digest: Digest): Promise<boolean> {
+  const file = linkFile(disk, repository, 'blobs', digest)
+  await mkdir(path.dirname(file), { recursive: true })
+  try {
+    await writeFile(file, '', { flag: 'wx' })
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    await touch(file)
+    return false
+  }
+}
+
+/** Takes a link away, and the content that nothing links any more; in the digest's turn. */
+async function removeLink(disk: Disk, repository: string, kind: LinkKind, digest: Digest): Promise<boolean> {
+  const size = await sizeOf(blobFile(disk, digest))
+  if (!(await remove(linkFile(disk, repository, kind, digest)))) return false
+  disk.ledger?.linked(repository, -(size ?? 0))
+  if (!(await isLinkedAnywhere(disk, digest)) && (await remove(blobFile(disk, digest)))) disk.ledger?.content(-(size ?? 0))
+  return true
+}
+
+async function isLinkedAnywhere(disk: Disk, digest: Digest): Promise<boolean> {
+  for await (const repository of walkNames(disk.repositories, '')) {
+    if ((await sizeOf(linkFile(disk, repository, 'blobs', digest))) !== undefined) return true
+    if ((await sizeOf(linkFile(disk, repository, 'manifests', digest))) !== undefined) return true
+  }
+  return false
+}
+
+async function renew(file: string): Promise<boolean> {
+  const found = await optional(stat(file))
+  return found !== undefined && (Date.now() - found.mtimeMs < renewAfterMs || touch(file))
+}
+
+async function replace({ root }: Disk, file: string, content: string | Uint8Array): Promise<void> {
+  await mkdir(path.dirname(file), { recursive: true })
+  // In the blobs' directory: a temporary file beside a tag would look like one.
+  const temporary = path.join(root, `.${randomUUID()}.tmp`)
+  await writeFile(temporary, content)
+  await rename(temporary, file)
+}
+
+/** The names of the repositories below a directory, which has a name itself. */
+async function* walkNames(at: string, name: string): AsyncGenerator<string> {
+  const entries: Dirent[] = (await optional(readdir(at, { withFileTypes: true }))) ?? []
+  if (name !== '' && entries.some((entry) => entry.name.startsWith('_'))) yield name
+  for (const entry of entries) {
+    if (entry.isDirectory() && !entry.name.startsWith('_'))
+      yield* walkNames(path.join(at, entry.name), name === '' ? entry.name : `${name}/${entry.name}`)
   }
 }
 
@@ -308,41 +363,7 @@ async function* walkDigests(at: string): AsyncGenerator<Kept> {
   }
 }
 
-/** False when it does not exist. */
-async function touch(file: string): Promise<boolean> {
-  const now = new Date()
-  return (await optional(utimes(file, now, now).then(() => true))) ?? false
-}
-
-async function remove(file: string): Promise<boolean> {
-  return (await optional(unlink(file).then(() => true))) ?? false
-}
-
-/** Undefined for what does not exist, and for a name that is too long to exist. */
-async function optional<T>(promise: Promise<T>): Promise<T | undefined> {
-  try {
-    return await promise
-  } catch (error) {
-    if (['ENOENT', 'ENOTDIR', 'ENAMETOOLONG', 'EISDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined
-    throw error
-  }
-}
-
 /** The order of tags and repositories in lists. @see distribution-spec, "Listing Tags" */
 export function byBytes(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0
-}
-
-/** Lets one act on a digest at a time: between the check that nothing links a blob and its removal nothing may link it. */
-function createLocks() {
-  const last = new Map<string, Promise<unknown>>()
-  return async <T>(key: string, act: () => Promise<T>): Promise<T> => {
-    const turn = (last.get(key) ?? Promise.resolve()).catch(() => {}).then(act)
-    last.set(key, turn)
-    try {
-      return await turn
-    } finally {
-      if (last.get(key) === turn) last.delete(key)
-    }
-  }
 }
