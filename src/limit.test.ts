@@ -436,7 +436,7 @@ const native: Readonly<Record<string, readonly [file: string, test: string]>> = 
   ELF_NAMES: ['tests/bounds.rs', 'a_program_whose_names_are_too_long_has_no_sections'],
   ANSWER: ['tests/program.rs', 'files_that_are_too_large_together_are_no_answer'],
   REQUEST: ['tests/bounds.rs', 'a_request_that_is_too_large'],
-  PROCESSORS: ['src/container/plan/mod.rs', 'lists_of_numbers_are_the_kernels'],
+  PROCESSORS: ['src/container/plan/process.rs', 'lists_of_numbers_are_the_kernels'],
   FRAME: ['src/monitor/frame.rs', 'frames_that_are_too_long_are_another_language'],
   LAG: ['src/monitor/watch.rs', 'clients_have_a_number_and_those_that_lag_are_let_go'],
   CLIENTS: ['src/monitor/watch.rs', 'clients_have_a_number_and_those_that_lag_are_let_go'],

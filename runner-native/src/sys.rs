@@ -2,6 +2,7 @@
 #![allow(unsafe_code)]
 
 pub mod bpf;
+pub mod capability;
 pub mod inflate;
 pub mod landlock;
 pub mod map;

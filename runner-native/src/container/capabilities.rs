@@ -1,7 +1,7 @@
 //! Capabilities by name, as sets of bits.
 
 use crate::error::{Error, Kind, Result};
-use crate::sys::task;
+use crate::sys::capability;
 use crate::wire::config::Capabilities;
 
 macro_rules! capabilities {
@@ -38,7 +38,7 @@ impl Set {
 
     /// What this process may give away: its own permitted set.
     pub fn permitted() -> Result<Self> {
-        Ok(Self(task::capabilities()?.1))
+        Ok(Self(capability::capabilities()?.1))
     }
 }
 
@@ -119,19 +119,19 @@ impl Sets {
 
 /// Lets a program that is executed keep these.
 pub fn raise_ambient(set: Set) -> Result<()> {
-    (0..64).filter(|capability| set.has(*capability)).try_for_each(task::raise_ambient)
+    (0..64).filter(|capability| set.has(*capability)).try_for_each(capability::raise_ambient)
 }
 
 /// Takes everything else out of the bounding set, for good.
 pub fn bound(set: Set) -> Result<()> {
     for capability in 0..64 {
-        match task::in_bounding(capability) {
+        match capability::in_bounding(capability) {
             None => break,
-            Some(true) if !set.has(capability) => task::drop_bounding(capability)?,
+            Some(true) if !set.has(capability) => capability::drop_bounding(capability)?,
             Some(_) => {}
         }
     }
-    task::clear_ambient();
+    capability::clear_ambient();
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use crate::container::targets::make_directory;
 use crate::container::user::{self, Identity};
 use crate::error::{Error, Kind, Result};
 use crate::root;
+use crate::sys::capability;
 use crate::sys::{self, task};
 use crate::wire::channel::{Channel, Message};
 use crate::wire::stream::pipe;
@@ -192,10 +193,10 @@ pub fn confine(process: &Process, ready: &Ready, channel: &Channel) -> Result<()
     if !process.no_new_privileges {
         load()?;
     }
-    task::keep_capabilities(true);
+    capability::keep_capabilities(true);
     set_identity(identity)?;
-    task::keep_capabilities(false);
-    task::set_capabilities(sets.effective.0, sets.permitted.0, sets.inheritable.0)?;
+    capability::keep_capabilities(false);
+    capability::set_capabilities(sets.effective.0, sets.permitted.0, sets.inheritable.0)?;
     // What is not permitted and inheritable too cannot be: older callers ask for it all the same.
     capabilities::raise_ambient(sets.ambient.within(sets.permitted).within(sets.inheritable))?;
     // Changing the user has cleared it.

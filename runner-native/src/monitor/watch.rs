@@ -3,6 +3,9 @@
 //! One thread, one poll. It runs in the program that was started, or, where the container may outlive that or has a
 //! terminal that can be left, in a process of its own.
 
+mod clients;
+mod streams;
+
 use crate::container::plan::Process;
 use crate::container::process::Stdio;
 use crate::container::{signals, tty};
@@ -10,20 +13,21 @@ use crate::error::{Error, Result};
 use crate::limit;
 use crate::monitor::frame::{self, Notice};
 use crate::monitor::log::Log;
-use crate::monitor::own::{Came, Input, Output, State};
+use crate::monitor::own::{Input, Output};
 use crate::monitor::relay;
 use crate::sys;
 use crate::sys::task::{self, Ended};
 use crate::wire::container::RunResult;
 use crate::wire::lifeline::{self, Said};
-use crate::wire::stream::{Got, How, Queue, Written, never_wait, pipe, read};
+use crate::wire::stream::{Got, Queue, never_wait, pipe, read};
+use clients::Client;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::net::{SocketFlags, accept_with};
 use rustix::pipe::fcntl_setpipe_size;
 use std::fs::File;
 use std::time::{Duration, Instant};
+use streams::Source;
 
 /// How a container ended.
 #[derive(Clone, Copy, Debug)]
@@ -59,22 +63,6 @@ pub enum Outlet {
     OwnAndOthers,
     /// Not to ours: only to the log and to those who are connected.
     Others,
-}
-
-/// A stream that comes from the container: a pipe, or its terminal.
-struct Source {
-    from: OwnedFd,
-    /// 1 or 2.
-    number: i32,
-}
-
-/// Someone who is connected.
-struct Client {
-    socket: OwnedFd,
-    /// The one that started the container: it is waited for, and its end means something.
-    front: bool,
-    incoming: Vec<u8>,
-    outgoing: Queue,
 }
 
 pub struct Monitor {
@@ -421,175 +409,6 @@ impl Monitor {
             Some(Said::End) => true,
             Some(Said::Nothing) | None => false,
         }
-    }
-
-    fn accept(&mut self) {
-        let Some(listener) = &self.listener else { return };
-        let Ok(socket) = accept_with(listener, SocketFlags::CLOEXEC) else { return };
-        // The directory is private already; this is the second lock.
-        let me = rustix::process::geteuid();
-        let peer = rustix::net::sockopt::socket_peercred(&socket);
-        if self.clients.len() >= limit::CLIENTS || !peer.is_ok_and(|peer| peer.uid == me || peer.uid.is_root()) {
-            return;
-        }
-        let mut client = Client { socket, front: false, incoming: Vec::new(), outgoing: Queue::default() };
-        frame::push_notice(client.outgoing.buffer(), &Notice::Started { pid: 0, terminal: self.terminal });
-        self.clients.push(client);
-    }
-
-    /// Takes what clients have sent. Whether the container is to be stopped.
-    fn hear(&mut self, pidfd: &OwnedFd) -> bool {
-        let mut stop = false;
-        let mut clients = std::mem::take(&mut self.clients);
-        clients.retain_mut(|client| {
-            if self.waiting.len() >= limit::LAG / 4 {
-                return true;
-            }
-            let mut alive = true;
-            match read(&client.socket) {
-                Got::Bytes(bytes) => client.incoming.extend_from_slice(&bytes),
-                Got::Nothing if client.incoming.is_empty() => return true,
-                Got::Nothing => {}
-                Got::End => alive = false,
-            }
-            loop {
-                match frame::take(&mut client.incoming) {
-                    Ok(Some((frame::LEAVE, _))) if client.front => return false,
-                    Ok(Some((frame::STOP, _))) if client.front => stop = true,
-                    Ok(Some((kind, bytes))) => self.obey(kind, &bytes, client.front, pidfd),
-                    Ok(None) => break,
-                    Err(_) => {
-                        alive = false;
-                        break;
-                    }
-                }
-            }
-            // One that goes without a word has been killed.
-            stop |= !alive && client.front;
-            alive
-        });
-        self.clients = clients;
-        stop
-    }
-
-    fn obey(&mut self, kind: u8, bytes: &[u8], front: bool, pidfd: &OwnedFd) {
-        match kind {
-            frame::INPUT if self.input.is_some() && !self.input_ended => self.waiting.push(bytes),
-            // A terminal has no end of input, and what one client ends the others still use.
-            frame::INPUT_END if front && !self.terminal => self.input_ended = true,
-            frame::RESIZE => {
-                if let (Some(terminal), [a, b, c, d]) = (self.input.as_ref().filter(|_| self.terminal), bytes) {
-                    crate::container::tty::set_size(terminal, (u16::from_le_bytes([*a, *b]), u16::from_le_bytes([*c, *d])));
-                }
-            }
-            frame::SIGNAL => {
-                if let [signal] = bytes {
-                    self.signal(pidfd, i32::from(*signal));
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn pass_input(&mut self) {
-        let Some(input) = &self.input else { return };
-        if let Some(own) = self.own_input.as_mut().filter(|_| !self.input_ended && self.waiting.is_empty()) {
-            match own.take(input) {
-                Came::Bytes(bytes) => self.waiting.push(&bytes),
-                Came::Nothing => {}
-                Came::End => self.input_ended = true,
-            }
-        }
-        let how = if self.terminal { How::Pieces } else { How::Whole };
-        let broken = self.waiting.write_to(input, how) != Written::Fine;
-        if broken || self.input_ended && self.waiting.is_empty() {
-            self.input_ended = true;
-            self.input = None;
-        }
-    }
-
-    fn pass_output(&mut self) {
-        for number in [1, 2] {
-            if let Some(State::Failed(errno)) = self.own[number as usize - 1].as_mut().map(Output::flush) {
-                self.give_up(number, errno);
-            }
-        }
-        self.flush_clients();
-        for mut source in std::mem::take(&mut self.sources) {
-            if self.pass_on(&mut source) {
-                self.sources.push(source);
-            }
-        }
-    }
-
-    /// Passes on what one stream of the container has to say. `false`: it has ended, or nobody is left to hear it.
-    fn pass_on(&mut self, source: &mut Source) -> bool {
-        let number = source.number;
-        if !self.has_room(number) {
-            return true;
-        }
-        // From a terminal the kernel would not move what there is, but wait for more.
-        let alone = self.is_unheard() && !self.terminal;
-        if let Some(own) = self.own[number as usize - 1].as_mut().filter(|_| alone) {
-            match own.relay(&source.from) {
-                Some(State::Fine) => return true,
-                Some(State::End) => return false,
-                Some(State::Failed(errno)) => return self.give_up(number, errno),
-                None => {}
-            }
-        }
-        match read(&source.from) {
-            Got::Bytes(bytes) => self.distribute(number, &bytes),
-            Got::Nothing => {}
-            Got::End => return false,
-        }
-        // As if the container wrote there itself: its next write fails, unless somebody is connected and listens.
-        !(self.clients.is_empty() && self.problems.iter().any(|(failed, _)| *failed == number))
-    }
-
-    /// Nobody but us, if anyone, is told what the container writes.
-    fn is_unheard(&self) -> bool {
-        self.log.is_none() && self.clients.is_empty() && self.listener.is_none()
-    }
-
-    /// Whether the container goes on all the same: with its terminal the caller has lost what it would have read there, and no more.
-    fn give_up(&mut self, number: i32, errno: Errno) -> bool {
-        self.own[number as usize - 1] = None;
-        if errno == Errno::IO && tty::is_hung_up(sys::standard(number)) {
-            return true;
-        }
-        self.problems.push((number, errno));
-        false
-    }
-
-    /// What could not be written to our own streams. That a reader has gone is no problem of ours.
-    pub fn problems(&self) -> impl Iterator<Item = String> {
-        self.problems.iter().filter(|(_, errno)| *errno != Errno::PIPE).map(|(number, errno)| {
-            let name = if *number == 1 { "stdout" } else { "stderr" };
-            format!("what the container wrote to {name} is not complete: write({number}): {errno}")
-        })
-    }
-
-    fn distribute(&mut self, number: i32, bytes: &[u8]) {
-        if let Some(log) = &mut self.log {
-            log.write(number, bytes);
-        }
-        if let Some(State::Failed(errno)) = self.own[number as usize - 1].as_mut().map(|own| own.push(bytes)) {
-            self.give_up(number, errno);
-        }
-        let kind = if number == 2 { frame::ERRORS } else { frame::OUTPUT };
-        for client in &mut self.clients {
-            frame::push(client.outgoing.buffer(), kind, bytes);
-        }
-        self.flush_clients();
-    }
-
-    fn flush_clients(&mut self) {
-        self.clients.retain_mut(|client| {
-            let broken = client.outgoing.write_to(&client.socket, How::Socket) != Written::Fine;
-            // The one in front is missed in `hear`, where it counts.
-            client.front || !broken && client.outgoing.len() < limit::LAG
-        });
     }
 }
 

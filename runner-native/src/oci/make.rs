@@ -127,7 +127,7 @@ fn make_in(call: &Call<'_>, plan: &mut Plan, place: &Place, record: &mut Record,
 /// Whether mounts can be copied here: by root, where the container's mounts are not another's.
 fn copies_outside(plan: &Plan) -> bool {
     let has_mounts = plan.namespaces.joined.iter().any(|(flag, _)| *flag == libc::CLONE_NEWNS);
-    !has_mounts && sys::task::capabilities().is_ok_and(|(effective, _)| effective >> SYS_ADMIN & 1 == 1)
+    !has_mounts && sys::capability::capabilities().is_ok_and(|(effective, _)| effective >> SYS_ADMIN & 1 == 1)
 }
 
 /// Copies of what is bound, where it must be made outside: a user inside may not reach it, and only so is it shared.

@@ -98,54 +98,6 @@ pub fn set_uid(uid: u32) -> Result<()> {
     check(unsafe { libc::syscall(libc::SYS_setresuid, uid, uid, uid) }, || format!("setresuid({uid})"))
 }
 
-/// Takes a capability out of the bounding set.
-pub fn drop_bounding(capability: u32) -> Result<()> {
-    prctl(libc::PR_CAPBSET_DROP, u64::from(capability), 0)
-        .map_err(|errno| Error::call(format!("prctl(PR_CAPBSET_DROP, {capability})"), errno))
-}
-
-/// Whether the kernel knows this capability and it is in the bounding set.
-pub fn in_bounding(capability: u32) -> Option<bool> {
-    // SAFETY: no memory is involved.
-    match unsafe { libc::prctl(libc::PR_CAPBSET_READ, u64::from(capability), 0, 0, 0) } {
-        0 => Some(false),
-        1 => Some(true),
-        _ => None,
-    }
-}
-
-pub fn clear_ambient() {
-    // A kernel without ambient capabilities has none to clear.
-    let _ = prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_CLEAR_ALL as u64, 0);
-}
-
-#[repr(C)]
-struct CapabilityHeader {
-    version: u32,
-    pid: i32,
-}
-
-#[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct CapabilityWords {
-    effective: u32,
-    permitted: u32,
-    inheritable: u32,
-}
-
-const CAPABILITY_VERSION_3: u32 = 0x2008_0522;
-
-/// Lets capabilities outlast a change of the user.
-pub fn keep_capabilities(keep: bool) {
-    let _ = prctl(libc::PR_SET_KEEPCAPS, u64::from(keep), 0);
-}
-
-/// Adds one to the ambient capabilities, those that an executed program keeps.
-pub fn raise_ambient(capability: u32) -> Result<()> {
-    prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE as u64, u64::from(capability))
-        .map_err(|errno| Error::call(format!("prctl(PR_CAP_AMBIENT_RAISE, {capability})"), errno))
-}
-
 /// How a process is scheduled (sched_setattr(2)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scheduler {
@@ -218,33 +170,6 @@ pub fn set_domainname(name: &str) -> Result<()> {
     check(libc::c_long::from(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) }), || format!("setdomainname({name:?})"))
 }
 
-/// Sets this process's capabilities.
-pub fn set_capabilities(effective: u64, permitted: u64, inheritable: u64) -> Result<()> {
-    let header = CapabilityHeader { version: CAPABILITY_VERSION_3, pid: 0 };
-    let words = [
-        CapabilityWords { effective: effective as u32, permitted: permitted as u32, inheritable: inheritable as u32 },
-        CapabilityWords {
-            effective: (effective >> 32) as u32,
-            permitted: (permitted >> 32) as u32,
-            inheritable: (inheritable >> 32) as u32,
-        },
-    ];
-    // SAFETY: version 3 reads one header and two sets of words, which is what is passed.
-    let outcome = unsafe { libc::syscall(libc::SYS_capset, std::ptr::from_ref(&header), words.as_ptr()) };
-    check(outcome, || format!("capset({effective:#x}, {permitted:#x})"))
-}
-
-/// The effective and permitted capabilities of this process.
-pub fn capabilities() -> Result<(u64, u64)> {
-    let header = CapabilityHeader { version: CAPABILITY_VERSION_3, pid: 0 };
-    let mut words = [CapabilityWords::default(); 2];
-    // SAFETY: version 3 writes two sets of words, for which there is room.
-    let outcome = unsafe { libc::syscall(libc::SYS_capget, std::ptr::from_ref(&header), words.as_mut_ptr()) };
-    check(outcome, || "capget()".to_owned())?;
-    let join = |low: u32, high: u32| u64::from(low) | u64::from(high) << 32;
-    Ok((join(words[0].effective, words[1].effective), join(words[0].permitted, words[1].permitted)))
-}
-
 /// Gives the process a session keyring of its own, so that the caller's keys stay out of reach.
 pub fn join_new_keyring() -> Result<(), Errno> {
     // SAFETY: a null name asks for an anonymous keyring.
@@ -289,7 +214,7 @@ pub fn set_name(name: &CStr) {
     let _ = prctl(libc::PR_SET_NAME, name.as_ptr() as u64, 0);
 }
 
-fn prctl(option: i32, first: u64, second: u64) -> Result<(), Errno> {
+pub(super) fn prctl(option: i32, first: u64, second: u64) -> Result<(), Errno> {
     // SAFETY: the options used here take numbers, or (PR_SET_NAME) a C string that the caller keeps alive.
     match unsafe { libc::prctl(option, first, second, 0u64, 0u64) } {
         -1 => Err(last()),
@@ -531,7 +456,7 @@ pub fn landlock_version() -> u32 {
     u32::try_from(version).unwrap_or(0)
 }
 
-fn check(outcome: libc::c_long, operation: impl FnOnce() -> String) -> Result<()> {
+pub(super) fn check(outcome: libc::c_long, operation: impl FnOnce() -> String) -> Result<()> {
     if outcome == -1 { Err(Error::call(operation(), last())) } else { Ok(()) }
 }
 

@@ -4,6 +4,7 @@ use crate::cgroup::Hierarchies;
 use crate::container::namespaces;
 use crate::error::{Error, Kind, Result};
 use crate::root;
+use crate::sys::capability;
 use crate::sys::{self, task};
 use crate::trial;
 use crate::userns;
@@ -52,7 +53,7 @@ fn strongest(store: &Place, missing: &mut Vec<String>) -> (&'static str, Tried) 
             Err(error) => missing.push(sentence(&error)),
         }
     }
-    let may_chroot = task::capabilities().is_ok_and(|(effective, _)| effective >> 18 & 1 == 1);
+    let may_chroot = capability::capabilities().is_ok_and(|(effective, _)| effective >> 18 & 1 == 1);
     let why = "containers cannot be isolated here, so nothing can be mounted".to_owned();
     let nothing = Tried { overlay: false, why_no_overlay: None, why_no_erofs: Some(why) };
     (if is_root && may_chroot { "chroot" } else { "none" }, nothing)
